@@ -1,0 +1,1 @@
+"""The work: from a trigger to a model that serves, and back."""
