@@ -1,0 +1,1 @@
+"""The shell: everything a person or a machine touches."""

@@ -1,0 +1,88 @@
+"""The person or key behind a request: the first line of every view and operation asks it to open what it may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.http import Http404, HttpRequest
+
+from tenants import access, crossing, scope
+from tenants.models import Client, Membership, Pipeline
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One membership: a role in an agency, or (readers) at one client of it."""
+
+    agency_id: int
+    client_id: int | None
+    role: str
+
+    def covers(self, client: Client, verb: str) -> bool:
+        inside = self.client_id == client.pk if self.client_id else self.agency_id == client.agency_id
+        return inside and access.can(self.role, verb)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """`agency_id` is set for staff; readers have grants at clients only; a stranger has none."""
+
+    name: str = ""
+    grants: tuple[Grant, ...] = field(default_factory=tuple)
+
+    @property
+    def agency_id(self) -> int | None:
+        return next((g.agency_id for g in self.grants if g.client_id is None), None)
+
+    @property
+    def is_staff(self) -> bool:
+        return self.agency_id is not None
+
+    def may(self, verb: str) -> bool:
+        """Whether staff may do it anywhere in the agency."""
+        return any(access.can(g.role, verb) for g in self.grants if g.client_id is None)
+
+
+def actor_of(user: Any) -> Actor:
+    grants = []
+    for agency_id, client_id, _pk in crossing.ask("memberships_of_user", user=user.pk):
+        with scope.agency_scope(agency_id):
+            row = Membership.objects.get(pk=_pk)
+        grants.append(Grant(agency_id, client_id, row.role))
+    return Actor(name=user.email, grants=tuple(grants))
+
+
+def open_agency(request: HttpRequest, verb: str = access.VIEW) -> Actor:
+    """The staff actor, or 404."""
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    if not actor.is_staff or not actor.may(verb):
+        raise Http404
+    return actor
+
+
+def open_client(request: HttpRequest, slug: str, verb: str) -> Client:
+    """The client `slug` if the actor may `verb` there, and its scope for the rest of the request; else 404."""
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    for grant in actor.grants:
+        client = _client_of(grant, slug)
+        if client is not None and grant.covers(client, verb):
+            scope.narrow(client.pk, client.agency_id)
+            return client
+    raise Http404
+
+
+def _client_of(grant: Grant, slug: str) -> Client | None:
+    wanted = scope.Scope(agency_id=grant.agency_id, client_id=grant.client_id)
+    with scope.entered(wanted), transaction.atomic():
+        return Client.objects.filter(slug=slug).first()
+
+
+def open_pipeline(request: HttpRequest, client_slug: str, slug: str, verb: str) -> Pipeline:
+    """The pipeline, its client's scope entered; else 404."""
+    client = open_client(request, client_slug, verb)
+    found = Pipeline.objects.select_related("client", "revision").filter(client=client, slug=slug).first()
+    if found is None:
+        raise Http404
+    return found

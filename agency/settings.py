@@ -1,0 +1,207 @@
+"""All settings in one file. Embedded by default; RETUNE_ENGINE=celery and DATABASE_URL make it a production installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from agency import env
+
+ROOT = Path(__file__).resolve().parent.parent
+VAR = Path(env.text("RETUNE_VAR", str(ROOT / "var")))
+
+DEBUG = env.boolean("RETUNE_DEBUG")
+ENGINE = env.text("RETUNE_ENGINE", "q2")  # eager | q2 | celery
+SECRET_KEY = env.text("RETUNE_SECRET_KEY", "")
+if not SECRET_KEY:
+    if ENGINE == "celery":
+        raise ImproperlyConfigured("RETUNE_SECRET_KEY (or RETUNE_SECRET_KEY_FILE) is required with RETUNE_ENGINE=celery.")
+    from agency.embedded_secret import secret_of
+
+    SECRET_KEY = secret_of(VAR)
+
+ALLOWED_HOSTS = env.items("RETUNE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env.items("RETUNE_TRUSTED_ORIGINS")
+BASE_URL = env.text("RETUNE_BASE_URL", "http://127.0.0.1:8420")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_q",
+    "tenants",
+    "pipelines",
+    "agency",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "agency.middleware.SecurityPolicyMiddleware",
+    "agency.middleware.ScopeMiddleware",
+]
+
+ROOT_URLCONF = "agency.urls"
+WSGI_APPLICATION = "agency.wsgi.application"
+ASGI_APPLICATION = "agency.asgi.application"
+AUTH_USER_MODEL = "tenants.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "builtins": ["django.templatetags.i18n", "agency.templatetags.retune"],
+            "libraries": {"retune": "agency.templatetags.retune"},
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, object]:
+    """Django's settings for `postgresql://user:password@host:port/name` or `sqlite:///path`."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": parts.path,
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            },
+            "CONN_MAX_AGE": 60,
+        }
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ImproperlyConfigured(f"DATABASE_URL: {parts.scheme}:// is neither sqlite nor postgresql.")
+    return {
+        "ENGINE": "tenants.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or "") or env.text("DATABASE_PASSWORD"),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+    }
+
+
+DATABASES = {"default": database(env.text("DATABASE_URL", f"sqlite://{VAR / 'retune.sqlite3'}"))}
+if DATABASES["default"]["ENGINE"] == "tenants.postgresql":
+    # Migrations run as the tables' owner; everything else as a role that row-level security binds.
+    if env.text("DATABASE_OWNER_URL") and env.boolean("RETUNE_AS_OWNER"):
+        DATABASES["default"] = database(env.text("DATABASE_OWNER_URL"))
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("es", "Español")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+STATIC_ROOT = VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+EMAIL_HOST = env.text("RETUNE_SMTP_HOST")
+EMAIL_PORT = env.integer("RETUNE_SMTP_PORT", 25)
+EMAIL_HOST_USER = env.text("RETUNE_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("RETUNE_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.boolean("RETUNE_SMTP_TLS")
+EMAIL_TIMEOUT = 20
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = VAR / "mail"
+DEFAULT_FROM_EMAIL = env.text("RETUNE_MAIL_FROM", "retune@localhost")
+
+# Engine. Leases in seconds; `LEASE_S` bounds how long a stage may take between two writes.
+REDIS_URL = env.text("REDIS_URL")
+LEASE_S = env.number("RETUNE_LEASE_S", 60)
+JOB_LEASE_S = env.number("RETUNE_JOB_LEASE_S", 60)
+TICK_S = env.number("RETUNE_TICK_S", 1.0)
+JOB_TIMEOUT_S = 24 * 3600
+Q_CLUSTER = {
+    "name": "wakes",
+    "orm": "default",
+    "workers": 2,
+    "poll": 0.1,
+    "timeout": JOB_TIMEOUT_S,
+    "retry": JOB_TIMEOUT_S + 3600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "queue_limit": 50,
+    "catch_up": False,
+    "scheduler": False,
+    "label": "Retune",
+    "ALT_CLUSTERS": {"jobs": {"workers": env.integer("RETUNE_JOB_WORKERS", 1), "poll": 0.2}},
+}
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+
+# The installation's own list of base models and of what children may use.
+BASES = {"tiny": str(ROOT / "agency" / "demo" / "base" / "tiny"), "smollm2": str(VAR / "bases" / "smollm2")} | env.pairs(
+    "RETUNE_BASES"
+)
+CONVERTER_DIR = env.text("RETUNE_CONVERTER_DIR", str(ROOT / ".setup" / "converter"))
+ARTIFACTS = VAR / "artifacts"
+SCRATCH = VAR / "scratch"
+CHILD_MEMORY_BYTES = env.integer("RETUNE_CHILD_MEMORY_BYTES", 16 * 2**30)
+CHILD_CPU_S = env.integer("RETUNE_CHILD_CPU_S", 12 * 3600)
+CHILD_FILE_BYTES = env.integer("RETUNE_CHILD_FILE_BYTES", 32 * 2**30)
+ALLOW_PRIVATE_HOSTS = env.boolean("RETUNE_ALLOW_PRIVATE_HOSTS", ENGINE != "celery")
+EXCHANGE_RETENTION_DAYS = env.integer("RETUNE_EXCHANGE_RETENTION_DAYS", 30)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("RETUNE_LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,5 @@
+"""Filters that every page uses."""
+
+from django import template
+
+register = template.Library()

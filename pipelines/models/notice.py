@@ -1,0 +1,30 @@
+"""The outbox: what people are told, written in the transaction that made it true."""
+
+from django.db import models
+from django.db.models import Q
+
+from tenants.models.owned import ClientOwned
+
+
+class Notice(ClientOwned):
+    """`about` names the subject rows by id; subject and body are composed when it is sent. `unique(key)`: told once."""
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="notices")
+    run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, null=True, related_name="notices")
+    kind = models.CharField(max_length=20)
+    key = models.CharField(max_length=120)
+    recipients = models.JSONField(default=list)
+    detail = models.JSONField(default=dict)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-id",)
+        constraints = (models.UniqueConstraint(fields=("pipeline", "key"), name="notice_once"),)
+        indexes = (models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="notice_due"),)
+
+    def __str__(self) -> str:
+        return self.key

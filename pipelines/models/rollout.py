@@ -1,0 +1,49 @@
+"""A rollout: one version on its way to all the traffic, and the watch over it afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from pipelines.domain.transitions import RolloutStatus, check_move
+from tenants.models.owned import ClientOwned
+
+
+class Rollout(ClientOwned):
+    """`canary` and `monitor` are the judges' own JSON states; `frozen` is what was fixed at the start (slow limit, baseline)."""
+
+    run = models.OneToOneField("pipelines.Run", on_delete=models.CASCADE, related_name="rollout")
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="rollouts")
+    version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="rollouts")
+    previous = models.ForeignKey("pipelines.ModelVersion", on_delete=models.SET_NULL, null=True, related_name="+")
+    status = models.CharField(max_length=12, default=RolloutStatus.PLACED)
+    step = models.PositiveSmallIntegerField(default=0)
+    step_started_at = models.DateTimeField(null=True, blank=True)
+    live_at = models.DateTimeField(null=True, blank=True)
+    frozen = models.JSONField(default=dict)
+    canary = models.JSONField(default=dict)
+    monitor = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"rollout of {self.version_id}"
+
+    def move(self, to: RolloutStatus, **changes: Any) -> bool:
+        """The one writer of `status`; False when another writer was first."""
+        old = RolloutStatus(self.status)
+        check_move(old, to)
+        changes = {"status": to} | changes
+        if not type(self).objects.filter(pk=self.pk, client_id=self.client_id, status=old).update(**changes):
+            return False
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return True
+
+    def remember(self, now: datetime, **states: Any) -> None:
+        """Stores judges' states; `now` is kept so that a page can say how fresh they are."""
+        for name, value in states.items():
+            setattr(self, name, value | {"looked_at": now.isoformat()})
+        self.save(update_fields=list(states))

@@ -1,0 +1,1 @@
+"""The ground: who, whose, and what each client decided."""

@@ -1,0 +1,148 @@
+"""Writes of the ground, each with its line in the ledger: clients, hosts, pipelines, settings, evaluation sets, keys, people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from tenants import access, scope
+from tenants.models import (
+    Agency,
+    ApiKey,
+    AuditEvent,
+    Client,
+    EvalCase,
+    EvalSet,
+    Host,
+    Membership,
+    Pipeline,
+    Role,
+    SettingsRevision,
+    User,
+)
+from tenants.pipeline_settings import PipelineSettings
+
+
+class SetupClosed(RuntimeError):
+    """The installation already has an agency: sign-up is closed."""
+
+
+@transaction.atomic
+def found_agency(name: str, slug: str, email: str, password: str, now: datetime) -> tuple[Agency, User]:
+    """The first visit: the agency and its owner. Raises `SetupClosed` when there is one already."""
+    if Agency.objects.select_for_update().exists():
+        raise SetupClosed(_("This installation already has its agency. Ask its owner for an invitation."))
+    agency = Agency.objects.create(name=name, slug=slug, created_at=now)
+    owner = User.objects.create_user(email, password)
+    with scope.agency_scope(agency.pk):
+        Membership(agency=agency, user=owner, role=Role.OWNER).save()
+    return agency, owner
+
+
+@transaction.atomic
+def create_client(agency: Agency, name: str, slug: str, actor: str, now: datetime, timezone: str = "UTC") -> Client:
+    """A new client of the agency. The slug is unique in the installation, because it is part of model names on hosts."""
+    client = Client(agency=agency, name=name, slug=slug, timezone=timezone, created_at=now)
+    client.save()
+    with scope.client_scope(client.pk, agency.pk):
+        AuditEvent.append(client, actor, "client.create", slug, now, {"name": name, "timezone": timezone})
+    return client
+
+
+@transaction.atomic
+def add_host(client: Client, name: str, url: str, actor: str, now: datetime, kind: str = "ollama") -> Host:
+    host = Host(agency_id=client.agency_id, client=client, name=name, url=url.rstrip("/"), kind=kind)
+    host.save()
+    AuditEvent.append(client, actor, "host.add", name, now, {"url": host.url, "kind": kind})
+    return host
+
+
+@transaction.atomic
+def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], actor: str, now: datetime) -> Pipeline:
+    """A pipeline with its first settings revision. Raises pydantic's ValidationError with a sentence per field."""
+    pipeline = Pipeline(agency_id=client.agency_id, client=client, name=name, slug=slug)
+    pipeline.save()
+    AuditEvent.append(client, actor, "pipeline.create", slug, now)
+    change_settings(pipeline, body, actor, now, reason=_("first settings"))
+    return pipeline
+
+
+@transaction.atomic
+def change_settings(pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = "") -> SettingsRevision:
+    """A new immutable revision; unchanged settings give the current one back."""
+    settings = PipelineSettings.model_validate(body)
+    stored = settings.model_dump(mode="json")
+    Pipeline.objects.select_for_update().get(pk=pipeline.pk)
+    current = pipeline.revision
+    if current is not None and current.body == stored:
+        return current
+    number = (pipeline.revisions.aggregate(top=Max("number"))["top"] or 0) + 1
+    fields = {"number": number, "body": stored, "author": actor, "reason": reason, "created_at": now}
+    revision = SettingsRevision.of(pipeline, pipeline=pipeline, **fields)
+    revision.save()
+    pipeline.revision = revision
+    pipeline.save(update_fields=["revision"])
+    changes = [list(change) for change in revision.changes_from(current)] if current else []
+    AuditEvent.append(pipeline, actor, "settings.change", f"{pipeline.slug} r{number}", now, {"changes": changes, "reason": reason})
+    return revision
+
+
+@transaction.atomic
+def put_eval_set(pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]], actor: str, now: datetime) -> EvalSet:
+    """A new version of the pipeline's set of this kind. Each case: {"id", "messages", "check", "expected"}."""
+    body = json.dumps(list(cases), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    last = EvalSet.objects.filter(pipeline=pipeline, kind=kind).order_by("-version").first()
+    if last is not None and last.digest == digest:
+        return last
+    fields = {"kind": kind, "version": last.version + 1 if last else 1, "digest": digest, "size": len(cases), "created_at": now}
+    made = EvalSet.of(pipeline, pipeline=pipeline, **fields)
+    made.save()
+    EvalCase.objects.bulk_create([_case(made, case) for case in cases], batch_size=500)
+    AuditEvent.append(pipeline, actor, "evalset.put", f"{pipeline.slug}/{kind} v{made.version}", now, {"size": len(cases), "digest": digest})
+    return made
+
+
+def _case(made: EvalSet, case: dict[str, Any]) -> EvalCase:
+    fields = {"messages": case["messages"], "check_name": case["check"], "expected": case.get("expected", {})}
+    return EvalCase.of(made, eval_set=made, key=case["id"], input_digest=input_digest(case["messages"]), **fields)
+
+
+def input_digest(messages: Sequence[dict[str, Any]]) -> str:
+    """SHA-256 of what the user side says, white space folded: the key of duplicates, conflicts and leakage."""
+    said = [" ".join(str(m.get("content", "")).split()) for m in messages if m.get("role") == "user"]
+    return hashlib.sha256("\x00".join(said).encode()).hexdigest()
+
+
+@transaction.atomic
+def issue_key(client: Client, name: str, verbs: Sequence[str], actor: str, now: datetime) -> tuple[ApiKey, str]:
+    """A key for programs; its text is shown once. Raises ValueError for a verb that no key can carry."""
+    unknown = sorted(set(verbs) - access.KEY_VERBS.keys())
+    if unknown or not verbs:
+        raise ValueError(_("Unknown verb: %(verbs)s.") % {"verbs": ", ".join(unknown) or "-"})
+    row, text = ApiKey.issue(client, name, list(verbs), now)
+    AuditEvent.append(client, actor, "key.issue", f"{name} rk_{row.prefix}", now, {"verbs": row.verbs})
+    return row, text
+
+
+@transaction.atomic
+def revoke_key(key: ApiKey, actor: str, now: datetime) -> None:
+    key.revoked_at = now
+    key.save(update_fields=["revoked_at"])
+    AuditEvent.append(key, actor, "key.revoke", f"{key.name} rk_{key.prefix}", now)
+
+
+@transaction.atomic
+def add_member(agency: Agency, email: str, role: str, password: str | None = None, client: Client | None = None) -> Membership:
+    """A person with a role; readers belong to a client. The account is made when the address is new."""
+    user = User.objects.filter(email=email.lower()).first() or User.objects.create_user(email, password)
+    membership = Membership(agency=agency, user=user, role=role, client=client)
+    membership.save()
+    return membership

@@ -1,0 +1,87 @@
+"""The only raw SQL: look-ups across clients, which answer ids only. On PostgreSQL each is a SECURITY DEFINER function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A named question across tenants: `params` are (name, PostgreSQL type), `returns` the bigint columns it answers."""
+
+    params: tuple[tuple[str, str], ...]
+    returns: tuple[str, ...]
+    sql: str
+
+
+NOW = (("p_now", "timestamptz"), ("p_limit", "int"))
+
+CROSSINGS: dict[str, Crossing] = {
+    "due_runs": Crossing(
+        NOW,
+        ("client_id", "id"),
+        "SELECT client_id, id FROM pipelines_run WHERE due_at IS NOT NULL AND due_at <= {p_now} ORDER BY due_at LIMIT {p_limit}",
+    ),
+    "due_jobs": Crossing(
+        NOW,
+        ("client_id", "id"),
+        "SELECT client_id, id FROM pipelines_job WHERE due_at IS NOT NULL AND due_at <= {p_now} ORDER BY due_at LIMIT {p_limit}",
+    ),
+    "due_triggers": Crossing(
+        NOW,
+        ("client_id", "id"),
+        "SELECT client_id, id FROM pipelines_pipelinestate WHERE due_at IS NOT NULL AND due_at <= {p_now} ORDER BY due_at LIMIT {p_limit}",
+    ),
+    "due_notices": Crossing(
+        NOW,
+        ("client_id", "id"),
+        "SELECT client_id, id FROM pipelines_notice WHERE due_at IS NOT NULL AND due_at <= {p_now} ORDER BY due_at LIMIT {p_limit}",
+    ),
+    "memberships_of_user": Crossing(
+        (("p_user", "bigint"),),
+        ("agency_id", "client_id", "id"),
+        "SELECT agency_id, client_id, id FROM tenants_membership WHERE user_id = {p_user} ORDER BY id",
+    ),
+    "key_by_digest": Crossing(
+        (("p_digest", "text"),),
+        ("client_id", "id"),
+        "SELECT client_id, id FROM tenants_apikey WHERE digest = {p_digest} AND revoked_at IS NULL",
+    ),
+    "routes_since": Crossing(
+        (("p_serial", "bigint"),),
+        ("client_id", "serial"),
+        "SELECT client_id, MAX(serial) FROM pipelines_route WHERE serial > {p_serial} GROUP BY client_id",
+    ),
+    "clients_of_agency": Crossing(
+        (("p_agency", "bigint"),),
+        ("agency_id", "id"),
+        "SELECT agency_id, id FROM tenants_client WHERE agency_id = {p_agency} ORDER BY id",
+    ),
+    "all_clients": Crossing(
+        (),
+        ("agency_id", "id"),
+        "SELECT agency_id, id FROM tenants_client ORDER BY id",
+    ),
+}
+
+
+def ask(name: str, **params: Any) -> list[tuple[int, ...]]:
+    """Rows of ids. Parameters by the names in CROSSINGS without their `p_`."""
+    crossing = CROSSINGS[name]
+    values = [params[param.removeprefix("p_")] for param, _ in crossing.params]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            marks = ", ".join(["%s"] * len(values))
+            cursor.execute(f"SELECT * FROM retune_{name}({marks})", values)
+        else:
+            cursor.execute(crossing.sql.format(**{param: "%s" for param, _ in crossing.params}), values)
+        return cursor.fetchall()
+
+
+def due(name: str, now: datetime, limit: int = 100) -> list[tuple[int, int]]:
+    """(client_id, id) of rows whose time has come."""
+    return [(row[0], row[1]) for row in ask(name, now=now, limit=limit)]

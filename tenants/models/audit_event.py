@@ -1,0 +1,61 @@
+"""The ledger of acts: append-only and hash-chained per agency."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import models, transaction
+
+from tenants.models.owned import ClientOwned
+from tenants.scope import ScopeError
+
+GENESIS = "0" * 64
+
+
+class AuditEvent(ClientOwned):
+    """An act of a person or key. Each row's digest covers the row before it of the same client: removal or change breaks the chain."""
+
+    seq = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200)
+    verb = models.CharField(max_length=60)
+    subject = models.CharField(max_length=200)
+    detail = models.JSONField(default=dict)
+    previous = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("client_id", "seq")
+        constraints = (models.UniqueConstraint(fields=("client", "seq"), name="audit_seq_per_client"),)
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.verb} {self.subject}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise ScopeError("The ledger is append-only.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise ScopeError("The ledger is append-only.")
+
+    def computed_digest(self) -> str:
+        body = [self.client_id, self.seq, self.at.astimezone(UTC).isoformat(), self.actor, self.verb, self.subject, self.detail]
+        text = json.dumps([self.previous, *body], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def append(cls, owner: ClientOwned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None) -> AuditEvent:
+        """Adds one act to the chain of the owner's client, inside the caller's transaction."""
+        client_id = owner.owner()[1]
+        with transaction.atomic():
+            last = cls.objects.select_for_update().filter(client_id=client_id).order_by("-seq").first()
+            seq, previous = (last.seq + 1, last.digest) if last else (1, GENESIS)
+            fields = {"seq": seq, "previous": previous, "at": at, "actor": actor, "verb": verb, "subject": subject}
+            row = cls(agency_id=owner.owner()[0], client_id=client_id, detail=detail or {}, **fields)
+            row.digest = row.computed_digest()
+            row.save()
+        return row

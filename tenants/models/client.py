@@ -1,0 +1,38 @@
+"""A client: the tenant."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from django.db import models
+
+from tenants.models.owned import Owned
+from tenants.scope import Scope
+
+
+class Client(Owned):
+    """One client of an agency. Its slug is part of model names on hosts, hence unique in the installation."""
+
+    agency = models.ForeignKey("tenants.Agency", on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=60, unique=True)
+    timezone = models.CharField(max_length=60, default="UTC")
+    language = models.CharField(max_length=10, default="en")
+    created_at = models.DateTimeField()
+
+    class Meta(Owned.Meta):
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def scope_filter(cls, current: Scope) -> dict[str, int | None]:
+        return {"id": current.client_id} if current.client_id is not None else {"agency_id": current.agency_id}
+
+    def owner(self) -> tuple[int | None, int | None]:
+        return self.agency_id, self.pk
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)

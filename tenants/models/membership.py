@@ -1,0 +1,38 @@
+"""What a person is to an agency or to one client."""
+
+from enum import StrEnum
+
+from django.db import models
+from django.db.models import Q
+
+from tenants.models.owned import AgencyOwned
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    ENGINEER = "engineer"
+    VIEWER = "viewer"
+    READER = "reader"
+
+
+class Membership(AgencyOwned):
+    """Staff have a role in the agency; a reader belongs to exactly one client."""
+
+    user = models.ForeignKey("tenants.User", on_delete=models.CASCADE, related_name="memberships")
+    client = models.ForeignKey("tenants.Client", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    role = models.CharField(max_length=10, choices=[(r.value, r.value) for r in Role])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(AgencyOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user", "agency", "client"), name="membership_once", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                name="reader_has_client",
+                condition=Q(role="reader", client__isnull=False) | (~Q(role="reader") & Q(client__isnull=True)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.user_id}"

@@ -1,0 +1,31 @@
+"""A pipeline: one fine-tuned task of a client."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from tenants.models.owned import ClientOwned
+from tenants.pipeline_settings import PipelineSettings
+
+
+class Pipeline(ClientOwned):
+    """Its settings are immutable revisions; `revision` is the one that new runs pin."""
+
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=60)
+    is_paused = models.BooleanField(default=False)
+    revision = models.ForeignKey("tenants.SettingsRevision", on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("client", "slug"), name="pipeline_slug_per_client"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def settings(self) -> PipelineSettings:
+        if self.revision is None:
+            raise ValueError(f"Pipeline {self.slug} has no settings yet.")
+        return self.revision.settings

@@ -1,0 +1,65 @@
+"""Immutable revisions of a pipeline's settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.db import models
+
+from tenants.models.owned import ClientOwned
+from tenants.pipeline_settings import PipelineSettings
+from tenants.scope import ScopeError
+
+
+class SettingsRevision(ClientOwned):
+    """Written once: a run pins one, so what it was judged by can always be read again."""
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    body = models.JSONField()
+    digest = models.CharField(max_length=64)
+    author = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-number",)
+        constraints = (models.UniqueConstraint(fields=("pipeline", "number"), name="revision_number_per_pipeline"),)
+
+    def __str__(self) -> str:
+        return f"r{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise ScopeError("A settings revision is immutable: write a new one.")
+        text = json.dumps(self.body, sort_keys=True, separators=(",", ":"))
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        super().save(*args, **kwargs)
+
+    @property
+    def settings(self) -> PipelineSettings:
+        return PipelineSettings.model_validate(self.body)
+
+    def changes_from(self, other: SettingsRevision | None) -> list[tuple[str, Any, Any]]:
+        """(dotted path, before, after) of each value that differs."""
+        before = flatten(other.body) if other else {}
+        after = flatten(self.body)
+        paths = sorted(before.keys() | after.keys())
+        return [(p, before.get(p), after.get(p)) for p in paths if before.get(p) != after.get(p)]
+
+
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested dicts and lists as {dotted path: leaf}."""
+    match value:
+        case dict() if value:
+            pairs = [(str(k), v) for k, v in value.items()]
+        case list() if value:
+            pairs = [(str(i), v) for i, v in enumerate(value)]
+        case _:
+            return {path: value}
+    found: dict[str, Any] = {}
+    for key, item in pairs:
+        found |= flatten(item, f"{path}.{key}" if path else key)
+    return found
