@@ -1,0 +1,57 @@
+"""Plain text checks: exact, normalised, contains, must not contain, regular expression."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.metrics.case_mean import CaseMean
+
+_PUNCTUATION_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
+_SPACES = re.compile(r"\s+")
+
+
+def normalise(text: str) -> str:
+    """Case-folded, NFKC, one space between words, no punctuation or quotes around it."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _PUNCTUATION_AROUND.sub("", _SPACES.sub(" ", folded).strip())
+
+
+def _exact(expected: Mapping[str, Any], answer: str) -> float:
+    return float(answer.strip() == str(expected["text"]).strip())
+
+
+def _normalised(expected: Mapping[str, Any], answer: str) -> float:
+    return float(normalise(answer) == normalise(str(expected["text"])))
+
+
+def _holds(answer: str, phrase: str) -> bool:
+    return _SPACES.sub(" ", phrase.casefold()) in _SPACES.sub(" ", answer.casefold())
+
+
+def _contains(expected: Mapping[str, Any], answer: str) -> float:
+    """`all`: every phrase must occur; `any`: at least one; at least one of the two keys must be there."""
+    if "all" not in expected and "any" not in expected:
+        raise KeyError("all")
+    every = all(_holds(answer, phrase) for phrase in expected.get("all", ()))
+    some = any(_holds(answer, phrase) for phrase in expected["any"]) if "any" in expected else True
+    return float(every and some)
+
+
+def _not_contains(expected: Mapping[str, Any], answer: str) -> float:
+    return float(not any(_holds(answer, phrase) for phrase in expected["none"]))
+
+
+def _regex(expected: Mapping[str, Any], answer: str) -> float:
+    """`pattern` is searched for; `match: false` asks that it does not occur."""
+    found = re.search(str(expected["pattern"]), answer, re.MULTILINE) is not None
+    return float(found is bool(expected.get("match", True)))
+
+
+exact_match = CaseMean(_exact)
+normalised_match = CaseMean(_normalised)
+contains = CaseMean(_contains)
+not_contains = CaseMean(_not_contains)
+regex = CaseMean(_regex)
