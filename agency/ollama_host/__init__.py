@@ -1,1 +1,1 @@
-"""An Ollama-compatible model host: a pure ASGI app and its model child processes, for development, tests and the demo."""
+"""An Ollama-compatible model host for development, tests and the demo: a pure ASGI app and its model processes."""

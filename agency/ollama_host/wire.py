@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,7 +44,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes]
     content_type: str
 
 
@@ -140,13 +141,17 @@ async def send_reply(reply: Reply, send: Send, is_head: bool = False) -> None:
 
 async def send_stream(stream: Stream, send: Send) -> None:
     """Send chunks as they come; a Refused before the first one still becomes a status."""
-    chunks = aiter(stream.chunks)
-    try:
-        first = await anext(chunks, None)
-    except Refused as refused:
-        await send_reply(refused.reply(), send)
-        return
-    headers = [(b"content-type", stream.content_type.encode())]
+    async with aclosing(stream.chunks) as chunks:
+        try:
+            first = await anext(chunks, None)
+        except Refused as refused:
+            await send_reply(refused.reply(), send)
+            return
+        await _send_chunks(first, chunks, stream.content_type, send)
+
+
+async def _send_chunks(first: bytes | None, chunks: AsyncIterator[bytes], content_type: str, send: Send) -> None:
+    headers = [(b"content-type", content_type.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if first is not None:
         await send({"type": "http.response.body", "body": first, "more_body": True})

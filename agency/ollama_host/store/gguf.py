@@ -175,3 +175,10 @@ class _Reader:
             if start + offset + size > self.size:
                 text = f'tensor "{tensor.name}" offset+size ({start + offset + size}) exceeds file size ({self.size})'
                 raise refuse(text)
+
+
+def human_count(count: int) -> str:
+    for unit, size, digits in (("B", 10**9, 1), ("M", 10**6, 2), ("K", 10**3, 2)):
+        if count >= size:
+            return f"{count / size:.{digits}f}{unit}"
+    return str(count)

@@ -44,8 +44,8 @@ def parse(text: str) -> Name | None:
     host = parts[0] if len(parts) == 2 else DEFAULT_HOST
     namespace = parts[-1] if parts else DEFAULT_NAMESPACE
     name = Name(host, namespace, model, tag or DEFAULT_TAG)
-    fits = HOST.fullmatch(host) and NAMESPACE.fullmatch(namespace) and PART.fullmatch(model) and PART.fullmatch(name.tag)
-    return name if fits else None
+    rules = (HOST, NAMESPACE, PART, PART)
+    return name if all(rule.fullmatch(part) for rule, part in zip(rules, name.parts, strict=True)) else None
 
 
 def without_local(text: str) -> str:
