@@ -1,0 +1,155 @@
+"""Fixtures of every test: servers that are thrown away, the people of two agencies, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+
+from tenants import scope
+from tenants.models import Agency, Client, Role
+from tests import factories, servers
+from tests.environment import VAR
+from tools.setup_system import find
+
+
+@dataclass
+class Clock:
+    """A clock that only the test moves."""
+
+    now: datetime = factories.NOW
+
+    def advance(self, **by: float) -> datetime:
+        """Keywords of timedelta; gives the new time."""
+        self.now += timedelta(**by)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A file and not memory: worker processes and live servers must see the same rows."""
+    from django.conf import settings
+
+    settings.DATABASES["default"]["TEST"]["NAME"] = str(VAR / "tests.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Any, tmp_path: Path) -> None:
+    """Artifacts, scratch and mail of one test are nobody else's."""
+    settings.ARTIFACTS = tmp_path / "artifacts"
+    settings.SCRATCH = tmp_path / "scratch"
+    settings.EMAIL_FILE_PATH = tmp_path / "mail"
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left_behind() -> Iterator[None]:
+    with scope.entered(None):
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.PostgresServer]:
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a throw-away Redis."""
+    with servers.redis_process() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser's program, for playwright's `executable_path`."""
+    return find("chromium")
+
+
+@pytest.fixture
+def agency(db: None) -> Agency:
+    return factories.make_agency("north")
+
+
+@pytest.fixture
+def other_agency(db: None) -> Agency:
+    return factories.make_agency("south")
+
+
+@pytest.fixture
+def acorn(agency: Agency) -> Client:
+    """The client that most tests are about."""
+    return factories.make_client(agency, "acorn")
+
+
+@pytest.fixture
+def birch(agency: Agency) -> Client:
+    """Another client of the same agency."""
+    return factories.make_client(agency, "birch")
+
+
+@pytest.fixture
+def cedar(other_agency: Agency) -> Client:
+    """A client of the other agency."""
+    return factories.make_client(other_agency, "cedar")
+
+
+@pytest.fixture
+def in_acorn(acorn: Client) -> Iterator[Client]:
+    """The rest of the test runs inside acorn's scope."""
+    with scope.client_scope(acorn.pk, acorn.agency_id):
+        yield acorn
+
+
+def _signed_in(agency: Agency, role: Role, client: Client | None = None, email: str = "") -> Browser:
+    browser = Browser()
+    browser.force_login(factories.make_member(agency, role, client, email or f"{role}@{agency.slug}.example"))
+    return browser
+
+
+@pytest.fixture
+def owner(agency: Agency) -> Browser:
+    return _signed_in(agency, Role.OWNER)
+
+
+@pytest.fixture
+def engineer(agency: Agency) -> Browser:
+    return _signed_in(agency, Role.ENGINEER)
+
+
+@pytest.fixture
+def viewer(agency: Agency) -> Browser:
+    return _signed_in(agency, Role.VIEWER)
+
+
+@pytest.fixture
+def reader(acorn: Client) -> Browser:
+    """One of acorn's own people: read-only."""
+    return _signed_in(acorn.agency, Role.READER, acorn)
+
+
+@pytest.fixture
+def sibling(birch: Client) -> Browser:
+    """A reader of another client of the same agency."""
+    return _signed_in(birch.agency, Role.READER, birch, "sibling@birch.example")
+
+
+@pytest.fixture
+def stranger(cedar: Client) -> Browser:
+    """The owner of another agency."""
+    return _signed_in(cedar.agency, Role.OWNER)
+
+
+@pytest.fixture
+def anonymous() -> Browser:
+    return Browser()

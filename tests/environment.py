@@ -1,0 +1,93 @@
+"""The ground of every test run, laid before Django reads its settings: own folders, no network, no silent skips."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VAR = Path(tempfile.mkdtemp(prefix="retune-tests-"))
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
+# What a developer's shell may hold must not steer the tests.
+for name in [name for name in os.environ if name.startswith(("RETUNE_", "DATABASE_", "REDIS_URL"))]:
+    del os.environ[name]
+os.environ |= {"RETUNE_VAR": str(VAR), "RETUNE_ENGINE": "eager", "RETUNE_LOG_LEVEL": "WARNING"}
+
+
+@atexit.register
+def _sweep(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:  # Forked children run the same hook.
+        shutil.rmtree(VAR, ignore_errors=True)
+
+
+class OutsideNetwork(RuntimeError):
+    """A test tried to leave the machine."""
+
+
+def _is_loopback(address: Any) -> bool:
+    if not isinstance(address, tuple):
+        return True  # A Unix socket's path.
+    host = str(address[0])
+    try:
+        return ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        return host in ("", "localhost")
+
+
+def _guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def loopback_only(sock: socket.socket, address: Any) -> Any:
+        if not _is_loopback(address):
+            raise OutsideNetwork(f"A test tried to connect to {address}.")
+        return connect(sock, address)
+
+    return loopback_only
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_outside_network() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+        yield
+
+
+class SkipPolicy:
+    """A skipped test fails the run unless it stands, with its reason, in tests/allowed_skips.toml."""
+
+    def __init__(self) -> None:
+        self.allowed: dict[str, str] = tomllib.loads(ALLOWED_SKIPS.read_text()).get("skips", {})
+        self.refused: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self._note(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._note(report.nodeid)
+
+    def _note(self, nodeid: str) -> None:
+        if not any(nodeid.startswith(prefix) and reason.strip() for prefix, reason in self.allowed.items()):
+            self.refused.append(nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.refused and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for nodeid in self.refused:
+            terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE (tests/allowed_skips.toml): {nodeid}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SkipPolicy(), "retune-skips")
