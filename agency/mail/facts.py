@@ -1,0 +1,140 @@
+"""The facts behind a mail: failures with their numbers, deltas, gates, quarantined rows, the rollback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from agency.mail import scores
+from agency.mail.scores import Delta, GateLine
+from agency.mail.words import moment, one_line
+from pipelines.domain.transitions import JobStatus
+from pipelines.models import Example, ExampleState, GateResult, Job, ModelVersion, Notice, Rollback, Run, TriggerDecision
+
+SHOWN_DELTAS = 5
+LOG_LINES = 12
+SET_ASIDE = (ExampleState.QUARANTINED, ExampleState.DUPLICATE, ExampleState.LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What applies to the kind of the notice; the rest is empty. `log`: the last lines of a job that failed."""
+
+    what: str
+    verdict: str = ""
+    brief: str = ""
+    failures: tuple[str, ...] = ()
+    deltas: tuple[Delta, ...] = ()
+    gates: tuple[GateLine, ...] = ()
+    quarantine: tuple[Fact, ...] = ()
+    numbers: tuple[Fact, ...] = ()
+    log: tuple[str, ...] = ()
+    next_run: str = ""
+
+
+def gather(notice: Notice) -> Facts:
+    run = notice.run
+    if run is None:
+        return Facts(what="")
+    version = ModelVersion.objects.filter(run=run).first()
+    back = _rollback(run) if notice.kind == "rolled_back" else None
+    gates = list(GateResult.objects.filter(run=run))
+    bad = [gate for gate in gates if scores.is_against(gate)]
+    deltas = scores.deltas(run)
+    quarantine = _quarantine(run)
+    return Facts(
+        what=version.label if version else _("run %(number)s") % {"number": run.number},
+        verdict=_("rolled back to %(to)s") % {"to": back.to_version.label} if back and back.to_version else "",
+        brief=_brief(notice, bad, deltas, back),
+        failures=_failures(notice, run, bad, back),
+        deltas=deltas[:SHOWN_DELTAS],
+        gates=tuple(scores.line(gate) for gate in gates if notice.kind != "rejected" or gate not in bad),
+        quarantine=quarantine,
+        numbers=_numbers(back) if back else (),
+        log=_log(run) if notice.kind == "failed" else (),
+        next_run=_next_run(notice),
+    )
+
+
+def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], back: Rollback | None) -> str:
+    """The few words in the subject that say by how much, or where."""
+    main = f"{deltas[0].change}" if deltas else ""
+    match notice.kind:
+        case "promoted":
+            return main
+        case "rejected":
+            return ", ".join([_("%(gate)s gate") % {"gate": gate.name} for gate in bad[:2]])
+        case "rolled_back":
+            return one_line(back.metric, 40) if back else ""
+        case "held" | "failed":
+            return str(notice.detail.get("stage", ""))
+        case _:
+            return ""
+
+
+def _failures(notice: Notice, run: Run, bad: list[GateResult], back: Rollback | None) -> tuple[str, ...]:
+    told = [scores.sentence(gate) for gate in bad]
+    if back is not None:
+        told = [back.sentence]
+    if not told and notice.kind != "promoted":
+        told = [str(notice.detail.get("reason") or run.reason)]
+    return tuple(one_line(sentence, 500) for sentence in told if sentence)
+
+
+def _quarantine(run: Run) -> tuple[Fact, ...]:
+    """Rows that this run's checks set aside, by state and rule, the most frequent first."""
+    rows = Example.objects.filter(judged_in=run, state__in=SET_ASIDE).order_by()
+    counts = rows.values("state", "rule").annotate(rows=Count("pk")).order_by("-rows", "rule")
+    return tuple(Fact(one_line(f"{row['state']}: {row['rule'] or '-'}", 80), str(row["rows"])) for row in counts)
+
+
+def _rollback(run: Run) -> Rollback | None:
+    mine = Rollback.objects.filter(Q(rollout__run=run) | Q(from_version__run=run))
+    return mine.select_related("from_version", "to_version").first()
+
+
+def _numbers(back: Rollback) -> tuple[Fact, ...]:
+    """The exact values at the time of the decision, as they were written down."""
+    seconds = "" if back.seconds is None else f"{back.seconds:.2f} s"
+    known = [
+        Fact(_("Decided by"), one_line(back.decided_by, 100)),
+        Fact(_("Decided at"), moment(back.decided_at)),
+        Fact(_("Phase"), one_line(back.phase)),
+        Fact(_("Until its last answer"), seconds),
+    ]
+    measured = [Fact(one_line(name, 60), _figure(value)) for name, value in back.numbers.items()]
+    return tuple(fact for fact in known + measured if fact.value)
+
+
+def _figure(value: object) -> str:
+    match value:
+        case bool() | int() | str():
+            return one_line(value, 80)
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return ""
+
+
+def _log(run: Run) -> tuple[str, ...]:
+    job = Job.objects.filter(run=run, status=JobStatus.FAILED).order_by("-id").first()
+    lines = job.log_tail.splitlines() if job else []
+    return tuple(one_line(line, 160) for line in lines if line.strip())[-LOG_LINES:]
+
+
+def _next_run(notice: Notice) -> str:
+    """What the trigger ledger says of the next run; empty where triggers have not been looked at yet."""
+    last = TriggerDecision.objects.filter(pipeline_id=notice.pipeline_id, started=False).first()
+    if last is None:
+        return ""
+    if last.next_eligible_at is None or last.next_eligible_at <= notice.created_at:
+        return one_line(last.reason)
+    return _("not before %(when)s: %(reason)s") % {"when": moment(last.next_eligible_at), "reason": one_line(last.reason)}

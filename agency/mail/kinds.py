@@ -1,0 +1,74 @@
+"""The words of each kind of notice: its verdict, what it means, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = str | Promise
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`tone` is one of good, bad, ask. `headline` and `advice` may hold %(what)s, the version or run."""
+
+    tone: str
+    icon: str
+    verdict: Words
+    headline: Words
+    advice: Words
+    button: Words
+
+
+MAIL_KINDS: dict[str, Kind] = {
+    "promoted": Kind(
+        "good",
+        "✓",
+        _("promoted"),
+        _("%(what)s passed every stage and is in production."),
+        _("Nothing to do. Any earlier version can be brought back from the pipeline's versions."),
+        _("Open the run"),
+    ),
+    "stopped": Kind(
+        "bad",
+        "■",
+        _("stopped"),
+        _("The new data did not pass its checks, so nothing was trained. Production is unchanged."),
+        _("Look at the quarantined rows: release the good ones, discard the rest, or send a corrected batch."),
+        _("See the rows"),
+    ),
+    "rejected": Kind(
+        "bad",
+        "✗",
+        _("rejected"),
+        _("%(what)s was not shown to be as good as production, so nothing changes."),
+        _("Nothing to do tonight. Read which gate said no before the next run; its rows stay parked until released."),
+        _("See the gates"),
+    ),
+    "held": Kind(
+        "ask",
+        "?",
+        _("needs you"),
+        _("%(what)s waits for a person to decide. Production is unchanged until then."),
+        _("Open the run, then approve it with a reason, or turn it down."),
+        _("Decide"),
+    ),
+    "failed": Kind(
+        "bad",
+        "!",
+        _("failed"),
+        _("%(what)s could not be finished after its retries. Production is unchanged."),
+        _("Mend the cause given below, then start the run again."),
+        _("See what happened"),
+    ),
+    "rolled_back": Kind(
+        "bad",
+        "↶",
+        _("rolled back"),
+        _("%(what)s was taken back from the traffic."),
+        _("Nothing to do at once: the version named below answers again. Automatic runs pause until the cooldown ends."),
+        _("See the evidence"),
+    ),
+}

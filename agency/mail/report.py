@@ -1,0 +1,81 @@
+"""What one mail says, read from the rows that a notice is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from agency.mail import facts
+from agency.mail.facts import Fact
+from agency.mail.kinds import MAIL_KINDS
+from agency.mail.scores import Delta, GateLine
+from agency.mail.words import one_line
+from pipelines.models import Notice
+
+SUBJECT_CHARS = 150
+
+
+@dataclass(frozen=True)
+class Report:
+    """One object for subject and body, all words already in the reader's language and free of line breaks.
+
+    `what` is the version ("v14"), or the run where there is no version yet. `brief` is the number in the subject.
+    """
+
+    kind: str
+    tone: str
+    icon: str
+    client: str
+    pipeline: str
+    what: str
+    verdict: str
+    brief: str
+    headline: str
+    advice: str
+    failures: tuple[str, ...]
+    deltas: tuple[Delta, ...]
+    gates: tuple[GateLine, ...]
+    quarantine: tuple[Fact, ...]
+    numbers: tuple[Fact, ...]
+    log: tuple[str, ...]
+    next_run: str
+    button: str
+    url: str
+
+    @property
+    def subject(self) -> str:
+        ending = f" ({self.brief})" if self.brief else ""
+        return one_line(f"{self.client} {self.pipeline} {self.what} {self.verdict}{ending}", SUBJECT_CHARS)
+
+
+def report_of(notice: Notice) -> Report:
+    """Reads a handful of rows of the notice's run. Raises KeyError for a kind that has no words."""
+    kind, run = MAIL_KINDS[notice.kind], notice.run
+    known = facts.gather(notice)
+    return Report(
+        kind=notice.kind,
+        tone=kind.tone,
+        icon=kind.icon,
+        client=one_line(notice.client.name, 60),
+        pipeline=one_line(notice.pipeline.name, 60),
+        what=known.what,
+        verdict=known.verdict or str(kind.verdict),
+        brief=known.brief,
+        headline=str(kind.headline) % {"what": known.what},
+        advice=str(kind.advice),
+        failures=known.failures,
+        deltas=known.deltas,
+        gates=known.gates,
+        quarantine=known.quarantine,
+        numbers=known.numbers,
+        log=known.log,
+        next_run=known.next_run,
+        button=str(kind.button),
+        url=_address(notice) if run is not None else settings.BASE_URL,
+    )
+
+
+def _address(notice: Notice) -> str:
+    path = f"/c/{notice.client.slug}/{notice.pipeline.slug}/runs/{notice.run.number}/"
+    return settings.BASE_URL.rstrip("/") + path
