@@ -1,0 +1,268 @@
+"""The 24 hours after 100 %: when to look, the week before as a frozen deck, and what follows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import log
+from typing import Self
+
+from pipelines.domain.canary.guardrails import (
+    RULES,
+    Guardrail,
+    Outcome,
+    Reading,
+    is_bad_by,
+    log_threshold,
+    new_process,
+)
+from pipelines.domain.canary.literal import is_literal_drop
+from pipelines.domain.canary.transport import Transport, transport_errors
+from pipelines.domain.eprocess import NOTHING, Bet, EProcess, Json, Slot
+
+Numbers = Mapping[str, float | int | str | bool | None]
+Counts = Mapping[Guardrail, Slot]
+
+
+@dataclass(frozen=True)
+class MonitorPlan:
+    """`phases`: (looks, apart). `baselines` 2 where a holdback share runs beside the deck: thresholds are doubled."""
+
+    phases: tuple[tuple[int, timedelta], ...] = (
+        (12, timedelta(minutes=5)),
+        (20, timedelta(minutes=15)),
+        (18, timedelta(hours=1)),
+    )
+    slot: timedelta = timedelta(minutes=5)
+    start_every: timedelta = timedelta(hours=1)
+    alpha: float = 0.005
+    baselines: int = 1
+    safe_threshold: float = 20.0
+    transport_errors: int = 5
+    literal: bool = False
+    literal_drop: float = 0.05
+
+    @property
+    def duration(self) -> timedelta:
+        """From the first moment at 100 % to the last look."""
+        return sum((looks * apart for looks, apart in self.phases), timedelta(0))
+
+    def scaled(self, factor: float) -> Self:
+        """The same looks, `factor` times as far apart."""
+        phases = tuple((looks, apart * factor) for looks, apart in self.phases)
+        return replace(self, phases=phases, slot=self.slot * factor, start_every=self.start_every * factor)
+
+
+def check_times(plan: MonitorPlan, began_at: datetime) -> tuple[datetime, ...]:
+    """Every look: by default 12 + 20 + 18 = 50 in 24 h."""
+    times, at = [], began_at
+    for looks, apart in plan.phases:
+        for _ in range(looks):
+            at += apart
+            times.append(at)
+    return tuple(times)
+
+
+def deck_windows(rollout_began_at: datetime, start: datetime, days: int = 7) -> tuple[datetime, ...]:
+    """Starts of the same clock slot on each of the `days` before the rollout: read once each, so dealt once each."""
+    day = timedelta(days=1)
+    back = (start - rollout_began_at) // day + 1  # so that the newest window starts before the rollout did
+    return tuple(start - day * (back + k) for k in range(days))
+
+
+def count_slot(outcomes: Iterable[Outcome], slow_limit_ms: float) -> dict[Guardrail, tuple[int, int]]:
+    """(requests, bad ones) per guardrail; of outcomes that are one per key already."""
+    kept = list(outcomes)
+    counts = {}
+    for name in Guardrail:
+        bits = [bad for o in kept if (bad := is_bad_by(name, o, slow_limit_ms)) is not None]
+        counts[name] = (len(bits), sum(bits))
+    return counts
+
+
+@dataclass(frozen=True)
+class DeckWatch:
+    """One guardrail against the deck; `safe` bets once per slot on the difference of both shares."""
+
+    process: EProcess
+    safe: Bet
+    pending: Slot = NOTHING
+    last: Slot = NOTHING
+
+    def after(self, slot: Slot) -> Self:
+        """After one slot; one that lacks an arm waits for the next."""
+        merged = self.pending + slot
+        if not merged.has_both_arms:
+            return replace(self, pending=merged)
+        c, b = merged.rates
+        return replace(
+            self, process=self.process.after(merged), safe=self.safe.after([c - b]), pending=NOTHING, last=merged
+        )
+
+
+@dataclass(frozen=True)
+class MonitorState:
+    """Where the monitor stands."""
+
+    began_at: datetime
+    watches: Mapping[Guardrail, DeckWatch]
+    last_slot: int = -1
+    starts_opened: int = 0
+
+    def to_json(self) -> Json:
+        """JSON values only."""
+        watches = {
+            name.value: {
+                "process": watch.process.to_json(),
+                "safe": watch.safe.to_json(),
+                "pending": [watch.pending.n_c, watch.pending.x_c, watch.pending.n_b, watch.pending.x_b],
+                "last": [watch.last.n_c, watch.last.x_c, watch.last.n_b, watch.last.x_b],
+            }
+            for name, watch in self.watches.items()
+        }
+        began = self.began_at.isoformat()
+        return {"began_at": began, "watches": watches, "last_slot": self.last_slot, "starts": self.starts_opened}
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """The inverse of `to_json`."""
+        watches = {
+            Guardrail(name): DeckWatch(
+                EProcess.from_json(w["process"]), Bet.from_json(w["safe"]), Slot(*w["pending"]), Slot(*w["last"])
+            )
+            for name, w in data["watches"].items()
+        }
+        return cls(datetime.fromisoformat(data["began_at"]), watches, data["last_slot"], data["starts"])
+
+
+def begin(now: datetime) -> MonitorState:
+    """The state at the first moment at 100 %."""
+    return MonitorState(now, {n: DeckWatch(new_process(n), Bet.safe(RULES[n].tolerance)) for n in Guardrail})
+
+
+def apply_slot(state: MonitorState, plan: MonitorPlan, number: int, counts: Counts) -> MonitorState:
+    """The state after slot `number` since the begin, live counts beside the deck's; applied before: no change."""
+    if number <= state.last_slot:
+        return state
+    watches = dict(state.watches)
+    periods = int(number * plan.slot / plan.start_every)
+    if periods > state.starts_opened:
+        watches = {name: replace(w, process=w.process.opened()) for name, w in watches.items()}
+    for name, slot in counts.items():
+        watches[name] = watches[name].after(slot)
+    return replace(state, watches=watches, last_slot=number, starts_opened=max(periods, state.starts_opened))
+
+
+def readings(state: MonitorState, plan: MonitorPlan) -> tuple[Reading, ...]:
+    """Every guardrail as it stands."""
+    return tuple(
+        Reading(
+            name,
+            watch.process.log_evidence,
+            log_threshold(name, plan.alpha) + log(plan.baselines),
+            watch.process.strongest,
+            watch.safe.log_evidence,
+            watch.safe.log_evidence >= log(plan.safe_threshold),
+            watch.safe.more_outcomes(plan.safe_threshold),
+        )
+        for name, watch in state.watches.items()
+    )
+
+
+class Replay(StrEnum):
+    """What a paired replay on both models says about a deck that fired."""
+
+    IMPOSSIBLE = "impossible"
+    POSSIBLE = "possible"
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+
+
+class MonitorMove(StrEnum):
+    """What to do now. `confirm`: replay pairs first, seconds."""
+
+    CONTINUE = "continue"
+    CONFIRM = "confirm"
+    ROLL_BACK = "roll_back"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class MonitorDecision:
+    """A move with its reason; `is_conclusive` on `end`: whether the evidence sufficed to call the version safe."""
+
+    move: MonitorMove
+    sentence: str
+    numbers: Numbers = field(default_factory=dict)
+    guardrail: Guardrail | None = None
+    notices: tuple[str, ...] = ()
+    is_conclusive: bool = False
+
+
+def decide(
+    state: MonitorState,
+    plan: MonitorPlan,
+    now: datetime,
+    recent: Sequence[Outcome] = (),
+    replay: Replay = Replay.IMPOSSIBLE,
+) -> MonitorDecision:
+    """The decision at one look. `recent`: the latest requests, for the rule on transport errors."""
+    stands = readings(state, plan)
+    notices = tuple(
+        f"{r.sentence}: a difference, but within the margin" for r in stands if r.is_evidence and not r.is_past_margin
+    )
+    fired = [r for r in stands if r.is_evidence and r.is_past_margin]
+    if fired and replay is Replay.DISAGREES:
+        notices = (*notices, f"{fired[0].sentence}, but pairs agree: the traffic changed")
+        fired = []
+    urgent = _transport(recent, plan) or _fired(fired, replay) or _literal(state, plan)
+    decision = urgent or _end(state, plan, now, stands)
+    return replace(decision, notices=notices)
+
+
+def _transport(recent: Sequence[Outcome], plan: MonitorPlan) -> MonitorDecision | None:
+    n = plan.transport_errors
+    if transport_errors(recent, n) is not Transport.CANDIDATE:
+        return None
+    sentence = f"{n} consecutive transport errors of distinct keys"
+    return MonitorDecision(MonitorMove.ROLL_BACK, sentence, {"in_a_row": n, "threshold": n}, Guardrail.ERROR)
+
+
+def _fired(fired: Sequence[Reading], replay: Replay) -> MonitorDecision | None:
+    if not fired:
+        return None
+    reading = max(fired, key=lambda r: r.log_evidence - r.log_threshold)
+    move, tail = MonitorMove.ROLL_BACK, "past the margin"
+    match replay:
+        case Replay.POSSIBLE:
+            move, tail = MonitorMove.CONFIRM, "past the margin: pairs must confirm it"
+        case Replay.IMPOSSIBLE:
+            tail = "past the margin; replay impossible"
+        case _:
+            tail = "past the margin; pairs confirm it"
+    return MonitorDecision(move, f"{reading.sentence}, {tail}", reading.numbers(), reading.guardrail)
+
+
+def _literal(state: MonitorState, plan: MonitorPlan) -> MonitorDecision | None:
+    for name, watch in state.watches.items():
+        if plan.literal and is_literal_drop(watch.last, plan.literal_drop):
+            c, b = watch.last.rates
+            sentence = (
+                f"{RULES[name].words}: success {1 - c:.3f} is more than {100 * plan.literal_drop:g} % below "
+                f"{1 - b:.3f} (baseline), n={watch.last.n_c}: the literal rule"
+            )
+            numbers: Numbers = {"candidate_rate": c, "baseline_rate": b, "threshold": plan.literal_drop}
+            return MonitorDecision(MonitorMove.ROLL_BACK, sentence, numbers, name)
+    return None
+
+
+def _end(state: MonitorState, plan: MonitorPlan, now: datetime, stands: Sequence[Reading]) -> MonitorDecision:
+    elapsed = now - state.began_at
+    numbers: Numbers = {"elapsed_s": elapsed.total_seconds(), "candidate_n": max(r.counts.n_c for r in stands)}
+    if elapsed < plan.duration:
+        return MonitorDecision(MonitorMove.CONTINUE, "no guardrail fired", numbers)
+    unsafe = [RULES[r.guardrail].words for r in stands if not r.is_safe]
+    if not unsafe:
+        return MonitorDecision(MonitorMove.END, "monitor over, no guardrail fired", numbers, is_conclusive=True)
+    sentence = f"monitor over, no guardrail fired, without enough evidence on {' and '.join(unsafe)}"
+    return MonitorDecision(MonitorMove.END, sentence, numbers)
