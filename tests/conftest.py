@@ -15,6 +15,7 @@ from tenants import scope
 from tenants.models import Agency, Client, Role
 from tests import factories, servers
 from tests.environment import VAR
+from tests.installation import Installation, as_default, install
 from tools.setup_system import find
 
 
@@ -61,6 +62,23 @@ def no_scope_left_behind() -> Iterator[None]:
 def postgres() -> Iterator[servers.PostgresServer]:
     with servers.postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def installation(postgres: servers.PostgresServer) -> Installation:
+    """A migrated PostgreSQL installation; its `environment` is for worker processes."""
+    return install(postgres)
+
+
+@pytest.fixture
+def on_postgres(installation: Installation, django_db_blocker: Any) -> Iterator[Installation]:
+    """Django's default database is PostgreSQL, as the app's role, real commits included; emptied afterwards.
+
+    Ask for it instead of `db`, and make rows by the factories (fixtures such as `agency` sit on SQLite).
+    """
+    with django_db_blocker.unblock(), as_default(installation.app_url):
+        yield installation
+    installation.empty()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,164 @@
+"""The belts that PostgreSQL itself wears: forced row-level security, keys that cannot cross clients, named crossings.
+
+`fasten(apps, schema_editor)` is for migrations and may run any number of times: whoever adds a tenant table, or changes a
+crossing, calls it again in the migration that does so. Tables are found by their columns, never by a list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from tenants.crossing import CROSSINGS, Crossing
+
+CLIENT = "NULLIF(current_setting('app.client_id', true), '')::bigint"
+AGENCY = "NULLIF(current_setting('app.agency_id', true), '')::bigint"
+CLIENT_TABLE = "tenants_client"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tenant table. `client_column` is None where rows belong to the agency alone; `links` are (column, other table)."""
+
+    name: str
+    client_column: str | None
+    links: tuple[tuple[str, str], ...]
+
+    def policies(self) -> dict[str, str]:
+        """Policy name -> condition. Both are permissive: either setting opens its own rows."""
+        found = {"retune_by_agency": f"agency_id = {AGENCY}"}
+        if self.client_column:
+            found["retune_by_client"] = f"{self.client_column} = {CLIENT}"
+        return found
+
+
+def tables(models: Iterable[type[Model]]) -> list[Table]:
+    """Every tenant table among the models, historical ones too (those have lost their base classes)."""
+    known = [model for model in models if _columns(model) >= {"agency_id"}]
+    owned = {model._meta.db_table for model in known if _client_column(model) == "client_id"}
+    return [Table(model._meta.db_table, _client_column(model), tuple(_links(model, owned))) for model in known]
+
+
+def _columns(model: type[Model]) -> set[str]:
+    return {field.column for field in model._meta.local_concrete_fields}
+
+
+def _client_column(model: type[Model]) -> str | None:
+    if model._meta.db_table == CLIENT_TABLE:
+        return "id"
+    owner = next((field for field in model._meta.local_concrete_fields if field.column == "client_id"), None)
+    # A nullable client (membership) does not own the row: it belongs to the agency.
+    return "client_id" if owner is not None and not owner.null else None
+
+
+def _links(model: type[Model], owned: set[str]) -> Iterator[tuple[str, str]]:
+    if model._meta.db_table not in owned:
+        return
+    for field in model._meta.local_concrete_fields:
+        other = field.related_model._meta.db_table if field.is_relation else ""
+        if other in owned:
+            yield field.column, other
+
+
+def fasten(apps: Any, schema_editor: Any) -> None:
+    """All belts of every tenant table that the state holds; nothing on other databases."""
+    if schema_editor.connection.vendor != "postgresql":
+        return
+    found = tables(apps.get_models())
+    statements = [*_keys(found), *_foreign_keys(found), *_security(found), *_crossings(), *_ledger()]
+    for statement in statements:
+        schema_editor.execute(statement, None)
+
+
+def _name(*parts: str) -> str:
+    """At most 63 characters, the limit of PostgreSQL's names."""
+    text = "_".join(parts)
+    return text if len(text) <= 60 else f"{text[:50]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _add_constraint(table: str, name: str, definition: str) -> str:
+    missing = f"NOT EXISTS (SELECT FROM pg_constraint WHERE conname = '{name}' AND conrelid = '{table}'::regclass)"
+    return f"DO $$ BEGIN IF {missing} THEN ALTER TABLE {table} ADD CONSTRAINT {name} {definition}; END IF; END $$"
+
+
+def _keys(found: list[Table]) -> Iterator[str]:
+    """What composite foreign keys point at."""
+    yield _add_constraint(CLIENT_TABLE, "retune_agency_key", "UNIQUE (agency_id, id)")
+    for table in found:
+        if table.client_column == "client_id":
+            yield _add_constraint(table.name, _name(table.name, "client_key"), "UNIQUE (client_id, id)")
+
+
+def _foreign_keys(found: list[Table]) -> Iterator[str]:
+    """(client_id, x_id) -> (client_id, id), and (agency_id, client_id) -> the client: no row lies about its owner."""
+    for table in found:
+        if table.name != CLIENT_TABLE and (table.client_column or table.name == "tenants_membership"):
+            yield _foreign_key(table.name, ("agency_id", "client_id"), CLIENT_TABLE, ("agency_id", "id"))
+        for column, other in table.links:
+            yield _foreign_key(table.name, ("client_id", column), other, ("client_id", "id"))
+
+
+def _foreign_key(table: str, columns: tuple[str, str], other: str, targets: tuple[str, str]) -> str:
+    name = _name(table, columns[1], "same", "owner")
+    pairs = f"FOREIGN KEY ({', '.join(columns)}) REFERENCES {other} ({', '.join(targets)})"
+    # Deferred like Django's own keys: rows that point at each other are written in either order.
+    return _add_constraint(table, name, f"{pairs} DEFERRABLE INITIALLY DEFERRED")
+
+
+def _security(found: list[Table]) -> Iterator[str]:
+    for table in found:
+        # FORCE: the owner of the table is bound too, unless its role has BYPASSRLS.
+        yield f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+        for policy, condition in table.policies().items():
+            yield f"DROP POLICY IF EXISTS {policy} ON {table.name}"
+            yield f"CREATE POLICY {policy} ON {table.name} USING ({condition}) WITH CHECK ({condition})"
+
+
+def _crossings() -> Iterator[str]:
+    yield from _forget_crossings()
+    for name, crossing in CROSSINGS.items():
+        yield crossing_sql(name, crossing)
+
+
+def _forget_crossings() -> Iterator[str]:
+    # By name and not by signature: CREATE OR REPLACE cannot change what a function returns.
+    yield """DO $$ DECLARE old regprocedure; BEGIN
+        FOR old IN SELECT oid FROM pg_proc WHERE proname LIKE 'retune\\_%' AND prosecdef
+            AND pronamespace = 'public'::regnamespace
+        LOOP EXECUTE format('DROP FUNCTION %s', old); END LOOP; END $$"""
+
+
+def crossing_sql(name: str, crossing: Crossing) -> str:
+    """The function behind one crossing. It runs as the tables' owner, who has BYPASSRLS; who may call it: roles.py."""
+    params = ", ".join(f"{param} {kind}" for param, kind in crossing.params)
+    returns = ", ".join(f"{column} bigint" for column in crossing.returns)
+    body = crossing.sql.format(**{param: param for param, _ in crossing.params})
+    # Without a pinned search path a caller could put tables of his own in the function's way.
+    return (
+        f"CREATE FUNCTION public.retune_{name}({params}) RETURNS TABLE ({returns}) LANGUAGE sql STABLE "
+        f"SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $body$ {body} $body$"
+    )
+
+
+def _ledger() -> Iterator[str]:
+    """The ledger of acts refuses change and removal, whoever asks."""
+    yield """CREATE OR REPLACE FUNCTION public.ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN RAISE EXCEPTION 'The ledger is append-only.' USING ERRCODE = 'insufficient_privilege'; END $body$"""
+    yield "DROP TRIGGER IF EXISTS ledger_is_append_only ON tenants_auditevent"
+    yield """CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE ON tenants_auditevent
+        FOR EACH ROW EXECUTE FUNCTION public.ledger_is_append_only()"""
+
+
+def fasten_sqlite(apps: Any, schema_editor: Any) -> None:
+    """SQLite's part: the ledger refuses change. (Not removal: Django's flush empties tables row by row there.)"""
+    if schema_editor.connection.vendor != "sqlite":
+        return
+    schema_editor.execute("DROP TRIGGER IF EXISTS ledger_is_append_only")
+    schema_editor.execute(
+        "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE ON tenants_auditevent "
+        "BEGIN SELECT RAISE(ABORT, 'The ledger is append-only.'); END"
+    )
