@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -294,7 +293,7 @@ async def delete(host: Host, request: Request) -> Reply:
     text = document.get("model") or document.get("name") or ""
     if not text:
         raise Refused(400, "model is required")
-    if not re.fullmatch(r"\S+", text) or names.parse(text) is None:
+    if names.parse(text) is None:
         raise Refused(400, f'name "{text}" is invalid')
     manifest: Manifest | None = host.find(text)
     if manifest is None:

@@ -1,0 +1,17 @@
+"""What can go wrong with a host: down (retry) or refused (a person must act)."""
+
+
+class HostError(Exception):
+    """A sentence that says what to do; `permanent` says whether trying again can help."""
+
+    permanent = True
+
+
+class HostDown(HostError):
+    """The host did not answer, or did not finish: trying again later is right."""
+
+    permanent = False
+
+
+class HostRefused(HostError):
+    """The host (or our own rule) said no: the same call will be refused again."""

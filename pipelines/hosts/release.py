@@ -1,0 +1,169 @@
+"""Puts one version on one host and proves that it serves: idempotent, resumable, nothing sent twice."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.hosts import Host, Messages, Progress
+from pipelines.hosts.errors import HostDown, HostRefused
+from pipelines.hosts.facts import Generation, HostFacts, Shown
+
+GREEDY = {"temperature": 0, "seed": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """A prompt and the judgement of its answer."""
+
+    messages: Messages
+    accepts: Callable[[str], bool]
+    options: Mapping[str, Any] = field(default_factory=lambda: GREEDY | {"num_predict": 64})
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What to place. `digest` is `sha256:<hex>` of the file; `jinja` the GGUF's own template, `go_template` and `stop`
+    its equivalent for generation A, which never reads Jinja; `architecture` as in the GGUF.
+
+    `smoke_share` of the smoke prompts must be accepted: the same bytes answer about a fifth of unusual prompts
+    differently from one generation to another, so asking for all would refuse healthy models.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    go_template: str | None = None
+    stop: tuple[str, ...] = ()
+    jinja: str | None = None
+    architecture: str | None = None
+    smoke: Sequence[Smoke] = ()
+    smoke_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementFacts:
+    """`manifest_digest` (bare hex) identifies what is live; `blob_digest` is the file that the host really uses."""
+
+    manifest_digest: str
+    blob_digest: str
+    generation: Generation
+    version: str
+    seconds: float
+    bytes_sent: int
+    smoke_passed: int
+    smoke_total: int
+
+
+def place(
+    host: Host, release: Release, check: Callable[[Path], object], on_progress: Progress | None = None
+) -> PlacementFacts:
+    """Push, create, compare, load and smoke-test one version on one host.
+
+    `check` judges the file before the first byte is sent (one generation's whole server dies of a malformed one); what
+    it raises passes through. Raises HostDown (run it again: what is done is not repeated) or HostRefused.
+    """
+    started = time.monotonic()
+    facts = host.probe()
+    bytes_sent, is_new = 0, host.show(release.name) is None
+    if is_new:
+        check(release.path)
+        bytes_sent = host.push_blob(release.path, release.digest, on_progress)
+        host.create(release.name, release.digest, *_create_arguments(release, facts))
+    shown = host.show(release.name)
+    if shown is None:
+        raise HostDown(f"{release.name} is gone from the host again: something else deletes names there")
+    _compare(shown, release, facts.generation, is_new)
+    host.preload(release.name)
+    passed = _smoke(host, release)
+    return PlacementFacts(
+        manifest_digest=_manifest_digest(host, release.name),
+        blob_digest=shown.blob_digest,
+        generation=facts.generation,
+        version=facts.version,
+        seconds=time.monotonic() - started,
+        bytes_sent=bytes_sent,
+        smoke_passed=passed,
+        smoke_total=len(release.smoke),
+    )
+
+
+def _create_arguments(release: Release, facts: HostFacts) -> tuple[Mapping[str, Any], str | None, str | None]:
+    """A renders Go templates only, so it gets one and the stop words; B and C read the GGUF's Jinja."""
+    if facts.generation is not Generation.A:
+        return release.parameters, None, release.system
+    if not release.go_template:
+        raise HostRefused(
+            f"The host runs version {facts.version}, which needs the prompt template in its own language: "
+            "give the pipeline a Go template or update the host to 0.30 or later"
+        )
+    return {**release.parameters, "stop": list(release.stop)}, release.go_template, release.system
+
+
+def _compare(shown: Shown, release: Release, generation: Generation, is_new: bool) -> None:
+    """What the host shows against what was meant; a difference is a refusal: version tags are never rewritten."""
+    found = [text for text in _differences(shown, release, generation) if text]
+    # B may have rewritten the file that was sent just now; under a name found there, other bytes are not ours.
+    is_rewritten = is_new and generation is Generation.B
+    if shown.blob_digest != release.digest and not is_rewritten:
+        found.append(f"it uses the file {shown.blob_digest[:19]}")
+    if found:
+        raise HostRefused(
+            f"{release.name} on the host is not what was sent: {'; '.join(found)}. Delete it there, then place it again"
+        )
+
+
+def _differences(shown: Shown, release: Release, generation: Generation) -> list[str]:
+    template = release.go_template if generation is Generation.A else release.jinja
+    return [
+        _unless(not shown.adapter_digests, "it carries an adapter"),
+        _unless(not template or not shown.template or shown.template == template, "it uses another prompt template"),
+        _unless(shown.system == (release.system or ""), "it has another system prompt"),
+        _unless(_has_architecture(shown, release), "it is of another architecture"),
+        *(_unless(_has_parameter(shown, *pair), f"parameter {pair[0]} differs") for pair in release.parameters.items()),
+    ]
+
+
+def _unless(holds: bool, text: str) -> str:
+    return "" if holds else text
+
+
+def _has_architecture(shown: Shown, release: Release) -> bool:
+    found = shown.model_info.get("general.architecture")
+    return not release.architecture or found in (None, release.architecture)
+
+
+def _has_parameter(shown: Shown, name: str, value: Any) -> bool:
+    found = [text for key, text in shown.parameters if key == name]
+    wanted = [str(v) for v in (value if isinstance(value, list | tuple) else [value])]
+    return found == wanted or [_number(text) for text in found] == [_number(text) for text in wanted]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _manifest_digest(host: Host, name: str) -> str:
+    found = next((tag.digest for tag in host.tags() if tag.name == name), None)
+    if found is None:
+        raise HostDown(f"{name} is not listed on the host, though it answers: look at its disk")
+    return found
+
+
+def _smoke(host: Host, release: Release) -> int:
+    """How many smoke prompts were accepted. Raises HostRefused below the share that must be."""
+    answers = [host.chat(release.name, smoke.messages, smoke.options).text for smoke in release.smoke]
+    passed = sum(smoke.accepts(text) for smoke, text in zip(release.smoke, answers, strict=True))
+    if release.smoke and passed < release.smoke_share * len(release.smoke):
+        wrong = next(t for s, t in zip(release.smoke, answers, strict=True) if not s.accepts(t))
+        raise HostRefused(
+            f"{release.name} answered {passed} of {len(release.smoke)} smoke prompts as expected on this host "
+            f"(wanted {release.smoke_share:.0%}); for example it said {wrong[:120]!r}"
+        )
+    return passed
