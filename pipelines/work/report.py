@@ -10,6 +10,9 @@ from typing import Any, TextIO
 # A line per step of a fast training would be thousands; the parent renews its lease on far fewer.
 LEAST_S_BETWEEN_LINES = 0.2
 
+Numbers = Mapping[str, float | int | str]
+NO_NUMBERS: Numbers = {}
+
 
 class WorkError(Exception):
     """A sentence that says what went wrong and what to do. `permanent`: trying again cannot help."""
@@ -26,13 +29,13 @@ class Report:
         self._stream = stream
         self._last_line_at = -LEAST_S_BETWEEN_LINES
 
-    def progress(self, share: float, note: str, *, force: bool = False, **numbers: float | int | str) -> None:
+    def progress(self, share: float, note: str, numbers: Numbers = NO_NUMBERS, *, force: bool = False) -> None:
         """`share` of the work done, in [0, 1]; `numbers` are shown beside the note."""
         now = time.monotonic()
         if not force and now - self._last_line_at < LEAST_S_BETWEEN_LINES:
             return
         self._last_line_at = now
-        self._write({"progress": round(min(max(share, 0.0), 1.0), 4), "note": note, "numbers": numbers})
+        self._write({"progress": round(min(max(share, 0.0), 1.0), 4), "note": note, "numbers": dict(numbers)})
 
     def result(self, result: Mapping[str, Any]) -> None:
         self._write({"result": dict(result)})

@@ -18,7 +18,7 @@ def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
     trainer = load(spec.get("trainer", "peft"))
 
     def progress(share: float, note: str, numbers: Mapping[str, float | int | str]) -> None:
-        report.progress(share, note, **numbers)
+        report.progress(share, note, numbers)
 
     return trainer.train(_order(spec), progress).as_dict()
 

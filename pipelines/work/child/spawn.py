@@ -78,7 +78,7 @@ def spawn(kind: str, spec: Mapping[str, Any], **terms: Unpack[Terms]) -> ChildRe
 def _start(arguments: list[str], scratch: Path, limits: Limits, log: int) -> subprocess.Popen[bytes]:
     sandbox = json.dumps({**asdict(limits), "parent": os.getpid()})
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.work.child.sandbox", sandbox, *arguments],
+        [sys.executable, "-m", "pipelines.work.child", sandbox, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -47,7 +47,7 @@ def convert(folder: Path, out: Path, *, outtype: str = "f16", name: str = "model
 def _confined(path: Path) -> list[str]:
     """A command that runs the script so that it dies with this process."""
     terms = json.dumps({"parent": os.getpid(), "network": True, "open_files": None})
-    return [sys.executable, "-m", "pipelines.work.child.sandbox", terms, str(path)]
+    return [sys.executable, "-m", "pipelines.work.child", terms, str(path)]
 
 
 def _refusal(done: subprocess.CompletedProcess[str]) -> WorkError:

@@ -52,6 +52,7 @@ class LocalModel:
 
     def __init__(self, path: Path, loading: Loading | None = None) -> None:
         self.loading = loading or Loading()
+        self.reuse_prefix = self.loading.reuse_prefix
         self.header = check(path)
         LOG.install()
         self._model = _load(path, self.loading)
@@ -115,7 +116,7 @@ class LocalModel:
 
     def _read(self, prompt: list[int]) -> None:
         """Bring the context to hold exactly `prompt`, keeping the longest prefix that it holds already."""
-        keep = _common_prefix(self._held, prompt[:-1]) if self.loading.reuse_prefix else 0
+        keep = _common_prefix(self._held, prompt[:-1]) if self.reuse_prefix else 0
         if not llama_cpp.llama_memory_seq_rm(self._memory, 0, keep, -1):
             self.forget()  # recurrent models cannot drop a tail
             keep = 0

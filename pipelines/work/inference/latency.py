@@ -1,0 +1,106 @@
+"""Answer times of two models, measured in pairs so that a busy machine is busy for both."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.domain.gates.evidence import Evidence, LatencyPairs
+from pipelines.domain.gates.latency import judge_latency
+from pipelines.domain.gates.spec import GateKind, GateSpec, Rule
+from pipelines.work.inference.answers import ask
+from pipelines.work.inference.cases import Case
+from pipelines.work.inference.model import Loading, LocalModel
+
+WARM_UP_CALLS = 5
+
+
+@dataclass(frozen=True)
+class LatencyPlan:
+    """`calls` per arm and round, up to `rounds` while the ratio's interval straddles 1 + `rel`."""
+
+    calls: int = 300
+    rounds: int = 3
+    rel: float = 0.10
+    seed: int = 0
+
+    def gate(self) -> GateSpec:
+        return GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params={"rel": self.rel, "rounds": self.rounds})
+
+
+@dataclass
+class Times:
+    """Milliseconds per call, paired by index; `cases` names the prompts."""
+
+    cases: list[str] = field(default_factory=list)
+    candidate: list[float] = field(default_factory=list)
+    production: list[float] = field(default_factory=list)
+    rounds: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """p50, p95 and p99 per arm (milliseconds), the number of calls and rounds."""
+        arms = {"candidate": self.candidate, "production": self.production}
+        return {
+            "calls": len(self.candidate),
+            "rounds": self.rounds,
+            **{arm: _percentiles(times) if times else None for arm, times in arms.items()},
+        }
+
+
+def measure(
+    candidate: Path, production: Path | None, cases: Sequence[Case], plan: LatencyPlan, tick: Callable[[], None]
+) -> Times:
+    """Time both models, loaded side by side and warm, call by call in alternating order; no prefix is reused."""
+    with LocalModel(candidate, Loading(reuse_prefix=False)) as first:
+        if production is None:
+            return _rounds([first], cases, plan, tick)
+        with LocalModel(production, Loading(reuse_prefix=False)) as second:
+            return _rounds([first, second], cases, plan, tick)
+
+
+def _rounds(models: list[LocalModel], cases: Sequence[Case], plan: LatencyPlan, tick: Callable[[], None]) -> Times:
+    times, order = Times(), random.Random(plan.seed)
+    for model in models:
+        for case in (list(cases) * WARM_UP_CALLS)[:WARM_UP_CALLS]:
+            ask(model, case)
+    while times.rounds == 0 or _needs_another(times, plan):
+        for case in _draw(cases, plan.calls, order):
+            _time_pair(models, case, times)
+            tick()
+        times.rounds += 1
+    return times
+
+
+def _draw(cases: Sequence[Case], calls: int, order: random.Random) -> list[Case]:
+    """Every case equally often, in a random order: with fewer cases than calls they come again."""
+    drawn: list[Case] = []
+    while len(drawn) < calls:
+        drawn += order.sample(list(cases), len(cases))
+    return drawn[:calls]
+
+
+def _time_pair(models: list[LocalModel], case: Case, times: Times) -> None:
+    """The arm that goes first alternates: the second call of a pair finds warmer caches."""
+    turn = len(times.cases) % len(models)
+    times.cases.append(case.id)
+    for model in models[turn:] + models[:turn]:
+        arm = times.candidate if model is models[0] else times.production
+        model.forget()
+        arm.append(round(ask(model, case).milliseconds, 3))
+
+
+def _needs_another(times: Times, plan: LatencyPlan) -> bool:
+    if not times.production:
+        return False
+    pairs = LatencyPairs(tuple(times.candidate), tuple(times.production), times.rounds)
+    return judge_latency(plan.gate(), Evidence(latency=pairs)).needs_another_round
+
+
+def _percentiles(times: Sequence[float]) -> dict[str, float]:
+    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(times, (50, 95, 99)))
+    return {"p50": p50, "p95": p95, "p99": p99}
