@@ -1,0 +1,17 @@
+"""ASGI entry: the data plane first, everything else is Django's."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
+pages = get_asgi_application()
+
+# After Django is set up: these read its settings and models.
+from django.conf import settings  # noqa: E402
+
+from agency.env import text  # noqa: E402
+from agency.gateway.app import Gateway, beside  # noqa: E402
+
+gateway = Gateway(text("RETUNE_GATEWAY_NAME", "embedded"), settings.VAR)
+application = beside(gateway, pages)

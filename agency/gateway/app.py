@@ -1,0 +1,199 @@
+"""The ASGI app of the data plane: opens the door with a client's key, and hands the request on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path as FilePath
+from typing import Any
+
+import orjson
+
+from agency.gateway import listing, wire
+from agency.gateway.asks import Ask, native_ask
+from agency.gateway.limits import Limits
+from agency.gateway.meter.flusher import Meter
+from agency.gateway.openai.requests import openai_ask
+from agency.gateway.proxy import Proxy
+from agency.gateway.routes.admin import AdminSocket
+from agency.gateway.routes.follower import Follower
+from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry
+from agency.gateway.upstream import Upstream
+from agency.gateway.wire import Path, Receive, Refused, Scope, Send, Wire
+
+log = logging.getLogger(__name__)
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+CONVERSATION_HEADER = b"x-conversation-id"
+KEY_CHARS = 200
+
+
+class Gateway:
+    """One process's gateway. `name` tells gateways on one machine apart: routes/<name>.json, gateway-<name>.sock under `var`."""
+
+    def __init__(self, name: str, var: FilePath, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits.from_environment()
+        self.follower = Follower(var / "routes" / f"{name}.json")
+        self.meter = Meter()
+        self.upstream = Upstream(self.limits)
+        self.proxy = Proxy(self.upstream, self.meter)
+        self.admin = AdminSocket(var / f"gateway-{name}.sock", self.follower, self.status)
+        self._is_started = False
+        self._starting = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self.start()  # Servers without lifespan: the first request starts it.
+            await self._http(scope, receive, send)
+
+    async def start(self) -> None:
+        if self._is_started:
+            return
+        async with self._starting:
+            if self._is_started:
+                return
+            self.upstream.start()
+            self.follower.start()
+            self.meter.start()
+            await self.admin.start()
+            self._is_started = True
+
+    async def stop(self) -> None:
+        """Last the meter: what the ending requests leave behind is still written."""
+        if not self._is_started:
+            return
+        await self.admin.stop()
+        await self.upstream.stop()
+        await asyncio.to_thread(self.follower.stop)
+        await asyncio.to_thread(self.meter.stop)
+        self._is_started = False
+
+    def status(self) -> dict[str, Any]:
+        """What an operator asks first: are the routes fresh, is the meter behind, who waits."""
+        clients = self.follower.current.clients.values()
+        return {
+            "database": self.follower.is_reachable,
+            "serial": max((client.serial for client in clients), default=0),
+            "clients": len(clients),
+            "orders": [[o.client, o.pipeline, o.to_version] for o in self.follower.standing_orders()],
+            "running": sum(pool.running for pool in self.upstream.pools.values()),
+            "waiting": sum(pool.waiting for pool in self.upstream.pools.values()),
+            "meter": {"pending": self.meter.pending, "written": self.meter.written, "dropped": self.meter.dropped},
+        }
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = Caller(receive, send)
+        speaks = wire.wire_of(scope["path"])
+        try:
+            path = wire.find_path(scope["path"], scope["method"])
+            client = await self._enter(scope)
+            if path in wire.LISTS:
+                await wire.send_bytes(caller.send, 200, orjson.dumps(listing.listing(path, client)))
+                return
+            ask = await self._read(path, scope, receive)
+            with caller.watched():
+                await self.proxy.answer(ask, lambda: self._find(client.client_id, ask.model), caller.send)
+        except Refused as refused:
+            await wire.send_refusal(caller.send, speaks, refused)
+        except ConnectionError:
+            log.debug("A caller left before its request was whole.")
+        except asyncio.CancelledError:
+            if not caller.has_left:
+                raise
+            _forget_cancel()
+
+    async def _enter(self, scope: Scope) -> ClientRoutes:
+        """The client whose key this is; 401 for everybody else, whatever they ask."""
+        kind, _, key = wire.header(scope, b"authorization").partition(" ")
+        key = key.strip()
+        if kind.lower() == "bearer" and 0 < len(key) <= KEY_CHARS:
+            client = await self.follower.client_of(hashlib.sha256(key.encode()).hexdigest())
+            if client is not None:
+                return client
+        raise Refused(401, "a valid API key is required", [(b"www-authenticate", b"Bearer")])
+
+    async def _read(self, path: Path, scope: Scope, receive: Receive) -> Ask:
+        body = await wire.read_body(scope, receive, self.limits.body_bytes)
+        make = openai_ask if wire.wire_of(path) is Wire.OPENAI else native_ask
+        return make(path, wire.parse_body(body), wire.header(scope, CONVERSATION_HEADER))
+
+    def _find(self, client_id: int, model: str) -> RouteEntry:
+        """The route as it is at this moment."""
+        client = self.follower.current.clients.get(client_id)
+        entry = client.find(model) if client is not None else None
+        if entry is None:
+            raise Refused(404, f"model '{model}' not found")
+        return entry
+
+
+class Caller:
+    """The caller's connection: notices that it was left, and then cancels the request with everything upstream."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self.has_left = False
+        self.is_answered = False
+
+    async def send(self, message: wire.Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            # From here on a disconnect is the ordinary end of the exchange.
+            self.is_answered = True
+        await self._send(message)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        watcher = asyncio.ensure_future(self._receive())
+
+        def left(done: asyncio.Future[Any]) -> None:
+            if task is not None and not done.cancelled() and not self.is_answered:
+                self.has_left = True
+                task.cancel()
+
+        watcher.add_done_callback(left)
+        try:
+            yield
+        finally:
+            watcher.remove_done_callback(left)
+            watcher.cancel()
+
+
+def _forget_cancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def is_data_plane(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["path"].startswith(wire.PREFIXES)
+
+
+def beside(gateway: Gateway, rest: App) -> App:
+    """The gateway in front of another app: the data plane and the lifespan are the gateway's, everything else is `rest`'s."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        mine = scope["type"] == "lifespan" or is_data_plane(scope)
+        await (gateway if mine else rest)(scope, receive, send)
+
+    return application
+
+
+async def nothing_else(scope: Scope, receive: Receive, send: Send) -> None:
+    """What a gateway alone answers outside its paths."""
+    await wire.send_refusal(send, Wire.NATIVE, Refused(404, "404 page not found"))

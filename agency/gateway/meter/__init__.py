@@ -1,0 +1,1 @@
+"""The meter: what each exchange was, judged and written off the request path."""

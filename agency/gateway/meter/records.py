@@ -1,0 +1,71 @@
+"""Writing records: one Exchange row each, and the minute rows of Traffic. A batch that is written twice counts once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from django.db import transaction
+
+from agency.gateway.meter.judge import Record
+from pipelines.domain.histogram import Histogram
+from pipelines.models import Exchange, Traffic
+from tenants.scope import client_scope
+
+Minute = tuple[int, str, str, datetime]
+SUMS = ("requests", "errors", "bad", "input_tokens", "output_tokens", "latency")
+BATCH = 500
+
+
+def write(client_id: int, records: Sequence[Record]) -> None:
+    """Writes records of one client in one transaction. Raises django.db.Error; nothing is written then."""
+    with client_scope(client_id, records[0].agency_id), transaction.atomic():
+        # The commit of an earlier try may have come through although its answer was lost.
+        ids = [record.request_id for record in records]
+        known = set(Exchange.objects.filter(client_id=client_id, request_id__in=ids).values_list("request_id", flat=True))
+        fresh = [record for record in records if record.request_id not in known]
+        Exchange.objects.bulk_create([Exchange(**asdict(record)) for record in fresh], batch_size=BATCH)
+        _add_minutes(client_id, fresh)
+
+
+def _add_minutes(client_id: int, records: Iterable[Record]) -> None:
+    minutes: dict[Minute, list[Record]] = defaultdict(list)
+    for record in records:
+        minute = record.at.replace(second=0, microsecond=0)
+        minutes[record.version_id, record.host, record.arm, minute].append(record)
+    if not minutes:
+        return
+    # Made empty first, then locked and added to: two gateways may write the same minute.
+    blank = [_blank(minute, rows[0]) for minute, rows in minutes.items()]
+    Traffic.objects.bulk_create(blank, batch_size=BATCH, ignore_conflicts=True)
+    for row in _locked(client_id, minutes):
+        _add(row, minutes[row.version_id, row.host, row.arm, row.minute])
+        row.save(update_fields=SUMS)
+
+
+def _blank(minute: Minute, record: Record) -> Traffic:
+    version_id, host, arm, at = minute
+    owner = {"agency_id": record.agency_id, "client_id": record.client_id, "pipeline_id": record.pipeline_id}
+    return Traffic(version_id=version_id, host=host, arm=arm, minute=at, **owner)
+
+
+def _locked(client_id: int, minutes: dict[Minute, list[Record]]) -> list[Traffic]:
+    """The rows of these minutes, in one order for every gateway, so that no two wait for each other."""
+    found = Traffic.objects.select_for_update().filter(
+        client_id=client_id,
+        version_id__in={version_id for version_id, *_ in minutes},
+        minute__in={at for *_, at in minutes},
+    )
+    return [row for row in found.order_by("pk") if (row.version_id, row.host, row.arm, row.minute) in minutes]
+
+
+def _add(row: Traffic, records: Sequence[Record]) -> None:
+    row.requests += len(records)
+    row.errors += sum(record.is_error for record in records)
+    row.bad += sum(record.is_bad is True for record in records)
+    row.input_tokens += sum(record.input_tokens for record in records)
+    row.output_tokens += sum(record.output_tokens for record in records)
+    times = Histogram.of(record.latency_ms for record in records)
+    row.latency = (Histogram.from_json(row.latency) + times).to_json()

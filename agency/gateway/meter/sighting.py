@@ -1,0 +1,75 @@
+"""One attempt at one host, as the request path saw it: cheap to write down, judged later."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from agency.gateway.routes.snapshot import Place, RouteEntry, Target
+from agency.gateway.wire import Path
+
+HEARD_BYTES = 1 << 20
+
+
+class Arm(StrEnum):
+    """`fallback`: production answered for a candidate that failed. It is kept apart, or production's figures would be drawn
+    from just those requests that the candidate could not answer."""
+
+    PRODUCTION = "production"
+    CANDIDATE = "candidate"
+    FALLBACK = "fallback"
+
+
+class Fault(StrEnum):
+    """What went wrong, if anything. `left`: the caller went away, which says nothing about the model."""
+
+    NONE = ""
+    ANSWER = "answer"
+    TRANSPORT = "transport"
+    LEFT = "left"
+
+
+@dataclass(slots=True)
+class Heard:
+    """The bytes of an answer, at most HEARD_BYTES of them; the last chunk always, because the counts stand in it."""
+
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    last: bytes = b""
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.last = chunk
+        if self.size <= HEARD_BYTES:
+            self.parts.append(chunk)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.size <= HEARD_BYTES
+
+
+@dataclass(slots=True)
+class Sighting:
+    """Times: `at` on the wall for the record, `started` on the monotonic clock for the latency. Starts with the host's work."""
+
+    request_id: str
+    entry: RouteEntry
+    target: Target
+    arm: Arm
+    place: Place
+    key_hash: str
+    path: Path
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    status: int = 0
+    fault: Fault = Fault.NONE
+    finished_at: datetime | None = None
+    latency_ms: float = 0.0
+    heard: Heard = field(default_factory=Heard)
+
+    def finish(self, fault: Fault = Fault.NONE) -> None:
+        self.fault = self.fault or fault
+        self.finished_at = datetime.now(UTC)
+        self.latency_ms = (time.monotonic() - self.started) * 1000

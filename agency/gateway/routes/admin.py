@@ -1,0 +1,93 @@
+"""Orders past the database: a unix socket that takes one JSON line and answers one.
+
+{"flip": {"client": "acorn", "pipeline": "support", "to_version": 3}}   all traffic to v3, at once
+{"status": true}                                                       what this gateway knows
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agency.gateway.routes.follower import Follower, OrderRefused
+
+log = logging.getLogger(__name__)
+
+LINE_BYTES = 64 * 1024
+# The kernel's limit for a socket's path, less its closing zero.
+PATH_BYTES = 107
+ANSWER_S = 5.0
+
+
+class AdminSocket:
+    """Listens for orders of whoever may open the file: mode 0600, the gateway's own user."""
+
+    def __init__(self, path: Path, follower: Follower, status: Callable[[], dict[str, Any]]) -> None:
+        self.path, self.follower, self.status = path, follower, status
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        if len(os.fsencode(self.path)) > PATH_BYTES:
+            log.warning("No admin socket: %s is longer than %d bytes. Set RETUNE_VAR to a shorter path.", self.path, PATH_BYTES)
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self.path, limit=LINE_BYTES)
+        finally:
+            os.umask(before)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(orjson.dumps(self.carry_out(line)) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            log.warning("The admin socket closed a connection that broke or sent too long a line.")
+        finally:
+            writer.close()
+
+    def carry_out(self, line: bytes) -> dict[str, Any]:
+        """One order, one answer: {"ok": true, ...} or {"ok": false, "error": sentence}."""
+        try:
+            match orjson.loads(line):
+                case {"flip": {"client": str(client), "pipeline": str(pipeline), "to_version": int(number)}}:
+                    entry = self.follower.order(client, pipeline, number)
+                    log.warning("Flipped %s/%s to v%d by an order at the admin socket.", client, pipeline, number)
+                    return {"ok": True, "production": number, "overrides_serial": entry.serial}
+                case {"status": True}:
+                    return {"ok": True, **self.status()}
+        except orjson.JSONDecodeError:
+            return {"ok": False, "error": "Not a JSON line."}
+        except OrderRefused as refused:
+            return {"ok": False, "error": str(refused)}
+        return {"ok": False, "error": 'Unknown order: send {"flip": {...}} or {"status": true}.'}
+
+
+def send_order(path: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Sends one order to a gateway's socket and returns its answer. Blocking; OSError when nobody listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_S)
+        connection.connect(os.fspath(path))
+        connection.sendall(orjson.dumps(order) + b"\n")
+        with connection.makefile("rb") as answers:
+            answer: dict[str, Any] = orjson.loads(answers.readline())
+    return answer
+
+
+def sockets(folder: Path) -> list[Path]:
+    """The admin sockets of every gateway that shares this folder."""
+    return sorted(folder.glob("gateway-*.sock"))

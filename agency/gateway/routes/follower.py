@@ -1,0 +1,221 @@
+"""Follows the routes in the database from a thread of its own; without the database the last ones stand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import Error as DatabaseFault
+from django.db import close_old_connections, connections
+
+from agency.gateway.routes import store
+from agency.gateway.routes.loading import load_client
+from agency.gateway.routes.snapshot import ClientRoutes, Order, RouteEntry, Routes
+from tenants.crossing import ask
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+# Hosts, keys and settings carry no serial: all clients are read again in turn, everyone after about 40 polls (10 s).
+SWEEP_POLLS = 40
+# Serials rise in commit order, but the largest one plus one may be given again after a client was erased: look a little behind.
+SERIAL_OVERLAP = 50
+LOOK_UP_S = 1.0
+LOOK_UPS_WAITING = 1000
+UNKNOWN_S = 2.0
+UNKNOWN_KEPT = 10_000
+
+LookUp = tuple[str, "Future[ClientRoutes | None]"]
+
+
+class OrderRefused(ValueError):
+    """A flip that cannot be carried out: the sentence says why."""
+
+
+class Follower:
+    """Guarantees: `current` is always a whole picture, at most POLL_S plus one load behind a committed route."""
+
+    def __init__(self, file: Path, poll_s: float = POLL_S) -> None:
+        self.file, self.poll_s = file, poll_s
+        self.is_reachable: bool | None = None
+        self._loaded: dict[int, ClientRoutes] = {}
+        self._orders: dict[tuple[str, str], Order] = {}
+        self._sweep: list[int] = []
+        self._is_dirty = False
+        self._unknown: dict[str, float] = {}
+        self._lock = threading.RLock()
+        self._look_ups: queue.Queue[LookUp | None] = queue.Queue(LOOK_UPS_WAITING)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gateway-routes", daemon=True)
+        self.current = Routes()
+
+    # -- from the event loop ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        routes, self._orders = store.load(self.file)
+        self._loaded = dict(routes.clients)
+        self._publish()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for as long as one poll may take."""
+        self._stopping.set()
+        self._poke()
+        self._thread.join(timeout=10)
+
+    async def client_of(self, digest: str) -> ClientRoutes | None:
+        """The client of a key's digest. A key not seen before is looked up once, off the event loop."""
+        found = self.current.client_of(digest)
+        if found is not None or self._unknown.get(digest, 0.0) > time.monotonic():
+            return found
+        answer: Future[ClientRoutes | None] = Future()
+        try:
+            self._look_ups.put_nowait((digest, answer))
+            found = await asyncio.wait_for(asyncio.wrap_future(answer), LOOK_UP_S)
+        except (queue.Full, TimeoutError):
+            return None
+        if found is None:
+            self._remember_unknown(digest)
+        return found
+
+    def order(self, client: str, pipeline: str, to_version: int) -> RouteEntry:
+        """Flips at once, without the database. Stands until a newer serial is seen. Raises `OrderRefused`."""
+        with self._lock:
+            entry = self.current.entry(client, pipeline)
+            if entry is None:
+                raise OrderRefused(f"There is no route of {client}/{pipeline} here.")
+            target = entry.target(to_version)
+            if target is None or not target.places:
+                raise OrderRefused(f"v{to_version} of {client}/{pipeline} lies on no host that this gateway knows.")
+            self._orders[client, pipeline] = Order(client, pipeline, to_version, entry.serial)
+            self._is_dirty = True
+            self._publish()
+        self._poke()
+        return entry.flipped(to_version)
+
+    def standing_orders(self) -> list[Order]:
+        with self._lock:
+            return list(self._orders.values())
+
+    # -- in the thread ---------------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        due_at = time.monotonic()
+        while not self._stopping.is_set():
+            if time.monotonic() >= due_at:
+                with self._database():
+                    self._poll()
+                self._save()
+                due_at = time.monotonic() + self.poll_s
+            self._serve_look_up(due_at - time.monotonic())
+        connections.close_all()
+
+    @contextmanager
+    def _database(self) -> Iterator[None]:
+        """A fault of the database leaves the routes as they are, and is told once."""
+        try:
+            close_old_connections()
+            yield
+        except DatabaseFault as error:
+            connections.close_all()
+            if self.is_reachable is not False:
+                log.warning("The database is away, the last routes stand: %s", type(error).__name__)
+            self.is_reachable = False
+        else:
+            if self.is_reachable is False:
+                log.info("The database is back.")
+            self.is_reachable = True
+
+    def _poll(self) -> None:
+        newest = max((client.serial for client in self._loaded.values()), default=0)
+        for client_id, serial in ask("routes_since", serial=max(0, newest - SERIAL_OVERLAP)):
+            known = self._loaded.get(client_id)
+            if known is None or known.serial != serial:
+                self._reload(client_id)
+        self._sweep_some()
+
+    def _sweep_some(self) -> None:
+        if not self._sweep:
+            self._sweep = [row[1] for row in ask("all_clients")]
+            for gone in self._loaded.keys() - set(self._sweep):
+                self._replace(gone, None)
+        for _ in range(max(1, math.ceil(len(self._sweep) / SWEEP_POLLS)) if self.is_reachable else len(self._sweep)):
+            if self._sweep:
+                self._reload(self._sweep.pop())
+
+    def _reload(self, client_id: int) -> ClientRoutes | None:
+        client = load_client(client_id)
+        if client != self._loaded.get(client_id):
+            self._replace(client_id, client)
+        return client
+
+    def _replace(self, client_id: int, client: ClientRoutes | None) -> None:
+        with self._lock:
+            if client is None:
+                self._loaded.pop(client_id, None)
+            else:
+                self._loaded[client_id] = client
+            self._is_dirty = True
+            self._publish()
+
+    def _publish(self) -> None:
+        base = Routes.of(self._loaded.copy())
+        for name, order in list(self._orders.items()):
+            entry = base.entry(*name)
+            if entry is not None and entry.serial > order.serial:
+                del self._orders[name]
+        self.current = base.with_orders(self._orders)
+
+    def _save(self) -> None:
+        with self._lock:
+            if not self._is_dirty:
+                return
+            self._is_dirty = False
+            routes, orders = Routes.of(self._loaded.copy()), dict(self._orders)
+        try:
+            store.save(self.file, routes, orders)
+        except OSError as error:
+            log.warning("The routes could not be written to %s: %s", self.file, error.strerror)
+
+    # -- look-ups of new keys --------------------------------------------------------------------------------------------------------
+
+    def _serve_look_up(self, wait_s: float) -> None:
+        try:
+            asked = self._look_ups.get(timeout=max(0.001, wait_s))
+        except queue.Empty:
+            return
+        if asked is None:
+            self._save()
+            return
+        digest, answer = asked
+        found: ClientRoutes | None = None
+        with self._database():
+            found = self._look_up(digest)
+        if not answer.cancelled():
+            answer.set_result(found)
+
+    def _look_up(self, digest: str) -> ClientRoutes | None:
+        for client_id, _ in ask("key_by_digest", digest=digest):
+            client = self._reload(client_id)
+            if client is not None and digest in client.keys:
+                return client
+        return None
+
+    def _remember_unknown(self, digest: str) -> None:
+        if len(self._unknown) >= UNKNOWN_KEPT:
+            self._unknown.clear()
+        self._unknown[digest] = time.monotonic() + UNKNOWN_S
+
+    def _poke(self) -> None:
+        try:
+            self._look_ups.put_nowait(None)
+        except queue.Full:
+            pass  # The thread is busy and will come to it by itself.

@@ -1,0 +1,118 @@
+"""Where traffic goes: an immutable picture of all keys, pipelines, versions and hosts, and flips ordered over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+FULL_SHARE_BP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A version on one host, under the name that the host knows."""
+
+    host: str
+    url: str
+    model_name: str
+    host_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A version that can answer: its row, its number and where it lies. `places` may be empty: nobody can answer then."""
+
+    version_id: int
+    number: int
+    digest: str
+    size_bytes: int
+    created_at: str
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    """The route of one pipeline. `targets` holds every version that lies on a host: a flip may name any of them."""
+
+    pipeline_id: int
+    client_id: int
+    agency_id: int
+    slug: str
+    serial: int
+    production: int
+    candidate: int | None
+    candidate_bp: int
+    rollout_id: int | None
+    output: Mapping[str, Any]
+    targets: Mapping[int, Target]
+
+    def target(self, number: int) -> Target | None:
+        return self.targets.get(number)
+
+    def flipped(self, to_version: int) -> RouteEntry:
+        """All traffic to one version, nothing to a candidate."""
+        return replace(self, production=to_version, candidate=None, candidate_bp=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRoutes:
+    """One client: its gateway keys (SHA-256 hex) and its pipelines by slug."""
+
+    client_id: int
+    slug: str
+    keys: frozenset[str]
+    pipelines: Mapping[str, RouteEntry]
+    serial: int = 0
+
+    def find(self, model: str) -> RouteEntry | None:
+        """`<pipeline>` or `<client>/<pipeline>`: never outside this client."""
+        owner, slash, slug = model.rpartition("/")
+        if slash and owner != self.slug:
+            return None
+        return self.pipelines.get(slug)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A flip ordered past the database. It stands until the route's serial is newer than the one it overrides."""
+
+    client: str
+    pipeline: str
+    to_version: int
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The whole picture. Never changed: a new one takes its place."""
+
+    clients: Mapping[int, ClientRoutes] = field(default_factory=dict)
+    owner_of_key: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, clients: Mapping[int, ClientRoutes]) -> Routes:
+        return cls(clients, {digest: client.client_id for client in clients.values() for digest in client.keys})
+
+    def client_of(self, digest: str) -> ClientRoutes | None:
+        owner = self.owner_of_key.get(digest)
+        return None if owner is None else self.clients.get(owner)
+
+    def entry(self, client: str, pipeline: str) -> RouteEntry | None:
+        found = next((c for c in self.clients.values() if c.slug == client), None)
+        return None if found is None else found.pipelines.get(pipeline)
+
+    def with_orders(self, orders: Mapping[tuple[str, str], Order]) -> Routes:
+        """The same picture with the standing flips laid over it."""
+        if not orders:
+            return self
+        return Routes({key: _ordered(client, orders) for key, client in self.clients.items()}, self.owner_of_key)
+
+
+def _ordered(client: ClientRoutes, orders: Mapping[tuple[str, str], Order]) -> ClientRoutes:
+    changed = dict(client.pipelines)
+    for slug, entry in client.pipelines.items():
+        order = orders.get((client.slug, slug))
+        if order is not None and entry.serial <= order.serial:
+            changed[slug] = entry.flipped(order.to_version)
+    return replace(client, pipelines=changed)

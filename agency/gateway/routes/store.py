@@ -1,0 +1,59 @@
+"""The last routes on disk: a gateway that starts without its database serves what it served before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agency.gateway.routes.snapshot import ClientRoutes, Order, Place, RouteEntry, Routes, Target
+
+VERSION = 1
+ORJSON = orjson.OPT_NON_STR_KEYS
+
+
+def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) -> None:
+    """Written beside and renamed, so that a reader finds the old routes or the new ones. Keys are digests; mode 0600 all the same."""
+    clients = [{**_plain(client), "keys": sorted(client.keys)} for client in routes.clients.values()]
+    body = orjson.dumps({"version": VERSION, "clients": clients, "orders": list(orders.values())}, option=ORJSON)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _plain(client: ClientRoutes) -> dict[str, Any]:
+    return {"client_id": client.client_id, "slug": client.slug, "pipelines": client.pipelines, "serial": client.serial}
+
+
+def load(path: Path) -> tuple[Routes, dict[tuple[str, str], Order]]:
+    """Routes and standing orders; empty ones where there is no readable file of this version."""
+    try:
+        document = orjson.loads(path.read_bytes())
+        if document["version"] != VERSION:
+            return Routes(), {}
+        clients = [_client(row) for row in document["clients"]]
+        orders = [Order(**row) for row in document["orders"]]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return Routes(), {}
+    return Routes.of({client.client_id: client for client in clients}), {(o.client, o.pipeline): o for o in orders}
+
+
+def _client(row: dict[str, Any]) -> ClientRoutes:
+    pipelines = {slug: _entry(entry) for slug, entry in row["pipelines"].items()}
+    return ClientRoutes(row["client_id"], row["slug"], frozenset(row["keys"]), pipelines, row["serial"])
+
+
+def _entry(row: dict[str, Any]) -> RouteEntry:
+    targets = {int(number): _target(target) for number, target in row["targets"].items()}
+    return RouteEntry(**{**row, "targets": targets})
+
+
+def _target(row: dict[str, Any]) -> Target:
+    return Target(**{**row, "places": tuple(Place(**place) for place in row["places"])})
