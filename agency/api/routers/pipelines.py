@@ -1,0 +1,63 @@
+"""Pipelines of the key's client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import HttpRequest
+from ninja import Router
+
+from agency.api.auth import Key
+from agency.api.lookup import chosen_pipelines, client_in, open_pipeline
+from agency.api.paging import Paged, page
+from agency.api.schemas import Page, PipelineOut, TriggerDecisionOut
+from pipelines.models import PipelineState, TriggerDecision
+from tenants.models import Pipeline
+
+router = Router(tags=["pipelines"], auth=Key("examples", "runs", "versions", "rollback"))
+
+
+@router.get("/pipelines", response=list[PipelineOut])
+def list_pipelines(request: HttpRequest) -> list[dict[str, Any]]:
+    """All pipelines of the key's client."""
+    rows = Pipeline.objects.filter(client=client_in(request))
+    return [_shown(row) for row in rows.select_related("revision", "state__production", "state__latest_run")]
+
+
+@router.get("/pipelines/{slug}", response=PipelineOut)
+def read_pipeline(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """One pipeline: what is in production, and its latest run."""
+    return _shown(open_pipeline(request, slug))
+
+
+@router.get("/trigger-decisions", response=Page[TriggerDecisionOut], auth=Key("runs"))
+def list_trigger_decisions(request: HttpRequest, asked: Paged, pipeline: str | None = None) -> dict[str, Any]:
+    """The trigger ledger of one pipeline or of all: why runs started, and why not yet."""
+    rows = TriggerDecision.objects.filter(pipeline__in=chosen_pipelines(request, pipeline))
+    return page(rows.select_related("pipeline", "run"), asked, "id", _decision)
+
+
+def _shown(row: Pipeline) -> dict[str, Any]:
+    state = _state(row)
+    return {
+        "slug": row.slug,
+        "name": row.name,
+        "is_paused": row.is_paused,
+        "settings_revision": row.revision.number if row.revision else None,
+        "production": state.production.label if state and state.production else None,
+        "latest_run": state.latest_run.number if state and state.latest_run else None,
+    }
+
+
+def _state(row: Pipeline) -> PipelineState | None:
+    try:
+        return row.state
+    except ObjectDoesNotExist:
+        return None  # Made with the first run or upload.
+
+
+def _decision(row: TriggerDecision) -> dict[str, Any]:
+    fields = ("id", "at", "started", "reason", "next_eligible_at")
+    shown = {name: getattr(row, name) for name in fields}
+    return shown | {"pipeline": row.pipeline.slug, "run": row.run.number if row.run else None}

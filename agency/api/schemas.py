@@ -1,0 +1,210 @@
+"""What the API takes and gives. Times are ISO 8601 in UTC, shares 0..1, digests SHA-256 in hex."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from ninja import Field, Schema
+from pydantic import ConfigDict
+
+Item = TypeVar("Item")
+
+
+class Error(Schema):
+    code: str
+    message: str
+
+
+class Refusal(Schema):
+    """Every answer that is not 2xx."""
+
+    error: Error
+
+
+class Page(Schema, Generic[Item]):
+    """Newest first. `next` is the value of `before` for the page after this one; null on the last."""
+
+    items: list[Item]
+    next: int | None
+
+
+class BatchOut(Schema):
+    """One upload. `rows` counts lines read so far, `quarantined` those that broke a rule."""
+
+    id: int
+    token: str
+    source: str
+    is_complete: bool
+    rows: int
+    quarantined: int
+    created_at: datetime
+
+
+class QuarantinedOut(Schema):
+    """A row that was set aside: its line in the upload, the rule, and a JSON pointer to the place."""
+
+    id: int
+    line: int
+    rule: str
+    pointer: str
+    detail: str
+
+
+class BatchDetail(BatchOut):
+    """With the first hundred quarantined rows."""
+
+    quarantine: list[QuarantinedOut]
+
+
+class PipelineOut(Schema):
+    slug: str
+    name: str
+    is_paused: bool
+    settings_revision: int | None
+    production: str | None
+    latest_run: int | None
+
+
+class RunIn(Schema):
+    """`force` passes the cooldown after a rollback; it needs a reason."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field("", max_length=500)
+    force: bool = False
+
+
+class RunOut(Schema):
+    """`status` is live (queued, running, waiting, held) or final.
+
+    Final: succeeded, skipped (no new data), stopped (data checks), rejected (gates), rolled_back, failed, cancelled.
+    """
+
+    number: int
+    status: str
+    stage: str
+    reason: str
+    verdict: str
+    occasion: dict[str, Any]
+    version: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class StageOut(Schema):
+    stage: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    output: dict[str, Any]
+
+
+class JobOut(Schema):
+    stage: str
+    kind: str
+    status: str
+    attempts: int
+    progress: dict[str, Any]
+    error: str
+
+
+class GateOut(Schema):
+    name: str
+    effect: str
+    is_shadow: bool
+    verdict: str
+    sentence: str
+    numbers: dict[str, Any]
+
+
+class EventOut(Schema):
+    seq: int
+    stage: str
+    from_status: str
+    to_status: str
+    reason: str
+    at: datetime
+
+
+class CheckOut(Schema):
+    """One look of the canary or the monitor."""
+
+    phase: str
+    number: int
+    decision: str
+    sentence: str
+    numbers: dict[str, Any]
+    at: datetime
+
+
+class RunDetail(RunOut):
+    stages: list[StageOut]
+    jobs: list[JobOut]
+    gates: list[GateOut]
+    events: list[EventOut]
+    checks: list[CheckOut]
+
+
+class VersionOut(Schema):
+    number: int
+    label: str
+    status: str
+    gguf_digest: str
+    gguf_bytes: int
+    created_at: datetime
+    promoted_at: datetime | None
+    approved_by: str
+
+
+class RollbackIn(Schema):
+    """`to`: the number of the version to go back to; left out, the one that was in production before."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(..., min_length=1, max_length=500)
+    to: int | None = Field(None, ge=1)
+
+
+class RollbackOut(Schema):
+    """`seconds`: from the decision to the last answer of the version taken back; null until traffic has shown it."""
+
+    id: int
+    pipeline: str
+    from_version: str
+    to_version: str | None
+    phase: str
+    metric: str
+    sentence: str
+    numbers: dict[str, Any]
+    decided_by: str
+    decided_at: datetime
+    seconds: float | None
+
+
+class FeedbackIn(Schema):
+    """`request_id` is the header of the same name that came with the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    request_id: str = Field(..., min_length=1, max_length=40)
+    is_good: bool
+    correct_answer: str = Field("", max_length=20_000)
+    comment: str = Field("", max_length=2_000)
+
+
+class FeedbackOut(Schema):
+    id: int
+    request_id: str
+    version: str
+    is_good: bool
+    at: datetime
+
+
+class TriggerDecisionOut(Schema):
+    """Why a run started, or why not yet."""
+
+    id: int
+    pipeline: str
+    at: datetime
+    started: bool
+    reason: str
+    next_eligible_at: datetime | None
+    run: int | None
