@@ -1,0 +1,28 @@
+"""`manage.py issue_key CLIENT NAME VERB...`: a key for a program, shown once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from agency.management.targets import opened_client, operator
+from tenants.access import KEY_VERBS
+from tenants.actions import issue_key
+
+
+class Command(BaseCommand):
+    help = "Issues an API key of one client. Its text is printed once and kept nowhere."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("client", metavar="CLIENT")
+        parser.add_argument("name", help="who will use it")
+        parser.add_argument("verbs", nargs="+", choices=sorted(KEY_VERBS), metavar="VERB", help=", ".join(KEY_VERBS))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with opened_client(options["client"]) as client:
+            _key, text = issue_key(client, options["name"], options["verbs"], operator(), timezone.now())
+        self.stderr.write(_("Keep it now: it is not shown again."))
+        self.stdout.write(text)
