@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,25 +14,25 @@ from pipelines.models import GateResult, ModelVersion, Placement, Scorecard
 def version_card(version: ModelVersion) -> dict[str, Any]:
     """Plain JSON values; digests are SHA-256 in hex, times ISO 8601 in UTC, sizes bytes, durations seconds.
 
-    `version.card` is expected to hold what only the build knew: base_digest, method, trainer, training_s, device, converter,
-    quantisation, and whatever else is worth keeping (shown under "facts"). What is not known yet is null.
+    What only the build knew comes from `version.card` (pipelines.records.version); what has no place of its own here is
+    given under "facts". What is not known is null.
     """
-    run, kept = version.run, dict(version.card)
-    recipe = run.revision.settings.recipe.model_dump(mode="json")
+    run, kept = version.run, copy.deepcopy(version.card)
+    recipe = kept.pop("recipe", None) or run.revision.settings.recipe.model_dump(mode="json")
     return {
         "client": version.client.slug,
         "pipeline": version.pipeline.slug,
         "version": version.label,
         "status": version.status,
         "run": {"id": run.pk, "number": run.number, "occasion": run.occasion},
-        "base_model": {"name": recipe["base"], "digest": kept.pop("base_digest", None)},
+        "base_model": {"name": kept.pop("base_model", recipe["base"]), "digest": kept.pop("base_digest", None)},
         "dataset": _dataset(version),
         "training": _training(recipe, kept),
         "conversion": {
-            "converter": kept.pop("converter", None),
+            "converter_digest": kept.pop("converter_digest", None),
             "quantisation": kept.pop("quantisation", recipe["quantisation"]),
         },
-        "gguf": {"digest": version.gguf_digest, "bytes": version.gguf_bytes},
+        "gguf": {"digest": version.gguf_digest, "bytes": version.gguf_bytes} | kept.pop("gguf", {}),
         "template_digest": version.template_digest or None,
         "adapter_digest": version.adapter_digest or None,
         "scorecard": _scorecard(version),
@@ -60,12 +61,14 @@ def _dataset(version: ModelVersion) -> dict[str, Any] | None:
 
 def _training(recipe: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     shown_elsewhere = {"base", "trainer", "quantisation"}
+    measured = kept.pop("training", {})
     return {
         "method": kept.pop("method", "LoRA"),
         "trainer": kept.pop("trainer", recipe["trainer"]),
         "hyperparameters": {name: value for name, value in recipe.items() if name not in shown_elsewhere},
         "seconds": kept.pop("training_s", None),
-        "device": kept.pop("device", None),
+        "device": measured.pop("device", None),
+        "measured": measured,
     }
 
 

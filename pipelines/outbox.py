@@ -30,8 +30,8 @@ def register_composer(composer: Composer) -> None:
 def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = None) -> Notice:
     """The notice of this kind about the run, written once: a second call answers with the first one's row.
 
-    A run may be held once per stage, so the key of `held` holds the stage as well. Without recipients the row is kept, but
-    never due. `detail` keeps stage and reason as they are now. Raises ValueError for an unknown kind.
+    A run may be held once per stage, so the key of `held` holds the stage as well. Without recipients the row is kept,
+    but never due. `detail` keeps stage and reason as they are now. Raises ValueError for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown notice {kind!r}. Known: {', '.join(KINDS)}.")
@@ -50,8 +50,8 @@ def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = N
 def send_due(notice_id: int, now: datetime, composer: Composer | None = None, notifier: Notifier | None = None) -> bool:
     """Claims a due notice, composes it and hands it over; expects its client's scope. True when this call sent it.
 
-    The claim moves `due_at` to the next attempt before anything is composed: neither a crash nor a notice that cannot be
-    composed can block the others or be sent by two workers at once.
+    The claim moves `due_at` to the next attempt before anything is composed: neither a crash nor a notice that cannot
+    be composed can block the others or be sent by two workers at once.
     """
     notice = _claim(notice_id, now)
     if notice is None:

@@ -11,7 +11,17 @@ from agency.mail import scores
 from agency.mail.scores import Delta, GateLine
 from agency.mail.words import moment, one_line
 from pipelines.domain.transitions import JobStatus
-from pipelines.models import Example, ExampleState, GateResult, Job, ModelVersion, Notice, Rollback, Run, TriggerDecision
+from pipelines.models import (
+    Example,
+    ExampleState,
+    GateResult,
+    Job,
+    ModelVersion,
+    Notice,
+    Rollback,
+    Run,
+    TriggerDecision,
+)
 
 SHOWN_DELTAS = 5
 LOG_LINES = 12
@@ -137,4 +147,5 @@ def _next_run(notice: Notice) -> str:
         return ""
     if last.next_eligible_at is None or last.next_eligible_at <= notice.created_at:
         return one_line(last.reason)
-    return _("not before %(when)s: %(reason)s") % {"when": moment(last.next_eligible_at), "reason": one_line(last.reason)}
+    words = {"when": moment(last.next_eligible_at), "reason": one_line(last.reason)}
+    return _("not before %(when)s: %(reason)s") % words

@@ -27,8 +27,8 @@ MAIL_KINDS: dict[str, Kind] = {
         "good",
         "✓",
         _("promoted"),
-        _("%(what)s passed every stage and is in production."),
-        _("Nothing to do. Any earlier version can be brought back from the pipeline's versions."),
+        _("%(what)s passed its gates and now answers all traffic."),
+        _("Nothing to do. It is watched from now on and taken back by itself if it gets worse. You can do so too."),
         _("Open the run"),
     ),
     "stopped": Kind(
@@ -68,7 +68,7 @@ MAIL_KINDS: dict[str, Kind] = {
         "↶",
         _("rolled back"),
         _("%(what)s was taken back from the traffic."),
-        _("Nothing to do at once: the version named below answers again. Automatic runs pause until the cooldown ends."),
+        _("Nothing to do at once: the version named below answers again. Automatic runs wait for the cooldown."),
         _("See the evidence"),
     ),
 }

@@ -11,6 +11,8 @@ from agency.mail.words import one_line, points
 from pipelines.domain.verdicts import Verdict
 from pipelines.models import GateResult, Run, Scorecard
 
+SHOWN_CHANGE = 0.0005  # 0.05 points: what rounds to +0.0 is neither good nor bad.
+
 
 @dataclass(frozen=True)
 class Delta:
@@ -79,7 +81,7 @@ def _is_measured(values: Any) -> bool:
 def _delta(name: str, values: dict[str, Any]) -> Delta:
     after, before = float(values["candidate"]), values.get("production")
     if not isinstance(before, int | float):
-        return Delta(name, "–", f"{after:.3f}", "", "even")
+        return Delta(name, "-", f"{after:.3f}", "", "even")
     change = after - float(before)
-    tone = "even" if abs(change) < 0.0005 else "good" if change > 0 else "bad"
+    tone = "even" if abs(change) < SHOWN_CHANGE else "good" if change > 0 else "bad"
     return Delta(name, f"{before:.3f}", f"{after:.3f}", points(change), tone)

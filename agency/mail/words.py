@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 
 
 def one_line(text: object, limit: int = 300) -> str:
-    """Line breaks, control and direction characters (Unicode category C) become spaces; longer text ends in an ellipsis.
+    """Line breaks, control and direction characters (Unicode category C) become spaces; longer text is cut off.
 
     A line break in a subject would begin a new header; a direction override would show a verdict backwards.
     """

@@ -17,8 +17,8 @@ NOTIFIERS: dict[str, str] = {
 class Message:
     """What is told, twice over: `html` and `text` say the same. `subject` is one line.
 
-    `message_id` and `thread_id` are RFC 5322 msg-ids (`<left@right>`): a message that is sent again keeps its id, so that a
-    mailbox shows it once; messages with the same thread stand together.
+    `message_id` and `thread_id` are RFC 5322 msg-ids (`<left@right>`): a message that is sent again keeps its id, so
+    that a mailbox shows it once; messages with the same thread stand together.
     """
 
     subject: str
