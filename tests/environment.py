@@ -38,7 +38,7 @@ def _is_loopback(address: Any) -> bool:
         return True  # A Unix socket's path.
     host = str(address[0])
     try:
-        return ip_address(host.split("%")[0]).is_loopback
+        return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return host in ("", "localhost")
 

@@ -101,7 +101,7 @@ def make_pipeline(
 
 
 def make_run(pipeline: Pipeline | None = None, at: str = "compare", status: str = "", now: datetime = NOW) -> Run:
-    """A run whose stages before `at` are done, with the rows that each leaves; `at` itself has begun, unless it is queued.
+    """A run whose stages before `at` are done, with the rows that each leaves; `at` has begun unless it is queued.
 
     `status`: "" is queued for its stage; "waiting", "held", "running" or a final one are entered by legal moves.
     """

@@ -125,7 +125,7 @@ def _initdb(folder: Path, password: str, user: str | None) -> None:
         shutil.chown(secret, user)
     flags = ["-U", "admin", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "--no-sync"]
     command = as_user(user, [str(find("initdb")), "-D", str(folder / "data"), *flags])
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerFailed(f"initdb: {done.stderr}")
 
@@ -144,7 +144,18 @@ def redis_process() -> Iterator[str]:
     password, port = secrets.token_hex(16), free_port()
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     with scratch_folder("retune-redis-", None) as folder:
-        flags = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", password, "--save", "", "--dir", str(folder)]
+        flags = [
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--requirepass",
+            password,
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+        ]
         command = as_user(None, [str(find("redis-server")), *flags])
         with _running(command, folder / "log", lambda: _redis_answers(url), signal.SIGTERM):
             yield url

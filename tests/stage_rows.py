@@ -89,7 +89,9 @@ def _finetune(run: Run, now: datetime) -> dict[str, Any]:
     state.save()
     fields = {"gguf_digest": fake_digest("gguf", run.pk), "gguf_bytes": 4_812_320, "dataset": run.dataset}
     card = {"base": {"name": "tiny"}, "quantisation": "Q4_K_M", "trainer": "fake", "training_seconds": 41.5}
-    version = ModelVersion.of(run, pipeline=run.pipeline, run=run, number=state.last_version_number, created_at=now, **fields)
+    version = ModelVersion.of(
+        run, pipeline=run.pipeline, run=run, number=state.last_version_number, created_at=now, **fields
+    )
     version.card = card
     version.save()
     return {"version": version.label, "gguf_digest": version.gguf_digest}
@@ -110,10 +112,15 @@ def _evaluate(run: Run, now: datetime) -> dict[str, Any]:
     _job(run, "evaluate", "evaluate", now, {})
     production = _production(run)
     metrics = {"accuracy": {"candidate": 0.912, "production": 0.881 if production else None}}
-    latency = {"candidate": {"p50": 21.0, "p95": 33.0, "p99": 41.0}, "production": {"p50": 21.2, "p95": 32.4, "p99": 40.0}}
+    latency = {
+        "candidate": {"p50": 21.0, "p95": 33.0, "p99": 41.0},
+        "production": {"p50": 21.2, "p95": 32.4, "p99": 40.0},
+    }
     fields = {"metrics": metrics, "latency_ms": latency, "cases": {"heldout": 400}, "engine": "llama.cpp"}
     answers = fake_digest("answers", run.pk)
-    card = Scorecard.of(run, run=run, version=run.model_version, production=production, answers_digest=answers, **fields)
+    card = Scorecard.of(
+        run, run=run, version=run.model_version, production=production, answers_digest=answers, **fields
+    )
     card.created_at = now
     card.save()
     return {"accuracy": 0.912}

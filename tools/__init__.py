@@ -1,1 +1,1 @@
-"""Scripts of `make setup` and `make check`: they use the standard library only, so that they run before anything is installed."""
+"""Scripts of `make setup` and `make check`: standard library only, so that they run before anything is installed."""

@@ -42,7 +42,9 @@ POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homeb
 PROGRAMS: dict[str, Program] = {
     "postgres": Program(("postgres",), "postgresql", POSTGRES_FOLDERS),
     "initdb": Program(("initdb",), "postgresql", POSTGRES_FOLDERS),
-    "redis-server": Program(("redis-server", "valkey-server"), "redis-server", ("/usr/local/sbin", "/opt/homebrew/bin")),
+    "redis-server": Program(
+        ("redis-server", "valkey-server"), "redis-server", ("/usr/local/sbin", "/opt/homebrew/bin")
+    ),
     "chromium": Program(("chromium", "chromium-browser", "google-chrome", "chrome"), "chromium", ("/snap/bin",)),
 }
 

@@ -1,7 +1,7 @@
 """Django's PostgreSQL backend, which tells the database whose rows the current scope may touch.
 
-Row-level security (belts.py) reads `app.client_id` and `app.agency_id`. Both are set with SET LOCAL's semantics, so they
-end with their transaction: a pooled connection hands nothing to the next request.
+Row-level security (belts.py) reads `app.client_id` and `app.agency_id`. Both are set with SET LOCAL's semantics, so
+they end with their transaction: a pooled connection hands nothing to the next request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The belts that PostgreSQL itself wears: forced row-level security, keys that cannot cross clients, named crossings.
 
-`fasten(apps, schema_editor)` is for migrations and may run any number of times: whoever adds a tenant table, or changes a
-crossing, calls it again in the migration that does so. Tables are found by their columns, never by a list.
+`fasten(apps, schema_editor)` is for migrations and may run any number of times: whoever adds a tenant table, or
+changes a crossing, calls it again in the migration that does so. Tables are found by their columns, never by a list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLIENT_TABLE = "tenants_client"
 
 @dataclass(frozen=True)
 class Table:
-    """A tenant table. `client_column` is None where rows belong to the agency alone; `links` are (column, other table)."""
+    """A tenant table. `client_column` is None where rows belong to the agency; `links` are (column, other table)."""
 
     name: str
     client_column: str | None
@@ -44,7 +44,7 @@ def tables(models: Iterable[type[Model]]) -> list[Table]:
 
 
 def _columns(model: type[Model]) -> set[str]:
-    return {field.column for field in model._meta.local_concrete_fields}
+    return {field.column for field in model._meta.local_concrete_fields if field.column}
 
 
 def _client_column(model: type[Model]) -> str | None:
@@ -59,8 +59,8 @@ def _links(model: type[Model], owned: set[str]) -> Iterator[tuple[str, str]]:
     if model._meta.db_table not in owned:
         return
     for field in model._meta.local_concrete_fields:
-        other = field.related_model._meta.db_table if field.is_relation else ""
-        if other in owned:
+        other = field.related_model._meta.db_table if field.related_model else ""
+        if other in owned and field.column:
             yield field.column, other
 
 

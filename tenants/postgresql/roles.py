@@ -39,7 +39,7 @@ def prepare(admin_url: str, owner: Login, app: Login) -> list[str]:
     `admin_url` is a superuser's. Safe to repeat. Raises `RoleMismatch`.
     """
     if owner.user == app.user:
-        raise RoleMismatch("Owner and app must be two roles: the owner of the tables is not bound by row-level security.")
+        raise RoleMismatch("Owner and app must be two roles: row-level security does not bind the owner.")
     if owner.database != app.database:
         raise RoleMismatch(f"Owner and app name two databases: {owner.database} and {app.database}.")
     with psycopg.connect(admin_url, autocommit=True) as admin:
@@ -74,7 +74,8 @@ GRANTS = (
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {app}",
     "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC",
     "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {app}",
-    "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public"
+    " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}",
     "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {app}",
     "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
     "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {app}",

@@ -45,7 +45,8 @@ def test_a_tenant_table_has_forced_row_level_security(owner: psycopg.Connection,
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_link_between_client_rows_is_a_composite_key(owner: psycopg.Connection, table: belts.Table) -> None:
     found = owner.execute(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = %s::regclass", [table.name]
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = %s::regclass",
+        [table.name],
     ).fetchall()
     keys = {definition.split(" DEFERRABLE")[0] for (definition,) in found}
 
@@ -67,7 +68,9 @@ def test_a_crossing_is_a_pinned_definers_function(owner: psycopg.Connection, nam
     assert body.strip() == CROSSINGS[name].sql.format(**{param: param for param, _ in CROSSINGS[name].params})
 
 
-def test_fastening_twice_changes_nothing(owner: psycopg.Connection, installation: Installation, django_db_blocker) -> None:
+def test_fastening_twice_changes_nothing(
+    owner: psycopg.Connection, installation: Installation, django_db_blocker
+) -> None:
     from django.db import connection
 
     from tests.installation import as_default
