@@ -1,0 +1,79 @@
+"""Whether new labels look like the existing ones: total variation beyond chance, one label alone, new labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+_SEED = 7_919
+_PERMUTATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class DistributionLimits:
+    """Shift: total variation above `variation` and p at most `p`; `one_label`: the largest share one label may have."""
+
+    variation: float = 0.30
+    p: float = 0.01
+    one_label: float = 0.90
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What was found; any breach holds the run. `variation`, `p` None: there was nothing to compare with."""
+
+    variation: float | None
+    p: float | None
+    breaches: tuple[str, ...]
+
+
+def total_variation(new: Mapping[str, int], existing: Mapping[str, int]) -> float:
+    """Half the sum of the absolute differences of both label shares; 0..1."""
+    n, m = sum(new.values()), sum(existing.values())
+    return sum(abs(new.get(k, 0) / n - existing.get(k, 0) / m) for k in new.keys() | existing.keys()) / 2
+
+
+def permutation_p(new: Mapping[str, int], existing: Mapping[str, int], seed: int = _SEED) -> float:
+    """P(a random split of all rows varies as much): with 77 labels 100 rows of the same source vary by .345."""
+    labels = sorted(new.keys() | existing.keys())
+    pooled = np.array([new.get(k, 0) + existing.get(k, 0) for k in labels])
+    n, m = sum(new.values()), sum(existing.values())
+    draws = np.random.default_rng(seed).multivariate_hypergeometric(pooled, n, _PERMUTATIONS)
+    varied = np.abs(draws / n - (pooled - draws) / m).sum(axis=1) / 2
+    return float((1 + (varied >= total_variation(new, existing) - 1e-12).sum()) / (1 + _PERMUTATIONS))
+
+
+def compare_labels(
+    new: Mapping[str, int],
+    existing: Mapping[str, int],
+    limits: DistributionLimits | None = None,
+    is_first_version: bool = False,
+) -> Distribution:
+    """Compare label counts of a batch with those of production's data; an empty batch breaches nothing."""
+    limits = limits or DistributionLimits()
+    if not sum(new.values()):
+        return Distribution(None, None, ())
+    breaches = [*_one_label(new, limits), *([] if is_first_version else _new_labels(new, existing))]
+    if not sum(existing.values()):
+        return Distribution(None, None, tuple(breaches))
+    variation, p = total_variation(new, existing), permutation_p(new, existing)
+    if variation > limits.variation and p <= limits.p:
+        shift = f"label shift: total variation {variation:.2f} > {limits.variation:.2f}, p={p:.4f} <= {limits.p:g}"
+        breaches.insert(0, shift)
+    return Distribution(variation, p, tuple(breaches))
+
+
+def _one_label(new: Mapping[str, int], limits: DistributionLimits) -> list[str]:
+    label = max(sorted(new), key=new.__getitem__)
+    share = new[label] / sum(new.values())
+    if share <= limits.one_label:
+        return []
+    return [f"one label: {label!r} has {100 * share:.0f} % of the new rows, at most {100 * limits.one_label:.0f} %"]
+
+
+def _new_labels(new: Mapping[str, int], existing: Mapping[str, int]) -> list[str]:
+    unknown = sorted(label for label, count in new.items() if count and not existing.get(label))
+    if not unknown or not existing:
+        return []
+    shown = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+    return [f"new labels: {shown}"]
