@@ -1,6 +1,7 @@
 """ASGI entry: the data plane first, everything else is Django's."""
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
@@ -11,7 +12,7 @@ pages = get_asgi_application()
 from django.conf import settings  # noqa: E402
 
 from agency.env import text  # noqa: E402
-from agency.gateway.app import Gateway, beside  # noqa: E402
+from agency.gateway.app import App, Gateway, beside  # noqa: E402
 
 gateway = Gateway(text("RETUNE_GATEWAY_NAME", "embedded"), settings.VAR)
-application = beside(gateway, pages)
+application = beside(gateway, cast(App, pages))

@@ -17,7 +17,9 @@ ENGINE = env.text("RETUNE_ENGINE", "q2")  # eager | q2 | celery
 SECRET_KEY = env.text("RETUNE_SECRET_KEY", "")
 if not SECRET_KEY:
     if ENGINE == "celery":
-        raise ImproperlyConfigured("RETUNE_SECRET_KEY (or RETUNE_SECRET_KEY_FILE) is required with RETUNE_ENGINE=celery.")
+        raise ImproperlyConfigured(
+            "RETUNE_SECRET_KEY (or RETUNE_SECRET_KEY_FILE) is required with RETUNE_ENGINE=celery."
+        )
     from agency.embedded_secret import secret_of
 
     SECRET_KEY = secret_of(VAR)
@@ -159,6 +161,7 @@ REDIS_URL = env.text("REDIS_URL")
 LEASE_S = env.number("RETUNE_LEASE_S", 60)
 JOB_LEASE_S = env.number("RETUNE_JOB_LEASE_S", 60)
 TICK_S = env.number("RETUNE_TICK_S", 1.0)
+RETRY_BASE_S = env.number("RETUNE_RETRY_BASE_S", 5)
 JOB_TIMEOUT_S = 24 * 3600
 Q_CLUSTER = {
     "name": "wakes",
@@ -186,9 +189,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
 
 # The installation's own list of base models and of what children may use.
-BASES = {"tiny": str(ROOT / "agency" / "demo" / "base" / "tiny"), "smollm2": str(VAR / "bases" / "smollm2")} | env.pairs(
-    "RETUNE_BASES"
-)
+BASES = {
+    "tiny": str(ROOT / "agency" / "demo" / "base" / "tiny"),
+    "smollm2": str(VAR / "bases" / "smollm2"),
+} | env.pairs("RETUNE_BASES")
 CONVERTER_DIR = env.text("RETUNE_CONVERTER_DIR", str(ROOT / ".setup" / "converter"))
 ARTIFACTS = VAR / "artifacts"
 SCRATCH = VAR / "scratch"

@@ -1,5 +1,15 @@
 """All addresses of the product."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from agency.api import api
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("agency.portal.urls")),
+    path("report/", include("agency.reports.urls")),
+    path("rest/v1/", api.urls),
+]
+
+handler403 = "agency.portal.views.errors.forbidden"
+handler404 = "agency.portal.views.errors.not_found"
+handler500 = "agency.portal.views.errors.server_error"

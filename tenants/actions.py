@@ -75,7 +75,9 @@ def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], 
 
 
 @transaction.atomic
-def change_settings(pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = "") -> SettingsRevision:
+def change_settings(
+    pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = ""
+) -> SettingsRevision:
     """A new immutable revision; unchanged settings give the current one back."""
     settings = PipelineSettings.model_validate(body)
     stored = settings.model_dump(mode="json")
@@ -90,7 +92,9 @@ def change_settings(pipeline: Pipeline, body: dict[str, Any], actor: str, now: d
     pipeline.revision = revision
     pipeline.save(update_fields=["revision"])
     changes = [list(change) for change in revision.changes_from(current)] if current else []
-    AuditEvent.append(pipeline, actor, "settings.change", f"{pipeline.slug} r{number}", now, {"changes": changes, "reason": reason})
+    AuditEvent.append(
+        pipeline, actor, "settings.change", f"{pipeline.slug} r{number}", now, {"changes": changes, "reason": reason}
+    )
     return revision
 
 
@@ -102,11 +106,24 @@ def put_eval_set(pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]],
     last = EvalSet.objects.filter(pipeline=pipeline, kind=kind).order_by("-version").first()
     if last is not None and last.digest == digest:
         return last
-    fields = {"kind": kind, "version": last.version + 1 if last else 1, "digest": digest, "size": len(cases), "created_at": now}
+    fields = {
+        "kind": kind,
+        "version": last.version + 1 if last else 1,
+        "digest": digest,
+        "size": len(cases),
+        "created_at": now,
+    }
     made = EvalSet.of(pipeline, pipeline=pipeline, **fields)
     made.save()
     EvalCase.objects.bulk_create([_case(made, case) for case in cases], batch_size=500)
-    AuditEvent.append(pipeline, actor, "evalset.put", f"{pipeline.slug}/{kind} v{made.version}", now, {"size": len(cases), "digest": digest})
+    AuditEvent.append(
+        pipeline,
+        actor,
+        "evalset.put",
+        f"{pipeline.slug}/{kind} v{made.version}",
+        now,
+        {"size": len(cases), "digest": digest},
+    )
     return made
 
 
@@ -140,7 +157,9 @@ def revoke_key(key: ApiKey, actor: str, now: datetime) -> None:
 
 
 @transaction.atomic
-def add_member(agency: Agency, email: str, role: str, password: str | None = None, client: Client | None = None) -> Membership:
+def add_member(
+    agency: Agency, email: str, role: str, password: str | None = None, client: Client | None = None
+) -> Membership:
     """A person with a role; readers belong to a client. The account is made when the address is new."""
     user = User.objects.filter(email=email.lower()).first() or User.objects.create_user(email, password)
     membership = Membership(agency=agency, user=user, role=role, client=client)

@@ -56,6 +56,7 @@ CROSSINGS: dict[str, Crossing] = {
         ("client_id", "serial"),
         "SELECT client_id, MAX(serial) FROM pipelines_route WHERE serial > {p_serial} GROUP BY client_id",
     ),
+    "last_route_serial": Crossing((), ("serial",), "SELECT MAX(serial) FROM pipelines_route"),
     "clients_of_agency": Crossing(
         (("p_agency", "bigint"),),
         ("agency_id", "id"),

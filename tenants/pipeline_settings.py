@@ -60,6 +60,7 @@ class Criteria(Part):
     metrics: tuple[str, ...] = ("accuracy",)
     output: OutputFormat = OutputFormat()
     max_answer_tokens: int = Field(48, ge=1, le=4096)
+    context_tokens: int = Field(2048, ge=128, le=1_048_576)
     latency_calls: int = Field(300, ge=100, le=5000)
     latency_rounds: int = Field(3, ge=1, le=3)
 
@@ -132,7 +133,7 @@ class Triggers(Part):
 
     schedule: Schedule | None = None
     new_examples: int | None = Field(500, ge=1)
-    quality_below: Share | None = None
+    quality_below: Share | None = 0.85
     quality_min_sample: int = Field(100, ge=10)
     cooldown_s: Seconds = 48 * 3600
     max_runs_per_day: int = Field(4, ge=1, le=96)
@@ -147,10 +148,11 @@ class DataChecks(Part):
 
     min_new_examples: int = Field(100, ge=1)
     max_malformed_share: Share = 0.05
-    near_duplicate_jaccard: Share = 0.95
+    # The stored signatures find every pair from 0.9 upwards, not below.
+    near_duplicate_jaccard: float = Field(0.95, ge=0.9, le=1.0)
     max_label_shift: Share = 0.30
     max_label_share: Share = 0.90
-    min_quality: Share = 0.3
+    min_quality: Share = 0.5
 
 
 class RolloutStep(Part):
@@ -169,6 +171,7 @@ class RolloutPlan(Part):
     min_keys: int = Field(50, ge=0)
     safe_evidence: float = Field(20.0, gt=1)
     check_every_s: int = Field(300, ge=1, le=86_400)
+    request_timeout_s: int = Field(120, ge=1, le=3600)
     is_literal: bool = False
 
     @model_validator(mode="after")
@@ -176,14 +179,16 @@ class RolloutPlan(Part):
         shares = [step.share for step in self.steps]
         if shares != sorted(shares) or len(set(shares)) != len(shares):
             raise ValueError(_("Each step must have a larger share than the one before."))
+        if any(step.min_duration_s > self.max_step_s for step in self.steps):
+            raise ValueError(_("A step's minimum duration is longer than the most a step may take."))
         return self
 
 
 class MonitorPlan(Part):
     """Watching after 100 %: the duration is divided as 12, 20 and 18 looks over the first 1/24, 5/24 and 18/24."""
 
-    duration_s: Seconds = 24 * 3600
-    min_requests: int = Field(50, ge=0)
+    duration_s: int = Field(24 * 3600, ge=1, le=30 * 86_400)
+    safe_evidence: float = Field(20.0, gt=1)
     is_literal: bool = False
 
 

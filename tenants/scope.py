@@ -46,7 +46,9 @@ def current() -> Scope | None:
 def require() -> Scope:
     scope = _current.get()
     if scope is None:
-        raise ScopeError("No tenant scope is set. Enter client_scope(...) or agency_scope(...) before touching tenant rows.")
+        raise ScopeError(
+            "No tenant scope is set. Enter client_scope(...) or agency_scope(...) before touching tenant rows."
+        )
     return scope
 
 

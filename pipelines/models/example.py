@@ -29,7 +29,9 @@ class Example(ClientOwned):
     label = models.CharField(max_length=200, blank=True)
     content_digest = models.CharField(max_length=64, blank=True)
     input_digest = models.CharField(max_length=64, blank=True)
-    state = models.CharField(max_length=12, default=ExampleState.READY, choices=[(s.value, s.value) for s in ExampleState])
+    state = models.CharField(
+        max_length=12, default=ExampleState.READY, choices=[(s.value, s.value) for s in ExampleState]
+    )
     rule = models.CharField(max_length=40, blank=True)
     pointer = models.CharField(max_length=200, blank=True)
     detail = models.TextField(blank=True)
@@ -58,7 +60,7 @@ class ExampleBand(ClientOwned):
     example = models.ForeignKey("pipelines.Example", on_delete=models.CASCADE, related_name="bands")
     band = models.PositiveSmallIntegerField()
     hash = models.BigIntegerField()
-    signature_version = models.PositiveSmallIntegerField()
+    signature_version = models.CharField(max_length=40)
 
     class Meta(ClientOwned.Meta):
         indexes = (models.Index(fields=("pipeline", "band", "hash"), name="band_lookup"),)

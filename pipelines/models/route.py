@@ -26,7 +26,8 @@ class Route(ClientOwned):
         constraints = (
             models.CheckConstraint(
                 name="share_needs_candidate",
-                condition=Q(candidate__isnull=False, candidate_bp__lte=10_000) | Q(candidate__isnull=True, candidate_bp=0),
+                condition=Q(candidate__isnull=False, candidate_bp__lte=10_000)
+                | Q(candidate__isnull=True, candidate_bp=0),
             ),
         )
 

@@ -43,10 +43,10 @@ class Run(ClientOwned):
         ordering = ("-number",)
         constraints = (
             models.UniqueConstraint(fields=("pipeline", "number"), name="run_number_per_pipeline"),
-            models.UniqueConstraint(fields=("pipeline",), condition=Q(status__in=LIVE), name="one_live_run_per_pipeline"),
-            models.CheckConstraint(
-                name="final_run_is_not_due", condition=Q(status__in=LIVE) | Q(due_at__isnull=True)
+            models.UniqueConstraint(
+                fields=("pipeline",), condition=Q(status__in=LIVE), name="one_live_run_per_pipeline"
             ),
+            models.CheckConstraint(name="final_run_is_not_due", condition=Q(status__in=LIVE) | Q(due_at__isnull=True)),
         )
         indexes = (models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="run_due"),)
 
@@ -69,7 +69,11 @@ class Run(ClientOwned):
         changes = {"status": to, "reason": reason, "version": self.version + 1} | changes
         if to not in LIVE_RUNS:
             changes |= {"finished_at": at, "due_at": None}
-        if not type(self).objects.filter(pk=self.pk, client_id=self.client_id, status=old, version=self.version).update(**changes):
+        if (
+            not type(self)
+            .objects.filter(pk=self.pk, client_id=self.client_id, status=old, version=self.version)
+            .update(**changes)
+        ):
             return False
         stage = self.stage
         for name, value in changes.items():

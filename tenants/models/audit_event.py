@@ -43,12 +43,22 @@ class AuditEvent(ClientOwned):
         raise ScopeError("The ledger is append-only.")
 
     def computed_digest(self) -> str:
-        body = [self.client_id, self.seq, self.at.astimezone(UTC).isoformat(), self.actor, self.verb, self.subject, self.detail]
+        body = [
+            self.client_id,
+            self.seq,
+            self.at.astimezone(UTC).isoformat(),
+            self.actor,
+            self.verb,
+            self.subject,
+            self.detail,
+        ]
         text = json.dumps([self.previous, *body], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
-    def append(cls, owner: ClientOwned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None) -> AuditEvent:
+    def append(
+        cls, owner: ClientOwned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None
+    ) -> AuditEvent:
         """Adds one act to the chain of the owner's client, inside the caller's transaction."""
         client_id = owner.owner()[1]
         with transaction.atomic():

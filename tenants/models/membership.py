@@ -25,9 +25,7 @@ class Membership(AgencyOwned):
 
     class Meta(AgencyOwned.Meta):
         constraints = (
-            models.UniqueConstraint(
-                fields=("user", "agency", "client"), name="membership_once", nulls_distinct=False
-            ),
+            models.UniqueConstraint(fields=("user", "agency", "client"), name="membership_once", nulls_distinct=False),
             models.CheckConstraint(
                 name="reader_has_client",
                 condition=Q(role="reader", client__isnull=False) | (~Q(role="reader") & Q(client__isnull=True)),

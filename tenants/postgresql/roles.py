@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -84,3 +84,15 @@ GRANTS = (
 
 def _run(admin: psycopg.Connection, statement: str, **parts: sql.Composable) -> None:
     admin.execute(sql.SQL(statement).format(**parts))
+
+
+UNBOUND = """SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
+    SELECT FROM pg_tables t WHERE t.schemaname = 'public' AND pg_has_role(r.oid, t.tableowner, 'member'))
+    FROM pg_roles r WHERE r.rolname = current_user"""
+
+
+def is_unbound(connection: Any) -> bool:
+    """Whether this Django connection's role escapes row-level security: by right, or as the owner of the tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(UNBOUND)
+        return bool(cursor.fetchone()[0])

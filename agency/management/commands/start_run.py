@@ -21,10 +21,10 @@ class Command(BaseCommand):
         parser.add_argument("--force", action="store_true", help="also during the cooldown; needs a reason")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        words = {"reason": options["reason"], "force": options["force"]}
+        reason, force = options["reason"], options["force"]
         with opened_pipeline(options["pipeline"]) as pipeline:
             try:
-                run = start_run(pipeline, actor=operator(), now=timezone.now(), **words)
+                run = start_run(pipeline, actor=operator(), now=timezone.now(), reason=reason, force=force)
             except ActionRefused as error:
                 raise CommandError(str(error)) from error
         self.stdout.write(_("Run %(number)s is queued.") % {"number": run.number})

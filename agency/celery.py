@@ -1,0 +1,20 @@
+"""The Celery app of a production installation: `celery -A agency.celery worker -Q default`; another for cpu,gpu,push."""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
+
+QUEUES = ("default", "cpu", "gpu", "push")
+
+app = Celery("retune")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = tuple(Queue(name) for name in QUEUES)
+# A misspelt queue would swallow its messages without a word.
+app.conf.task_create_missing_queues = False
+# A request never waits long for a broker that is down: the ticker wakes what a lost message did not.
+app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
+app.conf.broker_transport_options = {"socket_connect_timeout": 2, "socket_timeout": 10, "retry_on_timeout": True}
+app.autodiscover_tasks(["pipelines"])

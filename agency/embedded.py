@@ -1,0 +1,94 @@
+"""The embedded installation: web with gateway, two worker clusters, ticker and model host as one process group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parent.parent
+GRACE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    web: int = 8420
+    host: int = 8434
+
+
+def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
+    """Name -> command line. Two clusters, so that a training never delays a rollback."""
+    python, manage = sys.executable, str(ROOT / "manage.py")
+    return {
+        "web": [
+            python,
+            "-m",
+            "uvicorn",
+            "agency.asgi:application",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(ports.web),
+            "--no-access-log",
+        ],
+        "wakes": [python, manage, "qcluster"],
+        "jobs": [python, manage, "qcluster", "--name", "jobs"],
+        "ticker": [python, manage, "ticker"],
+        "host": [python, "-m", "agency.ollama_host", "--port", str(ports.host), "--store", str(var / "host")],
+    }
+
+
+@dataclass
+class Group:
+    """Child processes whose output is one log with a prefix each, and which end together."""
+
+    log: IO[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    children: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+
+    def start(self, name: str, command: list[str]) -> None:
+        # A session of its own: Ctrl-C reaches only this process, which then ends the children in order.
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | dict(self.environment) | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.children[name] = child
+        threading.Thread(target=self._copy, args=(name, child.stdout or ()), daemon=True).start()
+
+    def _copy(self, name: str, lines: Iterable[str]) -> None:
+        for line in lines:
+            with contextlib.suppress(ValueError):  # The log is closed once the group has ended.
+                self.log.write(f"{name:7} | {line}")
+                self.log.flush()
+
+    def dead(self) -> list[str]:
+        return [name for name, child in self.children.items() if child.poll() is not None]
+
+    def stop(self) -> None:
+        """SIGTERM to all, SIGKILL to the process groups of those that do not listen."""
+        for child in self.children.values():
+            _signal(child, signal.SIGTERM)
+        for child in self.children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE_S)
+        for child in self.children.values():
+            _signal(child, signal.SIGKILL)
+
+
+def _signal(child: subprocess.Popen[str], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)

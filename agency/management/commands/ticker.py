@@ -1,0 +1,44 @@
+"""`manage.py ticker`: wakes what is due, every second, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+from django.utils.timezone import now
+
+from pipelines.ticker import Ticker
+
+log = logging.getLogger("ticker")
+
+
+class Command(BaseCommand):
+    help = "Wakes due runs, jobs, triggers and notices. Any number may run side by side."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one tick, then end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        ticker, stop = Ticker(), threading.Event()
+        if options["once"]:
+            self.stdout.write(f"{ticker.tick(now())} sent")
+            return
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        while not stop.wait(settings.TICK_S):
+            tick(ticker)
+
+
+def tick(ticker: Ticker) -> None:
+    """One tick that outlives a database that is away: the next one finds everything that is still due."""
+    try:
+        ticker.tick(now())
+    except Exception:
+        log.exception("a tick failed; the next one tries again")
+        close_old_connections()

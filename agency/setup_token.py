@@ -1,0 +1,54 @@
+"""The token of the first visit: printed on the console, so that only who runs the server can found the agency."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from django.conf import settings
+
+from tenants.models import Agency
+
+
+def path() -> Path:
+    return Path(settings.VAR) / "setup-token"
+
+
+def current() -> str:
+    """The token; made by whoever asks first, also when several processes start at once."""
+    file = path()
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".setup-token.{os.getpid()}")
+        draft.write_text(secrets.token_urlsafe(18))
+        draft.chmod(0o600)
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass  # Another process was first: its token counts.
+        finally:
+            draft.unlink()
+    return file.read_text().strip()
+
+
+def is_right(text: str) -> bool:
+    """Compared in constant time."""
+    return hmac.compare_digest(text.strip().encode(), current().encode())
+
+
+def is_open() -> bool:
+    """Whether the installation still waits for its agency."""
+    return not Agency.objects.exists()
+
+
+def forget() -> None:
+    path().unlink(missing_ok=True)
+
+
+def invitation() -> str:
+    """What the server prints at start while it has no agency; empty afterwards."""
+    if not is_open():
+        return ""
+    return f"First visit: open {settings.BASE_URL}/setup/ and enter this token: {current()}"

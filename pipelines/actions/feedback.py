@@ -1,0 +1,32 @@
+"""Feedback on one answer, found by its request id."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict, Unpack
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from pipelines.actions.refused import ActionRefused
+from pipelines.models import Exchange, Feedback
+from tenants.models import Client
+
+
+class Said(TypedDict, total=False):
+    is_good: bool
+    correct_answer: str
+    comment: str
+
+
+@transaction.atomic
+def give_feedback(client: Client, request_id: str, *, actor: str, now: datetime, **said: Unpack[Said]) -> Feedback:
+    """Raises ActionRefused when no answer of this client has that id."""
+    exchange = Exchange.objects.filter(client=client, request_id=request_id).first()
+    if exchange is None:
+        raise ActionRefused(
+            _("No answer with request id %(id)s. Ids are kept for some days only.") % {"id": request_id}
+        )
+    row = Feedback.of(exchange, exchange=exchange, sent_by=actor, at=now, **said)
+    row.save()
+    return row

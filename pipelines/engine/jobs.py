@@ -1,0 +1,168 @@
+"""Jobs: heavy work under a lease. Claimed, kept alive by heartbeats, settled; taken over when their worker is gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections, connection, transaction
+
+from pipelines.domain.transitions import JobStatus, check_move
+from pipelines.engine import dispatch
+from pipelines.engine.kernel import Clock, poke
+from pipelines.models import Job, Run
+from tenants import scope
+
+log = logging.getLogger(__name__)
+
+
+class JobFailed(RuntimeError):
+    """A job could not do its work. The message says what to do; `permanent` means that a second try cannot help."""
+
+    def __init__(self, message: str, *, permanent: bool = False, log_tail: str = "") -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.log_tail = log_tail
+
+
+@dataclass
+class Work:
+    """One claimed attempt at a job: what its handler reports to, and where it learns that it must stop."""
+
+    job: Job
+    progress: dict[str, Any] = field(default_factory=dict)
+    is_lost: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, share: float, note: str = "", **numbers: Any) -> None:
+        """`share` of the work done, 0..1."""
+        self.progress = {"progress": round(share, 4), "note": note, "numbers": numbers}
+
+    def cancelled(self) -> bool:
+        return self.is_lost.is_set()
+
+
+Handler = Callable[[Work], dict[str, Any]]
+
+
+def ensure_job(run: Run, kind: str, queue: str, spec: dict[str, Any], now: datetime) -> Job:
+    """The job of this (run, stage, kind): made and sent off the first time, found afterwards."""
+    found = Job.objects.filter(run=run, stage=run.stage, kind=kind).first()
+    if found is not None:
+        return found
+    with transaction.atomic():
+        job = Job.of(run, run=run, stage=run.stage, kind=kind, queue=queue, spec=spec, created_at=now, due_at=now)
+        job.save()
+        dispatch.work_job(job.client_id, job.pk, queue)
+    return job
+
+
+def work_on(job_id: int, handlers: dict[str, Handler], clock: Clock) -> bool:
+    """One attempt at one job. False when there was nothing to claim."""
+    job = claim(job_id, clock())
+    if job is None:
+        return False
+    work = Work(job)
+    try:
+        with heartbeat(work, clock):
+            result = handlers[job.kind.partition(":")[0]](work)
+    except JobFailed as error:
+        settle_failure(work, str(error), error.permanent, clock(), error.log_tail)
+    except Exception as error:
+        log.exception("job %s (%s)", job.pk, job.kind)
+        permanent = bool(getattr(error, "permanent", False))
+        settle_failure(work, str(error) or type(error).__name__, permanent, clock())
+    else:
+        settle(work, JobStatus.SUCCEEDED, clock(), result=result, error="")
+    return True
+
+
+def claim(job_id: int, now: datetime) -> Job | None:
+    """Takes a job that is due; one whose lease ran out is taken over, and its lost attempt counts."""
+    job = Job.objects.select_related("run").filter(pk=job_id, due_at__lte=now).first()
+    if job is None:
+        return None
+    if job.attempts >= job.max_attempts:
+        settle(Work(job), JobStatus.FAILED, now, error=job.error or "its worker was lost on every attempt")
+        return None
+    lease = now + timedelta(seconds=settings.JOB_LEASE_S)
+    fields = {"status": JobStatus.RUNNING, "version": job.version + 1, "attempts": job.attempts + 1, "due_at": lease}
+    fields |= {"heartbeat_at": now, "started_at": job.started_at or now}
+    if not _fenced(job).update(**fields):
+        return None
+    for name, value in fields.items():
+        setattr(job, name, value)
+    return job
+
+
+def _fenced(job: Job) -> Any:
+    return Job.objects.filter(pk=job.pk, client_id=job.client_id, version=job.version, status=job.status)
+
+
+@contextmanager
+def heartbeat(work: Work, clock: Clock):
+    """Renews the lease and stores the progress from a thread; tells the work when the job is no longer its own."""
+    stop = threading.Event()
+    owner = scope.current()
+    thread = threading.Thread(
+        target=_beat, args=(work, clock, stop, owner), name=f"heartbeat-{work.job.pk}", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _beat(work: Work, clock: Clock, stop: threading.Event, owner: scope.Scope | None) -> None:
+    pause = min(1.0, settings.JOB_LEASE_S / 4)
+    try:
+        while not stop.wait(pause):
+            with scope.entered(owner):
+                try:
+                    renew(work, clock())
+                except Exception:
+                    # The database may be away for a while; the lease is what decides.
+                    log.warning("heartbeat of job %s failed", work.job.pk, exc_info=True)
+                    close_old_connections()
+    finally:
+        connection.close()
+
+
+def renew(work: Work, now: datetime) -> None:
+    lease = now + timedelta(seconds=settings.JOB_LEASE_S)
+    if not _fenced(work.job).update(due_at=lease, heartbeat_at=now, progress=work.progress):
+        work.is_lost.set()
+
+
+def settle_failure(work: Work, error: str, permanent: bool, now: datetime, log_tail: str = "") -> None:
+    """Again after a pause while attempts are left, else failed for good."""
+    if permanent or work.job.attempts >= work.job.max_attempts:
+        settle(work, JobStatus.FAILED, now, error=error, log_tail=log_tail, is_permanent=permanent)
+        return
+    pause = timedelta(seconds=settings.RETRY_BASE_S * 2 ** (work.job.attempts - 1))
+    settle(work, JobStatus.QUEUED, now, error=error, log_tail=log_tail, due_at=now + pause)
+
+
+@transaction.atomic
+def settle(work: Work, to: JobStatus, now: datetime, **changes: Any) -> None:
+    job = work.job
+    if job.status != to:
+        check_move(JobStatus(job.status), to)
+    changes |= {"status": to, "version": job.version + 1, "progress": work.progress or job.progress}
+    if to != JobStatus.QUEUED:
+        changes |= {"finished_at": now, "due_at": None}
+    if _fenced(job).update(**changes) and to != JobStatus.QUEUED:
+        poke(job.client_id, job.run_id, now)
+
+
+def cancel_jobs(run: Run, now: datetime) -> None:
+    """Ends what still works for the run; a worker in the middle of it learns so at its next heartbeat."""
+    live = Job.objects.filter(run=run, status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
+    live.update(status=JobStatus.CANCELLED, due_at=None, finished_at=now)

@@ -1,0 +1,140 @@
+"""The kernel: claim a run, ask its stage, settle the answer. Any worker, any time, any number of times."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, F, Value, When
+
+from pipelines.domain.transitions import RunStatus
+from pipelines.engine import dispatch
+from pipelines.engine.outcome import Done, Given, Hold, Outcome, Plan, Retry, Stop, Wait
+from pipelines.models import Run, StageRun
+
+log = logging.getLogger(__name__)
+
+MAX_CONSECUTIVE_ERRORS = 4
+CLAIMABLE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.RUNNING)
+Clock = Callable[[], datetime]
+
+
+def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
+    """One stage's worth of one run. False when there was nothing to claim: a lost, late or doubled message."""
+    run = claim(run_id, clock())
+    if run is None:
+        return False
+    outcome = ask(run, plan, clock())
+    settle(run, outcome, plan, clock())
+    return True
+
+
+def claim(run_id: int, now: datetime) -> Run | None:
+    """Takes the run if it is due. A `running` row that is due has outlived its lease: its worker is gone, which counts as an error."""
+    run = Run.objects.select_related("pipeline", "client", "revision").filter(pk=run_id, due_at__lte=now).first()
+    if run is None or run.status not in CLAIMABLE:
+        return None
+    lease = now + timedelta(seconds=settings.LEASE_S)
+    with transaction.atomic():
+        if run.status != RunStatus.RUNNING:
+            return run if run.move(RunStatus.RUNNING, "", now, due_at=lease) else None
+        taken = Run.objects.filter(pk=run.pk, client_id=run.client_id, version=run.version, status=RunStatus.RUNNING)
+        if not taken.update(version=run.version + 1, due_at=lease, retries=run.retries + 1):
+            return None
+    run.version, run.due_at, run.retries = run.version + 1, lease, run.retries + 1
+    return run
+
+
+def ask(run: Run, plan: Plan, now: datetime) -> Outcome:
+    """The stage's answer. Whatever it raises is an error to be tried again, never the end of the worker."""
+    if run.retries > MAX_CONSECUTIVE_ERRORS:
+        return Retry("the worker was lost too often")
+    try:
+        return plan.stage(run.stage).run(run, given(run, now), now)
+    except Exception as error:
+        log.exception("run %s, stage %s", run.pk, run.stage)
+        return Retry(str(error) or type(error).__name__, is_permanent=bool(getattr(error, "permanent", False)))
+
+
+def given(run: Run, now: datetime) -> Given:
+    row = StageRun.objects.filter(run=run, stage=run.stage).first()
+    if row is None:
+        row = StageRun.of(run, run=run, stage=run.stage, started_at=now)
+        row.save()
+    outputs = {s.stage: s.output for s in StageRun.objects.filter(run=run, status="done")}
+    return Given(run.revision.settings, outputs, row)
+
+
+@transaction.atomic
+def settle(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
+    """Writes the answer down, fenced: when another worker took the run over meanwhile, this changes nothing."""
+    current = Run.objects.select_for_update().filter(pk=run.pk, version=run.version).first()
+    if current is None:
+        return
+    if current.cancel_asked_at is not None and not isinstance(outcome, Stop):
+        outcome = Stop(RunStatus.CANCELLED, current.reason or "cancelled")
+    _write(run, outcome, plan, now)
+    if run.status == RunStatus.HELD or not run.is_live:
+        plan.on_rest(run, now)
+
+
+def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
+    match outcome:
+        case Done(output):
+            _finish_stage(run, "done", now, output)
+            _go_on(run, plan, now)
+        case Wait(until, on):
+            _wait(run, until, on, now)
+        case Hold(reason):
+            run.move(RunStatus.HELD, reason, now, due_at=None, retries=0)
+        case Stop(verdict, reason):
+            _finish_stage(run, verdict, now)
+            run.move(RunStatus(verdict), reason, now, verdict=verdict)
+        case Retry(reason, is_permanent):
+            _retry(run, reason, is_permanent, now)
+
+
+def _finish_stage(run: Run, status: str, now: datetime, output: dict | None = None) -> None:
+    row = StageRun.objects.get(run=run, stage=run.stage)
+    row.status, row.finished_at = status, now
+    row.output = row.output if output is None else output
+    row.save(update_fields=["status", "finished_at", "output"])
+
+
+def _go_on(run: Run, plan: Plan, now: datetime) -> None:
+    following = plan.after(run.stage, run.revision.settings.stages)
+    if following is None:
+        run.move(RunStatus.SUCCEEDED, "every stage is done", now, verdict="succeeded", retries=0)
+        return
+    run.move(RunStatus.QUEUED, f"next: {following}", now, stage=following, due_at=now, retries=0)
+    dispatch.wake_run(run.client_id, run.pk)
+
+
+def _wait(run: Run, until: datetime, on: str, now: datetime) -> None:
+    # A poke that came while the stage was being asked must not be lost: then it is due again at once.
+    due_at = Case(When(pokes=run.pokes, then=Value(until)), default=Value(now))
+    run.move(RunStatus.WAITING, on, now, due_at=due_at, retries=0)
+    run.refresh_from_db(fields=["due_at"])
+    if run.due_at is not None and run.due_at <= now:
+        dispatch.wake_run(run.client_id, run.pk)
+
+
+def _retry(run: Run, reason: str, is_permanent: bool, now: datetime) -> None:
+    if is_permanent:
+        _finish_stage(run, RunStatus.FAILED, now)
+        run.move(RunStatus.FAILED, reason, now, verdict="failed")
+    elif run.retries >= MAX_CONSECUTIVE_ERRORS:
+        run.move(RunStatus.HELD, f"{reason} (tried {run.retries + 1} times)", now, due_at=None, retries=0)
+    else:
+        pause = timedelta(seconds=settings.RETRY_BASE_S * 2**run.retries)
+        run.move(RunStatus.WAITING, f"trying again: {reason}", now, due_at=now + pause, retries=run.retries + 1)
+
+
+def poke(client_id: int, run_id: int, now: datetime) -> None:
+    """Something that the run may wait for has happened."""
+    due_at = Case(When(status=RunStatus.WAITING, then=Value(now)), default=F("due_at"))
+    Run.objects.filter(pk=run_id, client_id=client_id).update(due_at=due_at, pokes=F("pokes") + 1)
+    dispatch.wake_run(client_id, run_id)

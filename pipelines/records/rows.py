@@ -1,0 +1,69 @@
+"""From an uploaded line to an example row: parsed, labelled, with its digests; or the rule that it breaks."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from pipelines.domain.data_checks import Example as Parsed
+from pipelines.domain.data_checks import RowProblem, parse_line
+from pipelines.models import Batch, Example, ExampleState
+from tenants.actions import input_digest
+from tenants.pipeline_settings import OutputFormat
+
+MAX_LINE_BYTES = 1_000_000
+KEPT_RAW_CHARS = 20_000
+MAX_LABEL_CHARS = 200
+
+
+def example_of(batch: Batch, number: int, line: bytes, output: OutputFormat, now: datetime) -> Example:
+    """The row of line `number`; never raises on bad input."""
+    fields: dict[str, Any] = {"line": number, "created_at": now, "pipeline_id": batch.pipeline_id}
+    problem, parsed = _parse(line)
+    if parsed is None:
+        raw = line[:KEPT_RAW_CHARS].decode("utf-8", "replace").replace("\x00", "\ufffd")
+        broken = {"rule": problem[0], "pointer": problem[1], "detail": problem[2]}
+        return Example.of(batch, batch=batch, raw=raw, state=ExampleState.QUARANTINED, **broken, **fields)
+    messages = [{"role": role, "content": text} for role, text in parsed.turns]
+    facts = {
+        "messages": messages,
+        "label": label_of(parsed.answer, output),
+        "content_digest": parsed.content_digest,
+        "input_digest": input_digest(messages),
+    }
+    return Example.of(batch, batch=batch, **facts, **fields)
+
+
+def _parse(line: bytes) -> tuple[tuple[str, str, str], Parsed | None]:
+    """((rule, pointer, sentence), None) for a broken line; (empty, the example) for a whole one."""
+    if len(line) > MAX_LINE_BYTES:
+        return ("too_long", "", _("The line is longer than 1 MB.")), None
+    if b"\x00" in line or b"\\u0000" in line:
+        return ("nul", "", _("The line holds a NUL character.")), None
+    match parse_line(line):
+        case RowProblem() as problem:
+            return (problem.rule.value, problem.pointer, problem.message), None
+        case Parsed() as parsed:
+            return ("", "", ""), parsed
+
+
+def label_of(answer: str, output: OutputFormat) -> str:
+    """What the distribution check counts: the label, or the first field of a JSON answer; nothing for free text."""
+    match output.kind:
+        case "label":
+            return answer.strip()[:MAX_LABEL_CHARS]
+        case "json":
+            return _first_field(answer, output.fields[0])
+        case _:
+            return ""
+
+
+def _first_field(answer: str, name: str) -> str:
+    try:
+        value = json.loads(answer)
+    except (ValueError, RecursionError):
+        return ""
+    return str(value.get(name, ""))[:MAX_LABEL_CHARS] if isinstance(value, dict) else ""

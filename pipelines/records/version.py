@@ -1,0 +1,57 @@
+"""Making a model version out of a run's jobs: its number, its bytes and the facts of its card."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from pipelines.models import DatasetVersion, Job, ModelVersion, PipelineState, Run
+
+
+@transaction.atomic
+def make_version(run: Run, dataset: DatasetVersion, now: datetime) -> ModelVersion:
+    """The run's version; the next number of its pipeline the first time, found afterwards."""
+    found = ModelVersion.objects.filter(run=run).first()
+    if found is not None:
+        return found
+    state = PipelineState.objects.select_for_update().get(pipeline_id=run.pipeline_id)
+    state.last_version_number += 1
+    state.save(update_fields=["last_version_number"])
+    jobs = {job.kind: job for job in Job.objects.filter(run=run)}
+    built = jobs["build"].result
+    fields = {
+        "number": state.last_version_number,
+        "gguf_digest": built["digest"],
+        "gguf_bytes": built["size_bytes"],
+        "template_digest": built.get("template_digest") or "",
+        "adapter_digest": jobs["train"].result.get("adapter_digest", ""),
+        "created_at": now,
+        "card": card(run, jobs),
+    }
+    made = ModelVersion.of(run, pipeline_id=run.pipeline_id, run=run, dataset=dataset, **fields)
+    made.save()
+    return made
+
+
+def card(run: Run, jobs: dict[str, Job]) -> dict[str, Any]:
+    """Facts of the version card that have no column: base, method, hyperparameters, trainer, converter, verification."""
+    recipe = run.revision.settings.recipe
+    trained, built, checked = jobs["train"], jobs["build"].result, jobs["preflight"].result
+    started, finished = trained.started_at, trained.finished_at
+    return {
+        "base_model": recipe.base,
+        "base_digest": checked.get("base_digest", ""),
+        "method": "LoRA, merged",
+        "recipe": recipe.model_dump(mode="json"),
+        "trainer": recipe.trainer,
+        "training": {name: value for name, value in trained.result.items() if name != "adapter_digest"},
+        "training_s": round((finished - started).total_seconds(), 1) if started and finished else None,
+        "converter_digest": built.get("converter_digest", ""),
+        "quantisation": built.get("quantisation", recipe.quantisation),
+        "gguf": {
+            k: built.get(k) for k in ("architecture", "file_type", "parameter_count", "tensor_types", "vocabulary")
+        },
+        "golden_answers": built.get("answers", []),
+    }

@@ -1,0 +1,1 @@
+"""What stages and people share: moving traffic to a version, and taking it back."""

@@ -1,0 +1,61 @@
+"""What follows when a run comes to rest: its rows, its version, and who is told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pipelines import outbox
+from pipelines.domain.transitions import RolloutStatus, RunStatus
+from pipelines.engine.jobs import cancel_jobs
+from pipelines.models import Example, ExampleState, ModelVersion, PipelineState, Rollout, Run
+
+TOLD = {
+    RunStatus.HELD: "held",
+    RunStatus.STOPPED: "stopped",
+    RunStatus.REJECTED: "rejected",
+    RunStatus.FAILED: "failed",
+    RunStatus.ROLLED_BACK: "rolled_back",
+}
+PARKING = (RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK)
+LOOK_AGAIN = timedelta(minutes=1)
+
+
+def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
+    """In the same transaction as the verdict. `taken_back`: the version was rolled back, perhaps long after its run."""
+    status = RunStatus.ROLLED_BACK if taken_back else RunStatus(run.status)
+    if status in TOLD:
+        outbox.notify(run, TOLD[status], now, {"stage": run.stage, "reason": run.reason})
+    if status == RunStatus.HELD:
+        return
+    _settle_rows(run, status)
+    _settle_version(run, status)
+    if not taken_back:
+        cancel_jobs(run, now)
+    _settle_triggers(run, now)
+
+
+def _settle_rows(run: Run, status: RunStatus) -> None:
+    """Rows of a bad run are parked until a person releases them; those of one that just did not work out are new again."""
+    rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY)
+    if status in PARKING:
+        rows.filter(dataset__run=run).update(state=ExampleState.PARKED, rule=status)
+        rows.filter(judged_in=run, dataset__isnull=True).update(state=ExampleState.PARKED, rule=status)
+    elif status != RunStatus.SUCCEEDED:
+        rows.filter(dataset__run=run).update(dataset=None, judged_in=None)
+        rows.filter(judged_in=run, dataset__isnull=True).update(judged_in=None)
+
+
+def _settle_version(run: Run, status: RunStatus) -> None:
+    candidate = ModelVersion.objects.filter(run=run, status="candidate")
+    if status == RunStatus.REJECTED:
+        candidate.update(status="rejected")
+    elif status != RunStatus.SUCCEEDED:
+        candidate.update(status="archived")
+        Rollout.objects.filter(run=run, status=RolloutStatus.PLACED).update(status=RolloutStatus.RETIRED)
+
+
+def _settle_triggers(run: Run, now: datetime) -> None:
+    state = PipelineState.objects.filter(pipeline_id=run.pipeline_id)
+    state.update(due_at=now + LOOK_AGAIN)
+    if run.occasion.get("kind") == "quality":
+        state.update(cooldown_until=now + run.revision.settings.triggers.cooldown)

@@ -1,0 +1,33 @@
+"""The doors that queues knock on: ids in, the client's scope entered, one call."""
+
+from celery import shared_task
+from django.utils.timezone import now as clock
+
+from pipelines import outbox, ticker
+from pipelines.engine import jobs, kernel
+from pipelines.plan import JOBS, PLAN
+from tenants.scope import client_scope
+
+
+@shared_task(name="pipelines.tasks.wake_run")
+def wake_run(client_id: int, run_id: int) -> None:
+    with client_scope(client_id):
+        kernel.advance(run_id, PLAN, clock)
+
+
+@shared_task(name="pipelines.tasks.work_job")
+def work_job(client_id: int, job_id: int) -> None:
+    with client_scope(client_id):
+        jobs.work_on(job_id, JOBS, clock)
+
+
+@shared_task(name="pipelines.tasks.look_at_triggers")
+def look_at_triggers(client_id: int, state_id: int) -> None:
+    with client_scope(client_id):
+        ticker.look_at_triggers(state_id, clock())
+
+
+@shared_task(name="pipelines.tasks.send_notice")
+def send_notice(client_id: int, notice_id: int) -> None:
+    with client_scope(client_id):
+        outbox.send_due(notice_id, clock())

@@ -1,0 +1,125 @@
+"""Whether a pipeline should start a run now: gathers the facts, asks the judge, writes the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from pipelines.actions.refused import ActionRefused
+from pipelines.actions.runs import create_run
+from pipelines.domain import triggers as judge
+from pipelines.domain.transitions import LIVE_RUNS
+from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
+from tenants.models import Pipeline
+from tenants.pipeline_settings import Schedule
+
+LOOK_AGAIN = timedelta(minutes=5)
+DAY = timedelta(days=1)
+QUALITY_WINDOW = timedelta(days=7)
+
+
+def consider(state: PipelineState, now: datetime) -> Run | None:
+    """One look at one pipeline's triggers. The next look is set before anything can go wrong."""
+    PipelineState.objects.filter(pk=state.pk).update(due_at=now + LOOK_AGAIN)
+    pipeline = state.pipeline
+    if pipeline.revision is None:
+        return None
+    if pipeline.is_paused:
+        return _not_yet(state, judge.NotYet("the pipeline is paused"), now)
+    if state.schedule_seen_at is None:
+        _begin_schedule(state, now)
+    match judge.should_start(settings_of(pipeline), facts_of(state, now), now):
+        case judge.Start(occasion):
+            return _start(state, occasion, now)
+        case judge.NotYet() as answer:
+            return _not_yet(state, answer, now)
+
+
+def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
+    """The client's triggers in the judge's own terms."""
+    chosen = pipeline.settings.triggers
+    return judge.TriggerSettings(
+        schedule_rule=rule_of(chosen.schedule) if chosen.schedule else None,
+        time_zone=pipeline.client.timezone,
+        schedule_set_at=pipeline.created_at,
+        new_examples=chosen.new_examples,
+        quality_below=chosen.quality_below,
+        quality_sample=chosen.quality_min_sample,
+        cooldown=chosen.cooldown,
+        runs_per_day=chosen.max_runs_per_day,
+    )
+
+
+def rule_of(schedule: Schedule) -> str:
+    """The whole RFC 5545 rule: the day's rule with its local wall-clock time."""
+    return f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
+
+
+def facts_of(state: PipelineState, now: datetime) -> judge.TriggerFacts:
+    pipeline = state.pipeline
+    runs = Run.objects.filter(pipeline=pipeline)
+    quality, sample = quality_of(pipeline, now)
+    last_rollback = Rollback.objects.filter(pipeline=pipeline).order_by("-id").first()
+    quality_run = runs.filter(occasion__kind="quality", finished_at__isnull=False).order_by("-finished_at").first()
+    return judge.TriggerFacts(
+        schedule_handled_until=state.schedule_seen_at,
+        new_examples=Example.objects.filter(pipeline=pipeline, state=ExampleState.READY, dataset__isnull=True).count(),
+        quality=quality,
+        quality_sample=sample,
+        quality_run_ended_at=quality_run.finished_at if quality_run else None,
+        rolled_back_at=last_rollback.decided_at if last_rollback else None,
+        has_live_run=runs.filter(status__in=LIVE_RUNS).exists(),
+        started_at=tuple(runs.filter(created_at__gt=now - DAY).values_list("created_at", flat=True)),
+    )
+
+
+def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:
+    """Share of good answers of production in the last week: feedback where there is any, else the format check."""
+    state = PipelineState.objects.filter(pipeline=pipeline).first()
+    if state is None or state.production_id is None:
+        return None, 0
+    since = now - QUALITY_WINDOW
+    told = Feedback.objects.filter(exchange__version=state.production_id, client_id=pipeline.client_id, at__gt=since)
+    seen = Exchange.objects.filter(version=state.production_id, client_id=pipeline.client_id, at__gt=since)
+    verdicts = list(told.values_list("is_good", flat=True))
+    verdicts += [
+        not bad for bad in seen.filter(feedback__isnull=True, is_bad__isnull=False).values_list("is_bad", flat=True)
+    ]
+    return (sum(verdicts) / len(verdicts), len(verdicts)) if verdicts else (None, 0)
+
+
+def _begin_schedule(state: PipelineState, now: datetime) -> None:
+    """A schedule counts from when the pipeline was made: what was due before that is nobody's miss."""
+    state.schedule_seen_at = state.pipeline.created_at
+    PipelineState.objects.filter(pk=state.pk).update(schedule_seen_at=state.schedule_seen_at)
+
+
+def _start(state: PipelineState, occasion: judge.Occasion, now: datetime) -> Run | None:
+    """The run and its ledger row in one transaction. A second ticker meets `unique(pipeline, occasion)` and leaves."""
+    key = f"{occasion.kind}:{occasion.due_at.isoformat()}"
+    said = {"kind": occasion.kind.value, "by": "trigger", "reason": occasion.sentence, "missed": occasion.missed}
+    try:
+        with transaction.atomic():
+            run = create_run(state, said, now)
+            _write(state, now, started=True, reason=occasion.sentence, occasion=key, run=run)
+            if occasion.kind is judge.TriggerKind.SCHEDULE:
+                PipelineState.objects.filter(pk=state.pk).update(schedule_seen_at=occasion.due_at)
+    except (IntegrityError, ActionRefused):
+        return None
+    return run
+
+
+def _not_yet(state: PipelineState, answer: judge.NotYet, now: datetime) -> None:
+    """A ledger row when the answer changed; and the next look no later than when it can change by itself."""
+    if answer.next_eligible_at is not None:
+        due_at = min(max(answer.next_eligible_at, now + timedelta(seconds=1)), now + LOOK_AGAIN)
+        PipelineState.objects.filter(pk=state.pk).update(due_at=due_at)
+    last = TriggerDecision.objects.filter(pipeline=state.pipeline).order_by("-id").first()
+    if last is None or last.started or last.reason != answer.reason:
+        _write(state, now, started=False, reason=answer.reason, next_eligible_at=answer.next_eligible_at)
+
+
+def _write(state: PipelineState, now: datetime, **fields: Any) -> None:
+    TriggerDecision.of(state, pipeline=state.pipeline, at=now, **fields).save()
