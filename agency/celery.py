@@ -1,4 +1,4 @@
-"""The Celery app of a production installation: `celery -A agency.celery worker -Q default`; another for cpu,gpu,push."""
+"""The Celery app of a production installation: `celery -A agency.celery worker -Q default` (or cpu,gpu,push)."""
 
 import os
 
