@@ -155,7 +155,7 @@ async def answer(call: Call, wanted: Want, keep_alive: float | None) -> AsyncGen
             yield await _rendered(call, runner)
             return
         await asyncio.sleep(call.host.settings.slow_ms / 1000)
-        lines = runner.ask(_ask(call, "answer"))
+        lines = runner.ask(ask_line(call, "answer"))
         try:
             async for line in lines:
                 if "done" in line:
@@ -168,7 +168,8 @@ async def answer(call: Call, wanted: Want, keep_alive: float | None) -> AsyncGen
             await lines.aclose()
 
 
-def _ask(call: Call, kind: str) -> Document:
+def ask_line(call: Call, kind: str) -> Document:
+    """What the model process is asked."""
     document = call.document
     template, _ = describe.selected_template(call.host, call.manifest, call.host.header(call.manifest))
     passed = {name: document.get(name) for name in ("format", "logprobs", "raw", "prompt", "truncate")}
@@ -183,7 +184,7 @@ def _ask(call: Call, kind: str) -> Document:
 
 async def _rendered(call: Call, runner: Runner) -> Document:
     text = ""
-    async for line in runner.ask(_ask(call, "render")):
+    async for line in runner.ask(ask_line(call, "render")):
         text = line["done"]["text"]
     found = call.line("", _debug_info={"rendered_template": text})
     return found | ({"message": {"role": "", "content": ""}} if call.is_chat else {})

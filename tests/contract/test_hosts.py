@@ -1,6 +1,6 @@
 """One suite over every kind of host: the fake, the embedded host in three generations, and real servers if named.
 
-RETUNE_TEST_OLLAMA_URL names real servers, separated by commas; the names made on them begin with deploy.invalid/contract.
+RETUNE_TEST_OLLAMA_URL names real servers, separated by commas; names made there begin with deploy.invalid/contract.
 """
 
 import hashlib
