@@ -202,9 +202,7 @@ class Bet:
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """The inverse of `to_json`."""
-        return cls(
-            tuple(data["lambdas"]), data["offset"], data["sign"], tuple(data["log_wealth"]), data["outcomes"]
-        )
+        return cls(tuple(data["lambdas"]), data["offset"], data["sign"], tuple(data["log_wealth"]), data["outcomes"])
 
 
 def dealt_differences(candidate: Sequence[bool], baseline: Sequence[bool]) -> list[float]:

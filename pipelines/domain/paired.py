@@ -53,14 +53,18 @@ def count_pairs(candidate: Floats, production: Floats) -> Pairs:
 
 @lru_cache(maxsize=16_384)
 def binomial_tail_half(n: int, k: int) -> float:
-    """P(Bin(n, 1/2) >= k), exact to double precision (sum from the tail inwards)."""
+    """P(Bin(n, 1/2) >= k), exact to double precision."""
     if k <= 0:
         return 1.0
     if 2 * k <= n:  # the larger half: sum the short tail instead
         return 1.0 - binomial_tail_half(n, n - k + 1)
-    top = lgamma(n + 1) - n * log(2)
-    terms = (exp(top - lgamma(j + 1) - lgamma(n - j + 1)) for j in range(n, k - 1, -1))
-    return min(1.0, sum(terms))
+    term = total = exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2))
+    for j in range(k, n):  # each further term is a growing fraction smaller: stop where it no longer counts
+        term *= (n - j) / (j + 1)
+        total += term
+        if term < total * 1e-17:
+            break
+    return min(1.0, total)
 
 
 def mcnemar_p_worse(pairs: Pairs) -> float:

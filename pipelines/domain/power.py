@@ -66,9 +66,15 @@ def power(n: int, discordance: float, drop: float, alpha: float = 0.05) -> float
 @lru_cache(maxsize=4_096)
 def smallest_detectable_drop(n: int, discordance: float, alpha: float = 0.05, target: float = 0.80) -> float | None:
     """The exact MDE: the drop found with probability `target`; None when no drop is (too few cases)."""
-    low, high = 0.0, 1.0 - discordance
-    if n == 0 or power(n, discordance, high, alpha) < target:
+    if n == 0:
         return None
+    # Begun near the textbook value and doubled: power at large drops of large sets costs seconds to sum.
+    most = 1.0 - discordance
+    low, high = 0.0, min(most, 3 * sqrt((discordance + 4 / n) / n))
+    while power(n, discordance, high, alpha) < target:
+        if high >= most:
+            return None
+        low, high = high, min(most, 2 * high)
     while high - low > 1e-5:
         middle = (low + high) / 2
         low, high = (low, middle) if power(n, discordance, middle, alpha) >= target else (middle, high)
@@ -86,9 +92,7 @@ def _outcomes(n: int, discordance: float, drop: float) -> Iterator[tuple[Pairs, 
                 yield Pairs(n, discordant - lost_cases, lost_cases), float(weight * chance)
 
 
-def verdict_rates(
-    n: int, discordance: float, drop: float, decide: Callable[[Pairs], Verdict]
-) -> dict[Verdict, float]:
+def verdict_rates(n: int, discordance: float, drop: float, decide: Callable[[Pairs], Verdict]) -> dict[Verdict, float]:
     """How often a rule gives each verdict when the true drop is `drop`: exact, by enumeration."""
     rates: dict[Verdict, float] = defaultdict(float)
     for pairs, chance in _outcomes(n, discordance, drop):

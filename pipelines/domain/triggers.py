@@ -236,9 +236,7 @@ def _facts_at(facts: TriggerFacts, history: History, at: datetime, fired: list[O
     known = [(quality, sample) for when, quality, sample in history.quality if when <= at]
     quality, sample = known[-1] if known else (None, 0)
     rolled_back_at = max((when for when in history.rolled_back_at if when <= at), default=None)
-    return replace(
-        facts, new_examples=new, quality=quality, quality_sample=sample, rolled_back_at=rolled_back_at
-    )
+    return replace(facts, new_examples=new, quality=quality, quality_sample=sample, rolled_back_at=rolled_back_at)
 
 
 def _after_start(facts: TriggerFacts, occasion: Occasion, at: datetime) -> TriggerFacts:

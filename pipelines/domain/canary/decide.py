@@ -79,9 +79,7 @@ def _fired(stands: Sequence[Reading]) -> Decision | None:
     if not fired:
         return None
     reading = max(fired, key=lambda r: r.log_evidence - r.log_threshold)
-    return Decision(
-        Move.ROLL_BACK, f"{reading.sentence}, past the margin", reading.numbers(), reading.guardrail
-    )
+    return Decision(Move.ROLL_BACK, f"{reading.sentence}, past the margin", reading.numbers(), reading.guardrail)
 
 
 def _literal(state: CanaryState, plan: RolloutPlan) -> Decision | None:

@@ -82,3 +82,8 @@ def test_an_equal_model_is_falsely_called_worse_in_2_to_4_percent() -> None:
 @pytest.mark.parametrize(("flip", "rate"), [(0.001, 0.095), (0.005, 0.39), (0.01, 0.63), (0.025, 0.92)])
 def test_must_pass_sets_block_equal_models_as_the_table_says(flip: float, rate: float) -> None:
     assert all_pass_block_rate(100, flip) == pytest.approx(rate, abs=0.006)
+
+
+def test_half_a_point_needs_twelve_to_twenty_five_thousand_cases() -> None:
+    assert 100 * (smallest_detectable_drop(12_000, 0.05) or 0) == pytest.approx(0.54, abs=0.02)
+    assert 100 * (smallest_detectable_drop(25_000, 0.10) or 0) == pytest.approx(0.52, abs=0.02)

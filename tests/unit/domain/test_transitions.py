@@ -64,9 +64,7 @@ def test_every_status_can_be_reached_from_the_first(
 
 
 @pytest.mark.parametrize(("kind", "table"), TABLES)
-def test_check_move_allows_exactly_the_table(
-    kind: type[StrEnum], table: Mapping[StrEnum, frozenset[StrEnum]]
-) -> None:
+def test_check_move_allows_exactly_the_table(kind: type[StrEnum], table: Mapping[StrEnum, frozenset[StrEnum]]) -> None:
     for old, new in product(kind, kind):
         if new in table[old]:
             check_move(old, new)  # type: ignore[arg-type]
