@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
+from ninja.operation import Operation
 
 from agency.api import errors
 from agency.api.docs import PlainDocs
@@ -34,6 +35,9 @@ class KeyedAPI(NinjaAPI):
             if isinstance(pattern, URLPattern):
                 pattern.callback = keyed(pattern.callback)
         return patterns, app_name, namespace
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
 
 
 def keyed(view: View) -> View:

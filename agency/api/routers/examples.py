@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Header, Router, Status
-from pydantic import Field
 
 from agency.api.auth import Key, actor_of
 from agency.api.lookup import key_in, one, open_pipeline
@@ -30,7 +29,7 @@ NDJSON_BODY = {
         },
     }
 }
-Token = Annotated[str, Header(alias="Idempotency-Key"), Field(min_length=1, max_length=100)]
+Token = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=100)]
 
 
 ANSWERS = {201: BatchOut, 200: BatchOut, 400: Refusal, 415: Refusal, 422: Refusal}

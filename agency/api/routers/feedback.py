@@ -19,8 +19,8 @@ router = Router(tags=["feedback"], auth=Key("feedback"))
 @router.post("/feedback", response={201: FeedbackOut, 409: Refusal})
 def send_feedback(request: HttpRequest, given: FeedbackIn) -> Status[dict[str, Any]]:
     """Say whether an answer was good, by the request id that came with it. An id is known after a second."""
-    actor, answer = actor_of(key_in(request)), (given.correct_answer, given.comment)
-    words = {"is_good": given.is_good, "answer": answer, "actor": actor, "now": timezone.now()}
-    row = give_feedback(client_in(request), given.request_id, **words)
+    said = given.dict(exclude={"request_id"})
+    actor, now = actor_of(key_in(request)), timezone.now()
+    row = give_feedback(client_in(request), given.request_id, actor=actor, now=now, **said)
     shown = {"id": row.pk, "request_id": given.request_id, "version": row.exchange.version.label}
     return Status(201, shown | {"is_good": row.is_good, "at": row.at})

@@ -20,11 +20,12 @@ router = Router(tags=["runs"], auth=Key("runs"))
 
 
 @router.post("/pipelines/{slug}/runs", response={201: RunOut, 409: Refusal})
-def start(request: HttpRequest, slug: str, asked: RunIn) -> Status[dict[str, Any]]:
+def order_run(request: HttpRequest, slug: str, asked: RunIn) -> Status[dict[str, Any]]:
     """Start a run. Refused (409) while one is live, or during the cooldown unless forced with a reason."""
     pipeline, actor = open_pipeline(request, slug), actor_of(key_in(request))
-    words = {"reason": asked.reason, "force": asked.force, "kind": "api"}
-    return Status(201, shown(start_run(pipeline, actor=actor, now=timezone.now(), **words)))
+    now = timezone.now()
+    run = start_run(pipeline, actor=actor, now=now, reason=asked.reason, force=asked.force, kind="api")
+    return Status(201, shown(run))
 
 
 @router.get("/pipelines/{slug}/runs", response=Page[RunOut])
