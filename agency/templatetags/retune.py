@@ -1,5 +1,149 @@
-"""Filters that every page uses."""
+"""Filters and tags that every page uses: statuses, times, figures, icons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+
+from agency.portal.words import STATUSES, WORDS
 
 register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name)
+
+
+@register.simple_tag
+def status(value: str) -> SafeString:
+    """Icon, word and colour of a status, verdict or decision."""
+    symbol, tone, word = STATUSES.get(str(value), ("dot", "idle", str(value)))
+    return format_html('<span class="st st-{}">{}{}</span>', tone, icon(symbol), word)
+
+
+@register.filter
+def tone(value: str) -> str:
+    return STATUSES.get(str(value), ("", "idle", ""))[1]
+
+
+@register.filter
+def word(value: str) -> str:
+    """The product's word for a code; the code itself where there is none."""
+    known = WORDS.get(str(value))
+    if known is not None:
+        return str(known)
+    return str(STATUSES[str(value)][2]) if str(value) in STATUSES else str(value).replace("_", " ")
+
+
+@register.filter
+def when(at: datetime | None) -> SafeString | str:
+    """A relative time with the exact one on hover; exact where scripts do not run."""
+    if at is None:
+        return "–"
+    local = timezone.localtime(at)
+    exact = f"{date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+    short = date_format(local, "j M Y, H:i")
+    return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', at.isoformat(), exact, short)
+
+
+@register.filter
+def exact(at: datetime | None) -> SafeString | str:
+    if at is None:
+        return "–"
+    local = timezone.localtime(at)
+    return format_html('<time datetime="{}">{} {}</time>', at.isoformat(), date_format(local, "D j M Y, H:i"), local.tzname())
+
+
+@register.filter
+def exact_in(at: datetime, zone: str) -> SafeString | str:
+    """The exact time in a named zone."""
+    with timezone.override(zone):
+        return exact(at)
+
+
+@register.filter
+def at(values: Mapping[Any, Any], key: Any) -> Any:
+    """The value at a key that only the template knows."""
+    return values.get(key)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 4.2 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return gettext("%(s)s s") % {"s": f"{seconds:.1f}".rstrip("0").rstrip(".") if seconds < 10 else f"{seconds:.0f}"}
+    for big, big_word, small, small_word in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= big:
+            whole, rest = divmod(int(seconds), big)
+            tail = f" {rest // small} {small_word}" if rest // small else ""
+            return f"{whole} {big_word}{tail}"
+    raise AssertionError(seconds)
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """A number as tables show it; text unchanged."""
+    match value:
+        case bool():
+            return gettext("yes") if value else gettext("no")
+        case float():
+            return f"{value:,.3f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+        case int():
+            return f"{value:,}"
+        case None | "":
+            return "–"
+        case list() | tuple():
+            return ", ".join(figure(v) for v in value) or "–"
+        case Mapping():
+            return ", ".join(f"{word(k)} {figure(v)}" for k, v in value.items()) or "–"
+    return str(value)
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.4g} %"
+
+
+@register.filter
+def short(digest: str) -> SafeString | str:
+    """The first twelve characters of a digest, the whole on hover."""
+    bare = str(digest or "").removeprefix("sha256:")
+    return format_html('<code title="{}">{}</code>', digest, bare[:12]) if bare else "–"
+
+
+@register.filter
+def count_pipelines(number: int) -> str:
+    return ngettext("%(n)s pipeline", "%(n)s pipelines", number) % {"n": number}
+
+
+@register.simple_tag
+def trend(values: list[float]) -> str:
+    """The points of a small line in a 100 x 30 box; one value draws a level line."""
+    shown = values if len(values) > 1 else values * 2
+    low, high = min(shown), max(shown)
+    spread = (high - low) or 1.0
+    pairs = ((100 * i / (len(shown) - 1), 27 - 24 * (v - low) / spread) for i, v in enumerate(shown))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Mapping[str, Any], **changes: Any) -> str:
+    """The page's own query string with `changes`; None takes a key away. Keeps all state of a list in its address."""
+    params = context["request"].GET.copy()
+    for key, value in changes.items():
+        params.pop(key, None)
+        if value is not None:
+            params[key] = str(value)
+    return f"?{params.urlencode()}"

@@ -1,0 +1,1 @@
+"""Staff pages: urls, forms, and one view module per page."""

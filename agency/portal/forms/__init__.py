@@ -1,0 +1,1 @@
+"""Forms: parse and refuse with sentences; they never write."""

@@ -1,0 +1,94 @@
+"""Field kinds that several forms share, and the look of every form."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+UNITS_S = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(sec|min|s|m|h|d)\b", re.IGNORECASE)
+
+
+class RetuneForm(forms.Form):
+    """Every widget gets the class that styles it; errors and hints are tied to it by Django's aria attributes."""
+
+    required_css_class = "is-required"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        for field in self.fields.values():
+            dress(field.widget)
+
+
+def dress(widget: forms.Widget) -> None:
+    match widget:
+        case forms.CheckboxInput() | forms.CheckboxSelectMultiple() | forms.RadioSelect():
+            widget.attrs.setdefault("class", "form-check-input")
+        case forms.Select():
+            widget.attrs.setdefault("class", "form-select")
+        case forms.HiddenInput():
+            pass
+        case _:
+            widget.attrs.setdefault("class", "form-control")
+
+
+class ReasonForm(RetuneForm):
+    """Why: kept in the ledger."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, help_text=gettext_lazy("Kept in the ledger with your name."))
+
+
+class LinesField(forms.CharField):
+    """One value a line; commas separate too."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(str(v) for v in value) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> list[str]:
+        return [part.strip() for part in re.split(r"[\n,]", value or "") if part.strip()]
+
+
+class DurationField(forms.CharField):
+    """Seconds, written as people write them: 48 h, 30 min, 1 d 12 h; a bare number is seconds."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return spell(value) if isinstance(value, int | float) else value
+
+    def to_python(self, value: Any) -> int | None:
+        text = str(value or "").strip()
+        if not text:
+            return None
+        if re.fullmatch(r"\d+", text):
+            return int(text)
+        parts = DURATION.findall(text)
+        if not parts or DURATION.sub("", text).strip(" ,+"):
+            raise ValidationError(_("“%(text)s” is not a duration. Write for example 30 min, 48 h or 1 d.") % {"text": text})
+        return round(sum(float(number) * UNITS_S[unit.lower()] for number, unit in parts))
+
+
+def spell(seconds: float) -> str:
+    """5400 -> 1 h 30 min."""
+    rest, said = int(seconds), []
+    for unit in ("d", "h", "min", "s"):
+        count, rest = divmod(rest, UNITS_S[unit])
+        if count:
+            said.append(f"{count} {unit}")
+    return " ".join(said) or "0 s"
+
+
+class PercentField(forms.FloatField):
+    """A share in [0, 1], written in percent."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return float(f"{100 * value:.6g}") if isinstance(value, float) else value
+
+    def clean(self, value: Any) -> float | None:
+        number = super().clean(value)
+        return None if number is None else number / 100

@@ -1,0 +1,1 @@
+"""Function views; the first line of each opens what its actor may see."""

@@ -1,0 +1,121 @@
+"""One client: its pipelines, hosts, keys and people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib import messages
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from agency.actor import open_client
+from agency.htmx import go
+from agency.portal.context import client_page, who
+from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.people import HostForm, KeyForm, MemberForm
+from agency.portal.paging import paged
+from agency.portal.probe import probe
+from pipelines.reports.overview import pipeline_lines
+from tenants import access, actions, scope
+from tenants.models import ApiKey, AuditEvent, Client, Host, Membership, Pipeline
+
+AUDIT_PAGE = 50
+
+
+def client(request: HttpRequest, slug: str) -> HttpResponse:
+    row = open_client(request, slug, access.VIEW)
+    return _page(request, row)
+
+
+def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneForm) -> HttpResponse:
+    shown = {"host_form": HostForm(row), "key_form": KeyForm(), "member_form": MemberForm()} | forms
+    lines = pipeline_lines(Pipeline.objects.filter(client=row), timezone.now())
+    lists = {"hosts": Host.objects.filter(client=row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
+    key_text = request.session.pop("new_key", "")
+    return client_page(
+        request, row, "portal/client.html", status, lines=lines, people=_people(row), key_text=key_text, **lists, **shown
+    )
+
+
+def _people(row: Client) -> Sequence[Membership]:
+    # Memberships belong to the agency: a client's scope cannot read them.
+    with scope.agency_scope(row.agency_id):
+        return list(Membership.objects.filter(client=row).select_related("user"))
+
+
+@require_POST
+def add_host(request: HttpRequest, slug: str) -> HttpResponse:
+    row = open_client(request, slug, access.CONFIGURE)
+    form = HostForm(row, request.POST)
+    if not form.is_valid():
+        return _page(request, row, 422, host_form=form)
+    host = actions.add_host(row, form.cleaned_data["name"], form.cleaned_data["url"], who(request), timezone.now())
+    sentence = probe(host, timezone.now())
+    messages.info(request, sentence)
+    return go(request, reverse("client", args=[slug]))
+
+
+@require_POST
+def probe_host(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    row = open_client(request, slug, access.CONFIGURE)
+    host = Host.objects.filter(client=row, name=name).first()
+    if host is None:
+        raise Http404
+    messages.info(request, probe(host, timezone.now()))
+    return go(request, reverse("client", args=[slug]))
+
+
+@require_POST
+def issue_key(request: HttpRequest, slug: str) -> HttpResponse:
+    """The text of the key is kept in the session until the next page has shown it, once."""
+    row = open_client(request, slug, access.ADMINISTER)
+    form = KeyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, row, 422, key_form=form)
+    given = (form.cleaned_data["name"], form.cleaned_data["verbs"])
+    _key, text = actions.issue_key(row, *given, actor=who(request), now=timezone.now())
+    request.session["new_key"] = text
+    return go(request, reverse("client", args=[slug]) + "#keys")
+
+
+@require_POST
+def revoke_key(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
+    row = open_client(request, slug, access.ADMINISTER)
+    key = ApiKey.objects.filter(client=row, prefix=prefix, revoked_at=None).first()
+    if key is None:
+        raise Http404
+    actions.revoke_key(key, who(request), timezone.now())
+    messages.success(request, _("The key %(name)s is revoked.") % {"name": key.name})
+    return go(request, reverse("client", args=[slug]) + "#keys")
+
+
+@require_POST
+def add_member(request: HttpRequest, slug: str) -> HttpResponse:
+    row = open_client(request, slug, access.ADMINISTER)
+    form = MemberForm(request.POST)
+    if not form.is_valid() or not _admit(row, form):
+        return _page(request, row, 422, member_form=form)
+    messages.success(request, _("%(email)s can sign in now.") % {"email": form.cleaned_data["email"]})
+    return go(request, reverse("client", args=[slug]) + "#people")
+
+
+def _admit(row: Client, form: MemberForm) -> bool:
+    email, role, password = (form.cleaned_data[name] for name in ("email", "role", "password"))
+    try:
+        with scope.agency_scope(row.agency_id), transaction.atomic():
+            actions.add_member(row.agency, email, role, password, row if role == "reader" else None)
+    except IntegrityError:
+        form.add_error("email", _("This person has that role already."))
+        return False
+    return True
+
+
+def audit(request: HttpRequest, slug: str) -> HttpResponse:
+    """The client's ledger, newest first."""
+    row = open_client(request, slug, access.VIEW)
+    events = AuditEvent.objects.filter(client=row).order_by("-seq")
+    return client_page(request, row, "portal/audit.html", page=paged(request, events, AUDIT_PAGE))

@@ -1,0 +1,40 @@
+"""What people see when something is not there, not allowed or broken: a sentence, and an id to quote."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+log = logging.getLogger("agency.errors")
+
+
+def _answer(request: HttpRequest, status: int, title: str, sentence: str, error_id: str = "") -> HttpResponse:
+    given = {"status": status, "title": title, "sentence": sentence, "error_id": error_id}
+    if request.headers.get("HX-Request") == "true":
+        # Beside the page, never inside the card that asked: what is shown there stays, and polling goes on.
+        body = render_to_string("errors/_error.html", given)
+        return HttpResponse(body, status=status, headers={"HX-Retarget": "#flash", "HX-Reswap": "innerHTML"})
+    return HttpResponse(render_to_string("errors/error.html", given), status=status)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 404, _("Not here"), _("There is no such page, or it is not yours to see."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 403, _("Not allowed"), _("Your role does not allow this."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _answer(request, 403, _("Please send it again"), _("This page was too old to be trusted. Reload it, then send your form again."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    error_id = uuid.uuid4().hex[:12]
+    log.error("Error id %s at %s", error_id, request.path, exc_info=sys.exc_info())
+    return _answer(request, 500, _("Something broke"), _("The fault is ours, and it is in the log. Nothing half-done was kept."), error_id)

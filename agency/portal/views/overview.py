@@ -1,0 +1,52 @@
+"""Every client at a glance, and a new one."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from agency.actor import open_agency
+from agency.htmx import go, partials
+from agency.portal.context import who
+from agency.portal.forms.people import ClientForm
+from pipelines.reports.overview import Sort, agency_overview
+from tenants import access, actions
+from tenants.models import Agency, Client
+
+
+@partials(clients="portal/_clients.html")
+def overview(request: HttpRequest) -> HttpResponse:
+    actor = open_agency(request)
+    text = request.GET.get("q", "").strip()
+    asked = request.GET.get("sort", "")
+    sort = Sort(asked) if asked in set(Sort) else Sort.NEEDS
+    shown = agency_overview(text, sort, timezone.now())
+    may_add = actor.may(access.ADMINISTER)
+    return TemplateResponse(request, "portal/overview.html", {"overview": shown, "q": text, "sort": sort, "may_add": may_add})
+
+
+def new_client(request: HttpRequest) -> HttpResponse:
+    actor = open_agency(request, access.ADMINISTER)
+    form = ClientForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        made = _create(form, actor.agency_id, who(request))
+        if made is not None:
+            messages.success(request, _("%(name)s is here. Add a host and a pipeline next.") % {"name": made.name})
+            return go(request, reverse("client", args=[made.slug]))
+    return TemplateResponse(request, "portal/new_client.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _create(form: ClientForm, agency_id: int | None, by: str) -> Client | None:
+    name, slug, zone = (form.cleaned_data[key] for key in ("name", "slug", "timezone"))
+    agency = Agency.objects.get(pk=agency_id)
+    try:
+        return actions.create_client(agency, name, slug, by, timezone.now(), zone)
+    except IntegrityError:
+        # Unique in the installation: another agency's client cannot be seen from here, its name is taken all the same.
+        form.add_error("slug", _("This short name is taken in this installation."))
+        return None

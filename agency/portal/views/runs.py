@@ -1,0 +1,121 @@
+"""One run: followed while it is live, decided where a person must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from agency.actor import open_pipeline
+from agency.htmx import go, partials
+from agency.portal.context import pipeline_page, who
+from agency.portal.forms.fields import ReasonForm
+from agency.portal.paging import paged
+from pipelines import actions
+from pipelines.models import Run
+from pipelines.reports.runs import run_page
+from tenants import access
+from tenants.models import Pipeline
+
+RUNS_A_PAGE = 30
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person can order: its words, the statuses in which it is offered, and the act."""
+
+    name: str
+    button: str | Promise
+    says: str | Promise
+    done: str | Promise
+    statuses: tuple[str, ...]
+    act: Callable[..., None]
+    tone: str = "primary"
+
+
+DECISIONS: dict[str, Decision] = {
+    d.name: d
+    for d in (
+        Decision(
+            "approve",
+            _("Approve"),
+            _("The run goes on from where it is held. Your name and reason stand on the version card."),
+            _("Approved. The run goes on."),
+            ("held",),
+            actions.approve,
+        ),
+        Decision(
+            "reject",
+            _("Reject"),
+            _("The run ends here. Production stays as it is; the candidate is archived."),
+            _("Rejected. Production stays as it is."),
+            ("held",),
+            actions.reject,
+            "danger",
+        ),
+        Decision(
+            "cancel",
+            _("Cancel"),
+            _("The run ends. Work in progress is stopped; production stays as it is."),
+            _("The run is being cancelled."),
+            ("queued", "running", "waiting", "held"),
+            actions.cancel,
+            "danger",
+        ),
+    )
+}
+
+
+def offered(run: Run) -> list[Decision]:
+    return [d for d in DECISIONS.values() if run.status in d.statuses]
+
+
+def runs(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
+    row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
+    found = Run.objects.filter(pipeline=row).select_related("model_version")
+    return pipeline_page(request, row, "portal/runs.html", page=paged(request, found, RUNS_A_PAGE))
+
+
+@partials(run_live="portal/_run_live.html")
+def run(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:
+    row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
+    found = _run(row, number)
+    page = run_page(found, timezone.now())
+    return pipeline_page(request, row, "portal/run.html", run=found, page=page, decisions=offered(found))
+
+
+@partials(dialog_body="portal/_decide.html")
+def decide(request: HttpRequest, slug: str, pipeline_slug: str, number: int, name: str) -> HttpResponse:
+    """The same page asks on GET and acts on POST; in a dialog where scripts run."""
+    row = open_pipeline(request, slug, pipeline_slug, access.OPERATE)
+    found, decision = _run(row, number), DECISIONS.get(name)
+    if decision is None:
+        raise Http404
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and _ordered(request, found, decision, form):
+        messages.success(request, decision.done)
+        return go(request, reverse("run", args=[slug, pipeline_slug, number]))
+    status = 422 if form.errors else 200
+    return pipeline_page(request, row, "portal/decide.html", status, run=found, decision=decision, form=form)
+
+
+def _ordered(request: HttpRequest, run: Run, decision: Decision, form: ReasonForm) -> bool:
+    try:
+        decision.act(run, actor=who(request), reason=form.cleaned_data["reason"], now=timezone.now())
+    except actions.ActionRefused as refused:
+        form.add_error(None, str(refused))
+        return False
+    return True
+
+
+def _run(pipeline: Pipeline, number: int) -> Run:
+    found = Run.objects.filter(pipeline=pipeline, number=number).select_related("revision", "pipeline__client").first()
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,147 @@
+"""A pipeline's settings: the form, the diff before saving, the history, and the way back to an earlier revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from pydantic import ValidationError
+
+from agency.actor import open_pipeline
+from agency.htmx import go, partials
+from agency.portal.context import pipeline_page, who
+from agency.portal.forms.fields import ReasonForm
+from agency.portal.forms.refusals import add_refusals
+from agency.portal.forms.settings import SaveForm, SettingsForm
+from agency.portal.probe import ask
+from agency.portal.schedule_words import in_words
+from pipelines.domain.schedule import BadSchedule
+from pipelines.reports.schedule import next_times
+from tenants import access, actions
+from tenants.models import Host, Pipeline, SettingsRevision
+from tenants.models.settings_revision import flatten
+from tenants.pipeline_settings import PipelineSettings, Schedule
+
+Change = tuple[str, Any, Any]
+
+
+def settings(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
+    if request.method == "POST":
+        return _change(request, open_pipeline(request, slug, pipeline_slug, access.CONFIGURE))
+    row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
+    return _page(request, row, SettingsForm(row.settings, _host_names(row)))
+
+
+def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int = 200, **more: Any) -> HttpResponse:
+    schedule = _echo(row, form.initial.get("triggers.schedule.rule"), form.initial.get("triggers.schedule.at"))
+    given = {"form": form, "save_form": SaveForm(initial={"base": row.revision.number}), "schedule": schedule}
+    return pipeline_page(request, row, "portal/settings.html", status, **(given | more))
+
+
+def _host_names(row: Pipeline) -> list[str]:
+    return list(Host.objects.filter(client=row.client, is_enabled=True).values_list("name", flat=True))
+
+
+def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
+    """Review shows what would change; save writes a revision, unless somebody else did in the meantime."""
+    form = SettingsForm(row.settings, _host_names(row), request.POST)
+    wanted = _read(form, row)
+    if wanted is None:
+        return _page(request, row, form, 422)
+    changes = diff(row.revision.body, wanted.model_dump(mode="json"))
+    save = SaveForm(request.POST)
+    if "save" not in request.POST or not changes or not save.is_valid():
+        return _page(request, row, form, changes=changes, reviewed=True)
+    if save.cleaned_data["base"] != row.revision.number:
+        said = _("%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save.")
+        form.add_error(None, said % {"who": row.revision.author, "n": row.revision.number})
+        return _page(request, row, form, 422, changes=changes, reviewed=True)
+    made = actions.change_settings(row, wanted.model_dump(mode="json"), who(request), timezone.now(), save.cleaned_data["reason"])
+    messages.success(request, _("Saved as revision %(n)s. The next run uses it.") % {"n": made.number})
+    return go(request, reverse("settings", args=[row.client.slug, row.slug]))
+
+
+def _read(form: SettingsForm, row: Pipeline) -> PipelineSettings | None:
+    """The settings as typed, or None with sentences beside the fields."""
+    if not form.is_valid():
+        return None
+    try:
+        wanted = PipelineSettings.model_validate(form.body())
+    except ValidationError as error:
+        add_refusals(form, error, form.names())
+        return None
+    _check_schedule(form, row, wanted.triggers.schedule)
+    _check_hosts(form, row, sorted(set(wanted.hosts) - set(row.settings.hosts)))
+    return None if form.errors else wanted
+
+
+def _check_schedule(form: SettingsForm, row: Pipeline, schedule: Schedule | None) -> None:
+    try:
+        if schedule is not None and not next_times(schedule, row.client.timezone, timezone.now(), 1):
+            form.add_error("triggers.schedule.rule", _("This rule is never due."))
+    except BadSchedule as error:
+        form.add_error("triggers.schedule.rule", str(error))
+
+
+def _check_hosts(form: SettingsForm, row: Pipeline, added: list[str]) -> None:
+    for host in Host.objects.filter(client=row.client, name__in=added):
+        _facts, why = ask(host)
+        if why:
+            form.add_error("hosts", _("Host %(name)s does not answer: %(why)s") % {"name": host.name, "why": why})
+
+
+def diff(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """(path, before, after) of every value that differs."""
+    old, new = flatten(before), flatten(after)
+    return [(p, old.get(p), new.get(p)) for p in sorted(old.keys() | new.keys()) if old.get(p) != new.get(p)]
+
+
+@partials(schedule_echo="portal/_schedule.html")
+def schedule(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
+    """What a rule means and when it is due, while it is being typed."""
+    row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
+    rule, at = request.GET.get("triggers.schedule.rule", ""), request.GET.get("triggers.schedule.at", "")
+    return pipeline_page(request, row, "portal/schedule.html", schedule=_echo(row, rule, at))
+
+
+def _echo(row: Pipeline, rule: str | None, at: str | None) -> dict[str, Any]:
+    if not rule:
+        return {"words": _("No schedule."), "times": []}
+    try:
+        parsed = Schedule.model_validate({"rule": rule, "at": at or "04:00"})
+        times = next_times(parsed, row.client.timezone, timezone.now())
+    except (ValidationError, BadSchedule) as error:
+        return {"error": _("This rule cannot be read: %(why)s") % {"why": _why(error)}}
+    return {"words": in_words(parsed, row.client.timezone), "times": times, "zone": row.client.timezone}
+
+
+def _why(error: Exception) -> str:
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+
+
+def history(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
+    row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
+    revisions = list(SettingsRevision.objects.filter(pipeline=row))
+    pairs = zip(revisions, [*revisions[1:], None], strict=True)
+    lines = [(revision, revision.changes_from(older) if older else []) for revision, older in pairs]
+    return pipeline_page(request, row, "portal/settings_history.html", lines=lines)
+
+
+@partials(dialog_body="portal/_restore.html")
+def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:
+    """An earlier revision as a new one: asks with the diff on GET, acts on POST."""
+    row = open_pipeline(request, slug, pipeline_slug, access.CONFIGURE)
+    found = SettingsRevision.objects.filter(pipeline=row, number=number).first()
+    if found is None:
+        raise Http404
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        made = actions.change_settings(row, found.body, who(request), timezone.now(), form.cleaned_data["reason"])
+        messages.success(request, _("Revision %(old)s is back as revision %(new)s.") % {"old": number, "new": made.number})
+        return go(request, reverse("settings", args=[slug, pipeline_slug]))
+    given = {"revision": found, "changes": found.changes_from(row.revision), "form": form}
+    return pipeline_page(request, row, "portal/restore.html", 422 if form.errors else 200, **given)

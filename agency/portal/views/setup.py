@@ -1,0 +1,71 @@
+"""The first visit, and where each person starts."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from agency import setup_token
+from agency.portal.forms.people import SetupForm, SignInForm
+from agency.portal.views.overview import overview
+from tenants import actions, scope
+from tenants.models import Client
+
+
+class SignIn(LoginView):
+    """Sign in; an expired session inside a card leads the whole page here."""
+
+    form_class = SignInForm
+    template_name = "registration/login.html"
+    redirect_authenticated_user = True
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.headers.get("HX-Request") == "true":
+            return HttpResponse(headers={"HX-Redirect": request.get_full_path()})
+        if setup_token.is_open():
+            return redirect("setup")
+        return super().get(request, *args, **kwargs)
+
+
+@login_not_required
+def start(request: HttpRequest) -> HttpResponse:
+    """Setup while there is no agency; staff see the overview, readers their client's report."""
+    if not request.user.is_authenticated:
+        return redirect("setup" if setup_token.is_open() else "login")
+    actor = request.actor  # type: ignore[attr-defined]
+    if actor.is_staff:
+        return overview(request)
+    for grant in actor.grants:
+        with scope.client_scope(grant.client_id, grant.agency_id):
+            return redirect("report", Client.objects.get(pk=grant.client_id).slug)
+    raise Http404
+
+
+@login_not_required
+def setup(request: HttpRequest) -> HttpResponse:
+    """Founds the agency; closed for ever afterwards."""
+    if not setup_token.is_open():
+        raise Http404
+    form = SetupForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if setup_token.is_right(form.cleaned_data["token"]):
+            return _found(request, form)
+        form.add_error("token", _("This is not the token that the server printed."))
+    status = 422 if form.errors else 200
+    return TemplateResponse(request, "registration/setup.html", {"form": form}, status=status)
+
+
+def _found(request: HttpRequest, form: SetupForm) -> HttpResponse:
+    given = (form.cleaned_data[name] for name in ("name", "slug", "email", "password"))
+    _agency, owner = actions.found_agency(*given, now=timezone.now())
+    setup_token.forget()
+    login(request, owner)
+    messages.success(request, _("Your agency is ready. Add your first client."))
+    return redirect("overview")

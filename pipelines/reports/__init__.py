@@ -1,0 +1,1 @@
+"""Reads: what pages, mails and the API show, as frozen values. Nothing here writes."""

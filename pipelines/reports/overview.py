@@ -1,0 +1,120 @@
+"""Every client of an agency at a glance: a constant number of queries, what needs a person first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from pipelines.models import Example, ExampleState, Run
+from pipelines.reports.schedule import next_scheduled
+from tenants.models import Client, Pipeline
+
+
+class Need(StrEnum):
+    """Why a pipeline asks for a person; the order is the order of the page."""
+
+    HELD = "held"
+    FAILED = "failed"
+    QUARANTINE = "quarantine"
+
+
+class Sort(StrEnum):
+    NEEDS = "needs"
+    NAME = "name"
+    RECENT = "recent"
+
+
+@dataclass(frozen=True)
+class PipelineLine:
+    """One pipeline of one client; `run` is its latest one."""
+
+    client: Client
+    pipeline: Pipeline
+    production: str
+    promoted_at: datetime | None
+    run: Run | None
+    quarantined: int
+    next_at: datetime | None
+
+    @property
+    def need(self) -> Need | None:
+        if self.run is not None and self.run.status in (Need.HELD, Need.FAILED):
+            return Need(self.run.status)
+        return Need.QUARANTINE if self.quarantined else None
+
+    @property
+    def sentence(self) -> str:
+        """What a person is asked, in words."""
+        match self.need:
+            case Need.HELD | Need.FAILED if self.run is not None:
+                return self.run.reason
+            case Need.QUARANTINE:
+                return _("%(count)s rows wait in quarantine.") % {"count": self.quarantined}
+        return ""
+
+    @property
+    def last_at(self) -> datetime | None:
+        return (self.run.finished_at or self.run.created_at) if self.run else None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """`lines` are all that matched; `bare` are clients that have no pipeline yet."""
+
+    lines: tuple[PipelineLine, ...]
+    needing: tuple[PipelineLine, ...]
+    bare: tuple[Client, ...]
+    clients: int
+
+
+def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
+    """Inside an agency's scope. `text` is looked for in the names of clients and pipelines."""
+    lines = pipeline_lines(Pipeline.objects.all(), now)
+    clients = list(Client.objects.all())
+    wanted = [line for line in lines if _matches(text, line.client.name, line.pipeline.name)]
+    busy = {line.client.pk for line in lines}
+    bare = tuple(c for c in clients if c.pk not in busy and _matches(text, c.name))
+    ordered = sorted(wanted, key=lambda line: _rank(line, sort))
+    needing = tuple(sorted((line for line in wanted if line.need), key=lambda line: _rank(line, Sort.NEEDS)))
+    return Overview(tuple(ordered), needing, bare, len(clients))
+
+
+def pipeline_lines(rows: object, now: datetime) -> list[PipelineLine]:
+    """Lines of a queryset of pipelines, in two queries whatever their number."""
+    related = ("client", "revision", "state__latest_run", "state__production")
+    pipelines = list(rows.select_related(*related))  # type: ignore[attr-defined]
+    waiting = dict(
+        Example.objects.filter(state=ExampleState.QUARANTINED).values_list("pipeline").annotate(n=Count("id"))
+    )
+    return [_line(pipeline, waiting.get(pipeline.pk, 0), now) for pipeline in pipelines]
+
+
+def _line(pipeline: Pipeline, quarantined: int, now: datetime) -> PipelineLine:
+    state = getattr(pipeline, "state", None)
+    production = state.production if state else None
+    label, at = (production.label, production.promoted_at) if production else ("", None)
+    run = state.latest_run if state else None
+    return PipelineLine(pipeline.client, pipeline, label, at, run, quarantined, next_scheduled(pipeline, now))
+
+
+def _matches(text: str, *names: str) -> bool:
+    return not text or any(text.casefold() in name.casefold() for name in names)
+
+
+def _rank(line: PipelineLine, sort: Sort) -> tuple[float, str, str]:
+    names = (line.client.name.casefold(), line.pipeline.name.casefold())
+    match sort:
+        case Sort.NEEDS:
+            return (list(Need).index(line.need) if line.need else len(Need), *names)
+        case Sort.RECENT:
+            return (-(line.last_at.timestamp() if line.last_at else 0.0), *names)
+    return (0, *names)
+
+
+def open_questions(client: Client) -> int:
+    """How many runs of a client wait for a person."""
+    return Run.objects.filter(Q(status="held"), client=client).count()

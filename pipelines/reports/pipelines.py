@@ -1,0 +1,129 @@
+"""One pipeline as its page shows it: production, runs, versions, data, evaluation sets, and why nothing started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count
+
+from pipelines.models import Batch, Example, ExampleState, ModelVersion, PipelineState, Run, Scorecard, TriggerDecision
+from pipelines.reports.schedule import next_times
+from tenants.models import EvalSet, Pipeline
+
+RECENT = 8
+
+
+@dataclass(frozen=True)
+class VersionLine:
+    version: ModelVersion
+    metrics: dict[str, float]
+
+    @property
+    def headline(self) -> tuple[str, float] | None:
+        """The first metric with its figure."""
+        return next(iter(self.metrics.items()), None)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One metric over the versions, oldest first."""
+
+    metric: str
+    values: list[float]
+    labels: list[str]
+
+    @property
+    def last(self) -> float:
+        return self.values[-1]
+
+
+@dataclass(frozen=True)
+class DataCounts:
+    by_state: dict[str, int]
+    new: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def quarantined(self) -> int:
+        return self.by_state.get(ExampleState.QUARANTINED, 0)
+
+
+@dataclass(frozen=True)
+class PipelinePage:
+    pipeline: Pipeline
+    state: PipelineState | None
+    live_run: Run | None
+    runs: tuple[Run, ...]
+    versions: tuple[VersionLine, ...]
+    trends: tuple[Trend, ...]
+    ledger: tuple[TriggerDecision, ...]
+    next_times: tuple[datetime, ...]
+    data: DataCounts
+    batches: tuple[Batch, ...]
+    eval_sets: tuple[EvalSet, ...]
+
+    @property
+    def production(self) -> ModelVersion | None:
+        return self.state.production if self.state else None
+
+
+def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
+    """Inside the client's scope; the number of queries does not depend on how much there is."""
+    state = PipelineState.objects.filter(pipeline=pipeline).select_related("production", "latest_run").first()
+    runs = tuple(Run.objects.filter(pipeline=pipeline)[:RECENT])
+    lines = version_lines(pipeline)
+    schedule = pipeline.settings.triggers.schedule if pipeline.revision else None
+    return PipelinePage(
+        pipeline=pipeline,
+        state=state,
+        live_run=next((run for run in runs if run.is_live), None),
+        runs=runs,
+        versions=lines[:RECENT],
+        trends=trends(lines),
+        ledger=tuple(TriggerDecision.objects.filter(pipeline=pipeline).select_related("run")[:RECENT]),
+        next_times=tuple(next_times(schedule, pipeline.client.timezone, now)),
+        data=data_counts(pipeline),
+        batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
+        eval_sets=current_sets(pipeline),
+    )
+
+
+def version_lines(pipeline: Pipeline) -> tuple[VersionLine, ...]:
+    """Newest first, each with the figures of its own scorecard."""
+    cards = {card.version_id: card for card in Scorecard.objects.filter(version__pipeline=pipeline)}
+    versions = ModelVersion.objects.filter(pipeline=pipeline).select_related("run")
+    return tuple(VersionLine(version, _figures(cards.get(version.pk))) for version in versions)
+
+
+def _figures(card: Scorecard | None) -> dict[str, float]:
+    if card is None:
+        return {}
+    found = {name: value.get("candidate") for name, value in card.metrics.items()}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def trends(lines: tuple[VersionLine, ...]) -> tuple[Trend, ...]:
+    names = list(dict.fromkeys(name for line in lines for name in line.metrics))
+    return tuple(_trend(name, [line for line in reversed(lines) if name in line.metrics]) for name in names)
+
+
+def _trend(name: str, lines: list[VersionLine]) -> Trend:
+    return Trend(name, [line.metrics[name] for line in lines], [line.version.label for line in lines])
+
+
+def data_counts(pipeline: Pipeline) -> DataCounts:
+    rows = Example.objects.filter(pipeline=pipeline).order_by()
+    by_state = dict(rows.values_list("state").annotate(n=Count("id")))
+    return DataCounts(by_state, rows.filter(state=ExampleState.READY, dataset=None).count())
+
+
+def current_sets(pipeline: Pipeline) -> tuple[EvalSet, ...]:
+    """The newest version of each kind of evaluation set."""
+    newest: dict[str, EvalSet] = {}
+    for row in EvalSet.objects.filter(pipeline=pipeline):
+        newest.setdefault(row.kind, row)
+    return tuple(newest.values())

@@ -1,0 +1,193 @@
+"""One run as its page shows it: the seven stages, what each gave, what is going on now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count
+
+from pipelines.models import (
+    Check,
+    DatasetVersion,
+    Example,
+    GateResult,
+    Job,
+    ModelVersion,
+    Placement,
+    Rollback,
+    Rollout,
+    Run,
+    RunEvent,
+    Scorecard,
+    StageRun,
+)
+from tenants.pipeline_settings import STAGES
+
+SAMPLE_ROWS = 12
+FAILING = {"held", "failed", "stopped", "rejected", "rolled_back"}
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """`state`: done, now, todo, off, skipped, cancelled, held, failed, stopped, rejected or rolled_back. `seconds` so far, or in all."""
+
+    name: str
+    state: str
+    seconds: float | None
+    output: dict[str, Any]
+    notes: dict[str, Any]
+    is_open: bool
+
+    @property
+    def bar(self) -> str:
+        """The class of its cell in the stage bar."""
+        if self.state in ("held", "done", "now", "todo", "off"):
+            return self.state
+        return "off" if self.state in ("skipped", "cancelled") else "failed"
+
+    @property
+    def key(self) -> str:
+        # A new key when the state changes: the page then opens the stage anew instead of keeping how it was.
+        return f"stage-{self.name}-{self.state}"
+
+
+@dataclass(frozen=True)
+class JobLine:
+    kind: str
+    stage: str
+    status: str
+    percent: int
+    note: str
+    numbers: dict[str, Any]
+    error: str
+    log_tail: str
+    attempts: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class MetricLine:
+    name: str
+    candidate: float | None
+    production: float | None
+
+    @property
+    def delta(self) -> float | None:
+        if self.candidate is None or self.production is None:
+            return None
+        return self.candidate - self.production
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What the checks said of the batch: (state, rule, count), and some of the rows."""
+
+    counts: tuple[tuple[str, str, int], ...]
+    samples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class RunPage:
+    run: Run
+    stages: tuple[StageLine, ...]
+    jobs: tuple[JobLine, ...]
+    events: tuple[RunEvent, ...]
+    gates: tuple[GateResult, ...]
+    checks: tuple[Check, ...]
+    metrics: tuple[MetricLine, ...]
+    scorecard: Scorecard | None
+    dataset: DatasetVersion | None
+    data: DataReport
+    version: ModelVersion | None
+    rollout: Rollout | None
+    placements: tuple[Placement, ...]
+    rollback: Rollback | None
+    seconds: float
+
+    @property
+    def canary_checks(self) -> tuple[Check, ...]:
+        return tuple(c for c in self.checks if c.phase != "monitor")
+
+    @property
+    def monitor_checks(self) -> tuple[Check, ...]:
+        return tuple(c for c in self.checks if c.phase == "monitor")
+
+
+def run_page(run: Run, now: datetime) -> RunPage:
+    """Everything of one run in a fixed number of queries, inside its client's scope."""
+    version = ModelVersion.objects.filter(run=run).first()
+    rollout = Rollout.objects.filter(run=run).select_related("version", "previous").first()
+    scorecard = Scorecard.objects.filter(run=run).first()
+    return RunPage(
+        run=run,
+        stages=stage_lines(run, list(run.stages.all()), now),
+        jobs=tuple(_job(job, now) for job in run.jobs.all()),
+        events=tuple(run.events.all()),
+        gates=tuple(run.gates.all()),
+        checks=tuple(Check.objects.filter(rollout=rollout)) if rollout else (),
+        metrics=metric_lines(scorecard),
+        scorecard=scorecard,
+        dataset=DatasetVersion.objects.filter(run=run).first(),
+        data=_data(run),
+        version=version,
+        rollout=rollout,
+        placements=tuple(Placement.objects.filter(version=version).select_related("host")) if version else (),
+        rollback=_rollback(rollout),
+        seconds=((run.finished_at or now) - run.created_at).total_seconds(),
+    )
+
+
+def stage_lines(run: Run, rows: Sequence[StageRun], now: datetime) -> tuple[StageLine, ...]:
+    by_name = {row.stage: row for row in rows}
+    switched_on = set(run.revision.body.get("stages", STAGES))
+    reached = STAGES.index(run.stage) if run.stage in STAGES else 0
+    return tuple(_stage(run, by_name.get(name), name, _state(run, name, reached, name in switched_on), now) for name in STAGES)
+
+
+def _state(run: Run, name: str, reached: int, is_on: bool) -> str:
+    place = STAGES.index(name)
+    if not is_on:
+        return "off"
+    if place < reached or run.status == "succeeded":
+        return "done"
+    if place > reached:
+        return "todo" if run.is_live else "skipped"
+    return "now" if run.status in ("queued", "running", "waiting") else run.status
+
+
+def _stage(run: Run, row: StageRun | None, name: str, state: str, now: datetime) -> StageLine:
+    seconds = None
+    if row is not None:
+        end = row.finished_at or run.finished_at or now
+        seconds = max(0.0, (end - row.started_at).total_seconds())
+    is_open = state in FAILING or state == "now"
+    return StageLine(name, state, seconds, row.output if row else {}, row.notes if row else {}, is_open)
+
+
+def _job(job: Job, now: datetime) -> JobLine:
+    seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else None
+    share = 1.0 if job.status == "succeeded" else float(job.progress.get("progress") or 0.0)
+    said = (str(job.progress.get("note", "")), dict(job.progress.get("numbers") or {}))
+    return JobLine(job.kind, job.stage, job.status, round(100 * share), *said, job.error, job.log_tail, job.attempts, seconds)
+
+
+def metric_lines(scorecard: Scorecard | None) -> tuple[MetricLine, ...]:
+    if scorecard is None:
+        return ()
+    return tuple(MetricLine(name, m.get("candidate"), m.get("production")) for name, m in scorecard.metrics.items())
+
+
+def _data(run: Run) -> DataReport:
+    rows = Example.objects.filter(judged_in=run).exclude(rule="")
+    counts = rows.order_by().values_list("state", "rule").annotate(n=Count("id")).order_by("state", "rule")
+    samples = rows.exclude(state="duplicate").select_related("batch", "twin")[:SAMPLE_ROWS]
+    return DataReport(tuple((s, r, n) for s, r, n in counts), tuple(samples))
+
+
+def _rollback(rollout: Rollout | None) -> Rollback | None:
+    if rollout is None:
+        return None
+    return Rollback.objects.filter(rollout=rollout).select_related("from_version", "to_version").first()

@@ -1,0 +1,25 @@
+"""When the schedule of a pipeline comes round next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipelines.domain.schedule import next_occurrences
+from tenants.models import Pipeline
+from tenants.pipeline_settings import Schedule, Triggers
+
+
+def next_times(schedule: Schedule | None, timezone: str, now: datetime, count: int = 5) -> list[datetime]:
+    """The next `count` due times in UTC; empty without a schedule. Raises BadSchedule for a rule that is never due."""
+    if schedule is None:
+        return []
+    rule = f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
+    return next_occurrences(rule, timezone, now, count)
+
+
+def next_scheduled(pipeline: Pipeline, now: datetime) -> datetime | None:
+    """None without a schedule, without settings, or while the pipeline is paused."""
+    if pipeline.is_paused or pipeline.revision is None:
+        return None
+    triggers = Triggers.model_validate(pipeline.revision.body.get("triggers", {}))
+    return next(iter(next_times(triggers.schedule, pipeline.client.timezone, now, 1)), None)
