@@ -123,8 +123,8 @@ def test_a_child_dies_with_its_parent(tmp_path):
     code = (
         "import sys; from pathlib import Path; from pipelines.work.child import Limits, spawn\n"
         f"spawn('sleep', {{}}, scratch=Path({str(tmp_path / 's')!r}), limits=Limits(), on_line=lambda line: "
-        f"print(line['numbers']['child'], flush=True), cancelled=lambda: False, log_path=Path({str(tmp_path / 'l')!r}), "
-        f"module={ODD!r})"
+        f"print(line['numbers']['child'], flush=True), cancelled=lambda: False, "
+        f"log_path=Path({str(tmp_path / 'l')!r}), module={ODD!r})"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True)
     child = int(parent.stdout.readline())

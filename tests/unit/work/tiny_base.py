@@ -1,7 +1,20 @@
 """A tiny base model for tests: random weights, a real SentencePiece vocabulary, ChatML, Hugging Face layout."""
 
+import io
 import json
+import os
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.work import Report, WorkError, load
+from pipelines.work.child import ChildResult, Limits, spawn
+
+# Where `make setup` unpacks the official converter.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads cost 14x on a busy machine
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("RETUNE_CONVERTER_DIR", str(Path(__file__).resolve().parents[3] / ".setup" / "converter"))
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
@@ -34,6 +47,7 @@ def make_base(folder: Path, *, hidden: int = 256, seed: int = 7) -> Path:
         vocab_size=vocabulary,
         max_position_embeddings=512,
         tie_word_embeddings=True,
+        initializer_range=0.05,  # at 0.02 a frozen random base says too little for LoRA to learn from
         bos_token_id=1,
         eos_token_id=4,
         pad_token_id=0,
@@ -99,3 +113,34 @@ def write_dataset(path: Path, rows: int = 48) -> Path:
     lines = [json.dumps(conversation(f"{SENTENCES[i % 4]} Case {i}.", labels[i % 4])) for i in range(rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def attempt(folder: Path, kind: str, **spec: object) -> ChildResult:
+    """Do one piece of work in a child, as a worker would."""
+    scratch = folder / "scratch" / kind
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in spec.items()}
+    return spawn(
+        kind,
+        {"scratch": str(scratch), **values},
+        scratch=scratch,
+        limits=Limits(),
+        on_line=lambda line: None,
+        cancelled=lambda: False,
+        log_path=folder / f"{kind}.log",
+    )
+
+
+def refusal(folder: Path, kind: str, **spec: object) -> WorkError:
+    """The error of a piece of work that must be refused; done in this process, where torch is imported already."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in spec.items()}
+    with pytest.raises(Exception) as caught:
+        load(kind)({"scratch": str(folder / "scratch"), **values}, Report(io.StringIO()))
+    assert hasattr(caught.value, "permanent"), caught.value
+    return caught.value
+
+
+def work(folder: Path, kind: str, **spec: object) -> dict[str, Any]:
+    """The result of a piece of work that must succeed."""
+    done = attempt(folder, kind, **spec)
+    assert done.result is not None, done.error
+    return dict(done.result)
