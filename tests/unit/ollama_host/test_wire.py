@@ -1,6 +1,8 @@
 """The wire's small print: Go's durations, JSON and times, option types, and GGUF headers that lie."""
 
 import struct
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from agency.ollama_host import options
 from agency.ollama_host.store.gguf import Generation, human_count, read
 from agency.ollama_host.wire import Refused, encode, keep_alive_s, rfc3339
 from tests.unit.ollama_host.tiny_gguf import write_model
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -87,3 +91,11 @@ def test_a_whole_header_is_read(tmp_path: Path) -> None:
     assert (header.architecture, header.kind, header.file_type) == ("llama", "model", "F32")
     assert header.of_architecture("context_length") == 256
     assert len(header.tensors) == 12
+
+
+def test_neither_the_host_nor_its_clients_bring_django_into_their_process() -> None:
+    ours = ("agency.ollama_host.serve", "pipelines.hosts.ollama", "pipelines.hosts.fake", "pipelines.hosts.release")
+    modules = ", ".join(ours)
+    program = f"import sys, {modules}; print(sorted({{'django', 'celery', 'redis'}} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
