@@ -1,4 +1,4 @@
-"""A gateway alone (`python -m agency.gateway --port N`), or an order to the gateways here (`--flip client/pipeline:vN`)."""
+"""A gateway alone (`--port N`), or an order to the gateways of this machine (`--flip client/pipeline:vN`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m agency.gateway", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, help="serve on this port")
-    parser.add_argument("--flip", metavar="CLIENT/PIPELINE:vN", help="send all traffic to this version at once, without the database")
+    parser.add_argument(
+        "--flip", metavar="CLIENT/PIPELINE:vN", help="all traffic to this version, without the database"
+    )
     chosen = parser.parse_args()
     if chosen.flip:
         return flip(chosen.flip)
@@ -34,7 +36,7 @@ def serve(host: str, port: int) -> None:
     from agency.gateway.app import Gateway, beside, nothing_else
 
     application = beside(Gateway(str(port), settings.VAR), nothing_else)
-    uvicorn.run(application, host=host, port=port, access_log=False, log_level="warning", timeout_keep_alive=75, log_config=None)
+    uvicorn.run(application, host=host, port=port, access_log=False, timeout_keep_alive=75, log_config=None)
 
 
 def flip(name: str) -> int:

@@ -29,10 +29,11 @@ log = logging.getLogger(__name__)
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CONVERSATION_HEADER = b"x-conversation-id"
 KEY_CHARS = 200
+GUARD_S = 1.0
 
 
 class Gateway:
-    """One process's gateway. `name` tells gateways on one machine apart: routes/<name>.json, gateway-<name>.sock under `var`."""
+    """One process's gateway. `name` tells gateways of one machine apart: routes/<name>.json, gateway-<name>.sock."""
 
     def __init__(self, name: str, var: FilePath, limits: Limits | None = None) -> None:
         self.limits = limits or Limits.from_environment()
@@ -43,6 +44,7 @@ class Gateway:
         self.admin = AdminSocket(var / f"gateway-{name}.sock", self.follower, self.status)
         self._is_started = False
         self._starting = asyncio.Lock()
+        self._guard: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,17 +63,27 @@ class Gateway:
             self.follower.start()
             self.meter.start()
             await self.admin.start()
+            self._guard = asyncio.create_task(self._keep_threads())
             self._is_started = True
 
     async def stop(self) -> None:
         """Last the meter: what the ending requests leave behind is still written."""
         if not self._is_started:
             return
+        if self._guard is not None:
+            self._guard.cancel()
         await self.admin.stop()
         await self.upstream.stop()
         await asyncio.to_thread(self.follower.stop)
         await asyncio.to_thread(self.meter.stop)
         self._is_started = False
+
+    async def _keep_threads(self) -> None:
+        """A fault that nobody foresaw ends a thread, its trace is in the log; without it the gateway would be blind."""
+        while True:
+            await asyncio.sleep(GUARD_S)
+            self.follower.start()
+            self.meter.start()
 
     def status(self) -> dict[str, Any]:
         """What an operator asks first: are the routes fresh, is the meter behind, who waits."""
@@ -185,7 +197,7 @@ def is_data_plane(scope: Scope) -> bool:
 
 
 def beside(gateway: Gateway, rest: App) -> App:
-    """The gateway in front of another app: the data plane and the lifespan are the gateway's, everything else is `rest`'s."""
+    """The gateway in front of another app: data plane and lifespan are the gateway's, everything else is `rest`'s."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         mine = scope["type"] == "lifespan" or is_data_plane(scope)

@@ -1,4 +1,4 @@
-"""What a caller asks, made fit for a host: who the conversation is, and nothing that would reload the model for everybody."""
+"""What a caller asks, made fit for a host: with its key, without what would reload the model for others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipelines.domain.assignment import AssignmentKey, choose_key
 
 # Options of the runner: another value makes the host reload the model, for every caller (ollama/ollama#8029, #9977).
 RUNNER_OPTIONS = frozenset(
-    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "numa", "low_vram", "vocab_only", "f16_kv",
-     "logits_all", "embedding_only", "rope_frequency_base", "rope_frequency_scale"}
+    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "numa", "low_vram",
+     "vocab_only", "f16_kv", "logits_all", "embedding_only", "rope_frequency_base", "rope_frequency_scale"}
 )  # fmt: skip
 # `keep_alive` moves the timer of the shared runner, `shift` reloads it, `_debug_render_only` answers without the model.
 OWNED_FIELDS = frozenset({"model", "keep_alive", "shift", "_debug_render_only"})

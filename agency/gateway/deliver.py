@@ -1,4 +1,4 @@
-"""Passing an answer on: untouched on the native paths, translated on /v1. What breaks midway reaches the caller as an error."""
+"""Passing an answer on: untouched on native paths, translated on /v1; what breaks midway becomes an error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ async def deliver(answer: Answer, ask: Ask, send: Send, headers: Sequence[Header
             await _stream_openai(answer, translator, send, headers, sighting)
     elif answer.is_whole:
         sighting.heard.add(answer.first)
-        await send_start(send, answer.status, answer.content_type, [(b"content-length", str(len(answer.first)).encode()), *headers])
+        length = (b"content-length", str(len(answer.first)).encode())
+        await send_start(send, answer.status, answer.content_type, [length, *headers])
         await send_body(send, answer.first, is_last=True)
     else:
         await _stream_native(answer, send, headers, sighting)
@@ -86,7 +87,7 @@ async def _stream_openai(
 
 
 async def _lines(chunks: AsyncIterator[bytes], sighting: Sighting) -> AsyncIterator[dict[str, Any]]:
-    """JSON objects out of NDJSON, whatever the chunks' borders. What is no object, or too long, ends the stream as a fault."""
+    """JSON objects out of NDJSON, whatever the chunks' borders. What is no object, or too long, ends it as a fault."""
     pending = b""
     async for chunk in chunks:
         *whole, pending = (pending + chunk).split(b"\n")

@@ -39,7 +39,14 @@ def _parts(version: str) -> tuple[int, ...]:
 
 def _tag(entry: RouteEntry) -> dict[str, Any]:
     target = entry.targets[entry.production]
-    details = {"parent_model": "", "format": "gguf", "family": "", "families": None, "parameter_size": "", "quantization_level": ""}
+    details = {
+        "parent_model": "",
+        "format": "gguf",
+        "family": "",
+        "families": None,
+        "parameter_size": "",
+        "quantization_level": "",
+    }
     name = f"{entry.slug}:latest"
     facts = {"modified_at": target.created_at, "size": target.size_bytes, "digest": target.digest}
     return {"name": name, "model": name, **facts, "details": details}

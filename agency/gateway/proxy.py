@@ -42,7 +42,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Proxy:
-    """Guarantees: an answer comes from one attempt alone, and another attempt starts only while the caller has not one byte."""
+    """Guarantees: an answer comes from one attempt alone; another starts only while the caller has not one byte."""
 
     upstream: Upstream
     meter: Meter
@@ -134,7 +134,9 @@ class _Try:
     def sighting(self) -> Sighting:
         attempt = self.attempt
         key_hash = self.ask.key.value
-        return Sighting(self.request_id, self.entry, attempt.target, attempt.arm, attempt.place, key_hash, self.ask.path)
+        return Sighting(
+            self.request_id, self.entry, attempt.target, attempt.arm, attempt.place, key_hash, self.ask.path
+        )
 
 
 def _marks(request_id: str, attempt: Attempt | None = None) -> list[Header]:

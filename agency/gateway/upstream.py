@@ -1,4 +1,4 @@
-"""One request to one host: its place in the queue, its connection, its first byte. Everything that fails here may still fall back."""
+"""One request to one host: its place in the queue, its connection, its first byte. What fails here can fall back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOST_FAULTS = frozenset({404, 408, 429})
 
 
 class Failed(Exception):
-    """No usable answer, and no byte of one was passed on. `status` and `message` are for the caller when nobody else can answer."""
+    """No usable answer, and no byte passed on. `status` and `message` reach the caller when nobody else can answer."""
 
     def __init__(self, fault: Fault, status: int, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Busy(Exception):
 
 @dataclass(slots=True)
 class Pool:
-    """Places at one model on one host. `load` orders hosts, least loaded first."""
+    """Places at one model on one host. `load` orders hosts: healthy, least loaded, longest not asked."""
 
     limit: int
     queue: int
@@ -47,10 +47,11 @@ class Pool:
     waiting: int = 0
     running: int = 0
     sick_until: float = 0.0
+    asked_at: float = 0.0
 
     @property
-    def load(self) -> tuple[bool, int]:
-        return self.sick_until > monotonic(), self.running + self.waiting
+    def load(self) -> tuple[bool, int, float]:
+        return self.sick_until > monotonic(), self.running + self.waiting, self.asked_at
 
     @asynccontextmanager
     async def place(self, queue_s: float) -> AsyncIterator[bool]:
@@ -58,6 +59,7 @@ class Pool:
         has_waited = self.slots.locked()
         await self._enter(queue_s)
         self.running += 1
+        self.asked_at = monotonic()
         try:
             yield has_waited
         finally:
@@ -72,7 +74,8 @@ class Pool:
             raise Busy(BUSY)
         self.waiting += 1
         try:
-            await asyncio.wait_for(self.slots.acquire(), queue_s)
+            async with asyncio.timeout(queue_s):
+                await self.slots.acquire()
         except TimeoutError:
             raise Busy(BUSY) from None
         finally:
@@ -158,7 +161,9 @@ class Upstream:
         assert self._session is not None, "Upstream.start() comes first"
         trace = SimpleNamespace(is_reused=False)
         try:
-            return await self._session.post(url, data=payload, headers=HEADERS, allow_redirects=False, trace_request_ctx=trace)
+            return await self._session.post(
+                url, data=payload, headers=HEADERS, allow_redirects=False, trace_request_ctx=trace
+            )
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # A kept connection that the host closed meanwhile says nothing about the model: once more, on a new one.
             if not trace.is_reused:

@@ -43,7 +43,8 @@ class Path(StrEnum):
 
 LISTS = frozenset({Path.TAGS, Path.VERSION, Path.V1_MODELS})
 PREFIXES = ("/api/", "/v1/")
-OPENAI_TYPES = {400: "invalid_request_error", 401: "invalid_request_error", 404: "not_found_error", 413: "invalid_request_error"}
+CALLERS_FAULT = "invalid_request_error"
+OPENAI_TYPES = {400: CALLERS_FAULT, 401: CALLERS_FAULT, 404: "not_found_error", 413: CALLERS_FAULT, 415: CALLERS_FAULT}
 
 
 class Refused(Exception):
@@ -87,7 +88,7 @@ def header(scope: Scope, name: bytes) -> str:
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body; `Refused` 413 above `limit` bytes, 415 for a compressed one. ConnectionError when the caller left."""
+    """The whole body; `Refused` 413 above `limit` bytes, 415 when compressed. ConnectionError when the caller left."""
     if header(scope, b"content-encoding") not in ("", "identity"):
         raise Refused(415, "the gateway takes uncompressed bodies only")
     declared = header(scope, b"content-length")
@@ -121,7 +122,8 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 async def send_start(send: Send, status: int, content_type: bytes, headers: Iterable[Header] = ()) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", content_type), *headers]})
+    every = [(b"content-type", content_type), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": every})
 
 
 async def send_body(send: Send, body: bytes, is_last: bool = False) -> None:

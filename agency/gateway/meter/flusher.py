@@ -1,4 +1,4 @@
-"""The meter's thread: judges what was seen, writes it at most every half second, keeps it while the database is away."""
+"""The meter's thread: judges what was seen, writes it twice a second, keeps it while the database is away."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Write = Callable[[int, Sequence[Record]], None]
 
 
 class Meter:
-    """Guarantees: `put` costs an append; nothing is written twice; what the buffer cannot hold is dropped oldest first and counted."""
+    """Guarantees: `put` costs an append; no record counts twice; what does not fit is dropped and counted."""
 
     def __init__(self, flush_s: float = FLUSH_S, write: Write = records.write, kept: int = RECORDS_KEPT) -> None:
         self.flush_s, self.write, self.kept = flush_s, write, kept
@@ -36,15 +36,19 @@ class Meter:
         self._seen: deque[Sighting] = deque()
         self._waiting: deque[Record] = deque()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gateway-meter", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        """Starts the thread; called again, starts it anew if a fault has ended it."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="gateway-meter", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Writes what is left, once. Blocks for as long as that takes, 10 s at most."""
         self._stopping.set()
-        self._thread.join(timeout=10)
+        if self._thread is not None:
+            self._thread.join(timeout=10)
 
     def put(self, sighting: Sighting) -> None:
         self._seen.append(sighting)

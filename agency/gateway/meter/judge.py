@@ -20,6 +20,7 @@ LOADED_NS = 50_000_000
 # A host may report anything; the columns hold 31 bits.
 COUNT_LIMIT = 2**31 - 1
 LEFT_STATUS = 499
+LABEL_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,15 @@ def judge(sighting: Sighting) -> Record:
 
 
 def is_bad(sighting: Sighting, reading: Reading) -> bool | None:
-    """Empty, a refusal, or not of the promised shape. None for what cannot be judged: loads, tool calls, over-long answers."""
+    """Empty, a refusal, or not of the promised shape. None where nothing can be judged: loads, tool calls, endless ones."""
     if reading.final.get("done_reason") in ("load", "unload") or reading.has_tool_calls or not sighting.heard.is_whole:
         return None
     text = "".join(reading.texts)
-    return not text.strip() or is_refusal(text) or not format_check(sighting.entry.output, text)
+    output = sighting.entry.output
+    # Stripping a label of its punctuation takes quadratic time: a megabyte of dots must not stop the meter.
+    if output.get("kind") == "label" and len(text) > LABEL_CHARS:
+        return True
+    return not text.strip() or is_refusal(text) or not format_check(output, text)
 
 
 def count(final: dict[str, Any], name: str, limit: int = COUNT_LIMIT) -> int:

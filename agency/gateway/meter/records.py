@@ -24,7 +24,9 @@ def write(client_id: int, records: Sequence[Record]) -> None:
     with client_scope(client_id, records[0].agency_id), transaction.atomic():
         # The commit of an earlier try may have come through although its answer was lost.
         ids = [record.request_id for record in records]
-        known = set(Exchange.objects.filter(client_id=client_id, request_id__in=ids).values_list("request_id", flat=True))
+        known = set(
+            Exchange.objects.filter(client_id=client_id, request_id__in=ids).values_list("request_id", flat=True)
+        )
         fresh = [record for record in records if record.request_id not in known]
         Exchange.objects.bulk_create([Exchange(**asdict(record)) for record in fresh], batch_size=BATCH)
         _add_minutes(client_id, fresh)

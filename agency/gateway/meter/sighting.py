@@ -14,8 +14,10 @@ HEARD_BYTES = 1 << 20
 
 
 class Arm(StrEnum):
-    """`fallback`: production answered for a candidate that failed. It is kept apart, or production's figures would be drawn
-    from just those requests that the candidate could not answer."""
+    """`fallback`: production answered for a candidate that failed.
+
+    It is kept apart, or production's figures would be drawn from just those requests that the candidate failed.
+    """
 
     PRODUCTION = "production"
     CANDIDATE = "candidate"
@@ -52,7 +54,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Sighting:
-    """Times: `at` on the wall for the record, `started` on the monotonic clock for the latency. Starts with the host's work."""
+    """`at` is wall time, for the record; `started` is monotonic, for the latency. Both begin with the host's work."""
 
     request_id: str
     entry: RouteEntry

@@ -67,7 +67,9 @@ class Translator:
             choice |= {"logprobs": {"content": answer["logprobs"]}} if answer.get("logprobs") else {}
         else:
             choice["text"] = message.get("content", "")
-        return self.frame([choice], "chat.completion" if self.is_chat else "text_completion") | {"usage": usage_of(answer)}
+        return self.frame([choice], "chat.completion" if self.is_chat else "text_completion") | {
+            "usage": usage_of(answer)
+        }
 
     def frame(self, choices: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         prefix = "chatcmpl" if self.is_chat else "cmpl"
@@ -75,7 +77,7 @@ class Translator:
         return head | {"system_fingerprint": FINGERPRINT, "choices": choices}
 
     def events(self, line: Mapping[str, Any]) -> Iterator[bytes]:
-        """The events for one line of the host's stream. A line with an error becomes an error event, and no [DONE] follows."""
+        """The events for one line of the host's stream. An error line becomes an error event, and no [DONE] follows."""
         if "error" in line:
             yield self.fault(str(line["error"]))
             return

@@ -1,1 +1,1 @@
-"""The route table: a snapshot, the thread that follows the database, the file that outlives both, and the admin socket."""
+"""The route table: its snapshot, the thread that follows the database, the file, the admin socket."""

@@ -35,7 +35,9 @@ class AdminSocket:
 
     async def start(self) -> None:
         if len(os.fsencode(self.path)) > PATH_BYTES:
-            log.warning("No admin socket: %s is longer than %d bytes. Set RETUNE_VAR to a shorter path.", self.path, PATH_BYTES)
+            log.warning(
+                "No admin socket: %s is longer than %d bytes. Set RETUNE_VAR to a shorter path.", self.path, PATH_BYTES
+            )
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.db import Error as DatabaseFault
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 # Hosts, keys and settings carry no serial: all clients are read again in turn, everyone after about 40 polls (10 s).
 SWEEP_POLLS = 40
-# Serials rise in commit order, but the largest one plus one may be given again after a client was erased: look a little behind.
+# Serials rise in commit order, but one may be given again after a client was erased: look a little behind the newest.
 SERIAL_OVERLAP = 50
 LOOK_UP_S = 1.0
 LOOK_UPS_WAITING = 1000
@@ -54,22 +54,27 @@ class Follower:
         self._lock = threading.RLock()
         self._look_ups: queue.Queue[LookUp | None] = queue.Queue(LOOK_UPS_WAITING)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gateway-routes", daemon=True)
+        self._thread: threading.Thread | None = None
         self.current = Routes()
 
-    # -- from the event loop ---------------------------------------------------------------------------------------------------------
+    # -- from the event loop --
 
     def start(self) -> None:
-        routes, self._orders = store.load(self.file)
-        self._loaded = dict(routes.clients)
-        self._publish()
-        self._thread.start()
+        """Serves the routes of the file, and starts the thread; called again, starts it anew if a fault has ended it."""
+        if self._thread is None:
+            routes, self._orders = store.load(self.file)
+            self._loaded = dict(routes.clients)
+            self._publish()
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="gateway-routes", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread. Blocks for as long as one poll may take."""
         self._stopping.set()
         self._poke()
-        self._thread.join(timeout=10)
+        if self._thread is not None:
+            self._thread.join(timeout=10)
 
     async def client_of(self, digest: str) -> ClientRoutes | None:
         """The client of a key's digest. A key not seen before is looked up once, off the event loop."""
@@ -105,7 +110,7 @@ class Follower:
         with self._lock:
             return list(self._orders.values())
 
-    # -- in the thread ---------------------------------------------------------------------------------------------------------------
+    # -- in the thread --
 
     def _run(self) -> None:
         due_at = time.monotonic()
@@ -185,7 +190,7 @@ class Follower:
         except OSError as error:
             log.warning("The routes could not be written to %s: %s", self.file, error.strerror)
 
-    # -- look-ups of new keys --------------------------------------------------------------------------------------------------------
+    # -- look-ups of new keys --
 
     def _serve_look_up(self, wait_s: float) -> None:
         try:
@@ -215,7 +220,5 @@ class Follower:
         self._unknown[digest] = time.monotonic() + UNKNOWN_S
 
     def _poke(self) -> None:
-        try:
+        with suppress(queue.Full):  # Then the thread is busy and will come to it by itself.
             self._look_ups.put_nowait(None)
-        except queue.Full:
-            pass  # The thread is busy and will come to it by itself.

@@ -19,7 +19,9 @@ def load_client(client_id: int) -> ClientRoutes | None:
         client = Client.objects.filter(pk=client_id).first()
         if client is None:
             return None
-        routes = list(Route.objects.filter(client_id=client_id).select_related("pipeline__revision", "production", "candidate"))
+        routes = list(
+            Route.objects.filter(client_id=client_id).select_related("pipeline__revision", "production", "candidate")
+        )
         places = _places(client_id, [route.pipeline_id for route in routes])
         entries = {route.pipeline.slug: _entry(route, places.get(route.pipeline_id, {})) for route in routes}
         keys = _keys(client_id)

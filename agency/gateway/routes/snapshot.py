@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version that can answer: its row, its number and where it lies. `places` may be empty: nobody can answer then."""
+    """A version: its row, its number and where it lies. Without `places` nobody can answer for it."""
 
     version_id: int
     number: int

@@ -16,7 +16,7 @@ ORJSON = orjson.OPT_NON_STR_KEYS
 
 
 def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) -> None:
-    """Written beside and renamed, so that a reader finds the old routes or the new ones. Keys are digests; mode 0600 all the same."""
+    """Written beside and renamed: a reader finds old routes or new ones. Keys are digests; mode 0600 all the same."""
     clients = [{**_plain(client), "keys": sorted(client.keys)} for client in routes.clients.values()]
     body = orjson.dumps({"version": VERSION, "clients": clients, "orders": list(orders.values())}, option=ORJSON)
     path.parent.mkdir(parents=True, exist_ok=True)
