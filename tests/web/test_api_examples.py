@@ -37,7 +37,8 @@ def test_good_lines_are_kept_and_bad_ones_quarantined_with_line_rule_and_pointer
     body = b"\n".join([line("Where is my bill?"), b"{not json", b'{"messages": []}', line("Who pays?")])
 
     made = send(anonymous, key, body)
-    read = anonymous.get(f"/rest/v1/pipelines/support/batches/{made.json()['id']}", headers={"Authorization": f"Bearer {key}"})
+    address = f"/rest/v1/pipelines/support/batches/{made.json()['id']}"
+    read = anonymous.get(address, headers={"Authorization": f"Bearer {key}"})
 
     assert made.status_code == 201
     assert made.json() | {"rows": 4, "quarantined": 2, "is_complete": True, "source": "api"} == made.json()

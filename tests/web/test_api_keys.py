@@ -103,7 +103,8 @@ def test_the_last_use_is_noted_once_a_minute(anonymous: Browser, acorn: Client) 
 def test_every_operation_but_its_own_page_needs_a_key() -> None:
     from agency.api import api
 
-    operations = [o for router in api._get_bound_routers() for view in router.path_operations.values() for o in view.operations]
+    views = [view for router in api._get_bound_routers() for view in router.path_operations.values()]
+    operations = [operation for view in views for operation in view.operations]
 
     assert len(operations) >= 14
     assert all(operation.auth_callbacks for operation in operations)
