@@ -10,6 +10,9 @@ from pipelines.models.run import Run
 from tenants.models.owned import ClientOwned
 
 
+AGAIN = ("running", "waiting")
+
+
 class RunEvent(ClientOwned):
     """(seq, stage, from, to, reason). A repeated wait for the same thing is one event: the same run gives the same list on every engine."""
 
@@ -31,7 +34,7 @@ class RunEvent(ClientOwned):
     @classmethod
     def record(cls, run: Run, stage: str, old: str, to: str, reason: str, at: datetime) -> None:
         last = cls.objects.filter(run=run).order_by("-seq").first()
-        if to == "running" and last is not None and last.stage == stage:
+        if to == "running" and last is not None and last.stage == stage and last.to_status in AGAIN:
             return  # Taking a stage up again is not news; what it then answers is.
         if last is not None and (last.stage, last.to_status, last.reason) == (stage, to, reason):
             return

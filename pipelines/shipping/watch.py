@@ -24,11 +24,11 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.M
     began_at = rollout.live_at
     kept: dict[str, Any] = rollout.monitor or {"state": judge.begin(began_at).to_json(), "dealt": 0}
     state, dealt = judge.MonitorState.from_json(kept["state"]), kept["dealt"]
-    closed = now - timedelta(seconds=settings.rollout.request_timeout_s) - began_at
+    closed = min(now - timedelta(seconds=settings.rollout.request_timeout_s) - began_at, plan.duration)
     for number in range(state.last_slot + 1, max(int(closed / plan.slot), 0)):
         start = began_at + number * plan.slot
         live = _live(rollout, start, start + plan.slot)
-        deck, dealt = _deck(rollout, (start, start + plan.slot), len(live), dealt)
+        deck, dealt = _deck(rollout, (start, start + plan.slot), len(live), dealt) if live else ([], dealt)
         state = judge.apply_slot(state, plan, number, _counts(live, deck, _limit(rollout)))
     recent = evidence.recent_transport(rollout, began_at, now)
     decision = judge.decide(state, plan, now, recent, judge.Replay.IMPOSSIBLE)
@@ -51,9 +51,8 @@ def _limit(rollout: Rollout) -> float:
 
 
 def _live(rollout: Rollout, start: datetime, end: datetime) -> list[Outcome]:
-    seen = evidence.keys_seen(rollout, rollout.live_at, start)
     answered = [o for o in evidence.of_slot(rollout, start, end) if o.arm is Arm.CANDIDATE]
-    return first_per_key(answered, seen)
+    return first_per_key(answered, evidence.keys_seen(rollout, rollout.live_at, start)) if answered else []
 
 
 def _counts(live: list[Outcome], deck: list[Outcome], limit: float) -> dict:

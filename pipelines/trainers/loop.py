@@ -69,6 +69,7 @@ class Loop:
         set_peft_model_state_dict(self.model, state["adapter"])
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["random_cuda"])  # empty, and nothing to do, without a GPU
         self._best = state["best"]
         self.resumed_at = self.at.step
 
@@ -156,6 +157,7 @@ class Loop:
             "adapter": self._adapter(),
             "optimizer": self._optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
             "best": self._best,
         }
         checkpoint.save(self.order.scratch, state)

@@ -28,10 +28,10 @@ def read_conversations(path: Path) -> Iterator[list[Mapping[str, Any]]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             messages = json.loads(line).get("messages") if line.strip() else None
-            if messages and messages[-1].get("role") == "assistant":
+            if messages and len(messages) > 1 and messages[-1].get("role") == "assistant":
                 yield messages
             elif line.strip():
-                raise TrainerError(f"Line {number} of {path.name} does not end with the assistant.", permanent=True)
+                raise TrainerError(f"Line {number} of {path.name} is no conversation that ends with the assistant.", permanent=True)
 
 
 def tokenise(

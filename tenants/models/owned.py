@@ -108,7 +108,7 @@ class ClientOwned(Owned):
         return self.agency_id, self.client_id
 
     @classmethod
-    def of(cls, parent: ClientOwned, **fields: Any) -> Self:
+    def of(cls, parent: ClientOwned, /, **fields: Any) -> Self:
         """A new, unsaved row with the owner of `parent`."""
         return cls(agency_id=parent.agency_id, client_id=parent.client_id, **fields)
 

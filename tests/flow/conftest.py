@@ -1,0 +1,58 @@
+"""The line with quick jobs: a pipeline whose runs take milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pipelines import actions, plan
+from tenants.models import Pipeline
+from tests import factories
+from tests.flow import fake_jobs
+
+ROLLOUT = {
+    "steps": [{"share": 0.05, "min_duration_s": 0}, {"share": 0.25, "min_duration_s": 0}],
+    "check_every_s": 1,
+    "min_keys": 0,
+    "request_timeout_s": 1,
+}
+
+
+@pytest.fixture
+def quick_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, int]]:
+    """The heavy jobs are quick ones; gives the table of how many cases each run's candidate gets wrong."""
+    for kind, handler in fake_jobs.HANDLERS.items():
+        monkeypatch.setitem(plan.JOBS, kind, handler)
+    fake_jobs.WRONG.clear()
+    yield fake_jobs.WRONG
+    fake_jobs.WRONG.clear()
+
+
+@pytest.fixture
+def pipeline(transactional_db: None, quick_jobs: dict[int, int]) -> Iterator[Pipeline]:
+    """Inside its client's scope, with real commits, so that wake-ups are sent as in production."""
+    made = factories.make_pipeline(data={"min_new_examples": 10}, rollout=ROLLOUT, triggers={"new_examples": None})
+    with factories.inside(made):
+        yield made
+
+
+def lines(first: int, count: int, labels: tuple[str, ...] = factories.LABELS) -> list[bytes]:
+    """Distinct examples: no two share a three-word phrase."""
+    rows = []
+    for n in range(first, first + count):
+        said = f"question{n} wording{n} about{n} matter{n} closing{n}"
+        answer = {"role": "assistant", "content": labels[n % len(labels)]}
+        rows.append(json.dumps({"messages": [{"role": "user", "content": said}, answer]}).encode())
+    return rows
+
+
+@pytest.fixture
+def add_rows(pipeline: Pipeline) -> Callable[..., None]:
+    def add(first: int, count: int, *extra: bytes) -> None:
+        actions.add_examples(
+            pipeline, [*lines(first, count), *extra], token=f"t{first}", actor="tests", now=factories.NOW
+        )
+
+    return add

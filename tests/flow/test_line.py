@@ -1,0 +1,134 @@
+"""The whole line, tick by tick, with quick jobs and the eager engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.utils.timezone import now
+
+from pipelines import actions
+from pipelines.engine import kernel
+from pipelines.models import Example, GateResult, ModelVersion, Notice, PipelineState, Route, Run, RunEvent
+from pipelines.plan import PLAN
+from tenants.models import Pipeline
+
+
+def events(run: Run) -> list[tuple[str, str, str]]:
+    return list(RunEvent.objects.filter(run=run).values_list("stage", "from_status", "to_status"))
+
+
+def later(run: Run, seconds: float) -> Run:
+    """The run after a wake-up that comes so much later."""
+    kernel.advance(run.pk, PLAN, lambda: now() + timedelta(seconds=seconds))
+    return Run.objects.get(pk=run.pk)
+
+
+def start(pipeline: Pipeline) -> Run:
+    run = actions.start_run(pipeline, actor="owner", now=now())
+    return Run.objects.get(pk=run.pk)
+
+
+def promoted(pipeline: Pipeline) -> Run:
+    """A first version that a person promoted; its run watches it."""
+    run = start(pipeline)
+    actions.approve(run, actor="owner", reason="looks right", now=now())
+    return watched(run)
+
+
+def watched(run: Run) -> Run:
+    """The run after the monitor's day."""
+    run = Run.objects.get(pk=run.pk)
+    while run.is_live:
+        run = later(run, 2 * 86_400)
+    return run
+
+
+def test_a_first_version_waits_for_a_person_and_then_takes_all_the_traffic(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    assert (run.status, run.stage) == ("held", "compare")
+    assert "first version" in run.reason
+    assert Notice.objects.filter(run=run, kind="held").count() == 1
+    actions.approve(run, actor="owner", reason="looks right", now=now())
+    run = watched(run)
+    assert (run.status, run.verdict) == ("succeeded", "succeeded")
+    version = ModelVersion.objects.get(run=run)
+    assert (version.status, version.number) == ("production", 1)
+    assert Route.objects.get(pipeline=pipeline).production == version
+    assert Notice.objects.filter(run=run, kind="promoted").count() == 1
+
+
+def test_a_run_leaves_the_same_story_whatever_happens_between_its_wake_ups(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    before = events(run)
+    for _ in range(3):
+        kernel.advance(run.pk, PLAN, now)
+    assert events(run) == before
+    stages = [stage for stage, _old, to in before if to == "running"]
+    assert stages == ["trigger", "validate", "finetune", "evaluate", "compare"]
+
+
+def test_too_little_data_skips_the_run_and_the_rows_stay_new(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    add_rows(0, 4)
+    run = start(pipeline)
+    assert (run.status, run.reason) == ("skipped", "4 of 10 new examples: 6 are missing")
+    assert Example.objects.filter(pipeline=pipeline, state="ready", judged_in=None, dataset=None).count() == 4
+
+
+def test_a_batch_with_broken_rows_stops_and_parks_the_rest(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    add_rows(0, 20, b"{broken", b'{"messages": []}', b'{"input": "a"}')
+    run = start(pipeline)
+    assert run.status == "stopped"
+    assert "3 of 23 rows are malformed (13.0 %)" in run.reason
+    assert Example.objects.filter(pipeline=pipeline, state="parked").count() == 20
+    broken = Example.objects.filter(pipeline=pipeline, state="quarantined").order_by("line")
+    assert list(broken.values_list("line", flat=True)) == [21, 22, 23]
+    assert all(row.rule for row in broken)
+
+
+def test_a_worse_candidate_is_rejected_and_nothing_moves(
+    pipeline: Pipeline, add_rows: Callable[..., None], quick_jobs: dict[int, int]
+) -> None:
+    add_rows(0, 30)
+    promoted(pipeline)
+    quick_jobs[2] = 40
+    add_rows(100, 30)
+    run = start(pipeline)
+    assert run.status == "rejected"
+    assert "worse beyond chance" in run.reason
+    assert ModelVersion.objects.get(run=run).status == "rejected"
+    assert PipelineState.objects.get(pipeline=pipeline).production.number == 1
+    assert GateResult.objects.filter(run=run, verdict="failed").exists()
+    assert Example.objects.filter(pipeline=pipeline, state="parked").count() == 30
+
+
+def test_a_better_candidate_goes_into_the_canary_at_its_first_share(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    add_rows(0, 30)
+    promoted(pipeline)
+    add_rows(100, 30)
+    run = start(pipeline)
+    assert (run.status, run.stage, run.reason) == ("waiting", "deploy", "canary at 5 %")
+    route = Route.objects.get(pipeline=pipeline)
+    assert (route.production.number, route.candidate.number, route.candidate_bp) == (1, 2, 500)
+
+
+def test_a_person_takes_a_canary_back_and_its_run_ends(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    add_rows(0, 30)
+    promoted(pipeline)
+    add_rows(100, 30)
+    run = start(pipeline)
+    made = actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
+    route = Route.objects.get(pipeline=pipeline)
+    assert (route.production.number, route.candidate, route.candidate_bp) == (1, None, 0)
+    assert (made.from_version.number, made.to_version.number) == (2, 1)
+    assert Run.objects.get(pk=run.pk).status == "rolled_back"
+    assert PipelineState.objects.get(pipeline=pipeline).cooldown_until > now()
+    assert Notice.objects.filter(run=run, kind="rolled_back").count() == 1
