@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from agency.mail import scores
 from agency.mail.scores import Delta, GateLine
@@ -63,7 +64,7 @@ def gather(notice: Notice) -> Facts:
     return Facts(
         what=version.label if version else _("run %(number)s") % {"number": run.number},
         verdict=_("rolled back to %(to)s") % {"to": back.to_version.label} if back and back.to_version else "",
-        brief=_brief(notice, bad, deltas, back),
+        brief=_brief(notice, bad, deltas, back) or _set_aside(notice, quarantine),
         failures=_failures(notice, run, bad, back),
         deltas=deltas[:SHOWN_DELTAS],
         gates=tuple(scores.line(gate) for gate in gates if notice.kind != "rejected" or gate not in bad),
@@ -90,6 +91,13 @@ def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], bac
             return ""
 
 
+def _set_aside(notice: Notice, quarantine: tuple[Fact, ...]) -> str:
+    rows = sum(int(fact.value) for fact in quarantine)
+    if notice.kind != "stopped" or not rows:
+        return ""
+    return ngettext("%(rows)s row set aside", "%(rows)s rows set aside", rows) % {"rows": rows}
+
+
 def _failures(notice: Notice, run: Run, bad: list[GateResult], back: Rollback | None) -> tuple[str, ...]:
     told = [scores.sentence(gate) for gate in bad]
     if back is not None:
@@ -102,8 +110,13 @@ def _failures(notice: Notice, run: Run, bad: list[GateResult], back: Rollback | 
 def _quarantine(run: Run) -> tuple[Fact, ...]:
     """Rows that this run's checks set aside, by state and rule, the most frequent first."""
     rows = Example.objects.filter(judged_in=run, state__in=SET_ASIDE).order_by()
-    counts = rows.values("state", "rule").annotate(rows=Count("pk")).order_by("-rows", "rule")
-    return tuple(Fact(one_line(f"{row['state']}: {row['rule'] or '-'}", 80), str(row["rows"])) for row in counts)
+    counts = rows.values_list("state", "rule").annotate(rows=Count("pk")).order_by("-rows", "rule")
+    return tuple(Fact(_words(f"{state}: {rule or '-'}"), str(count)) for state, rule, count in counts)
+
+
+def _words(name: str) -> str:
+    """A name of the program as a person would write it: "near_duplicate" is "near duplicate"."""
+    return one_line(name, 80).replace("_", " ")
 
 
 def _rollback(run: Run) -> Rollback | None:
@@ -120,7 +133,7 @@ def _numbers(back: Rollback) -> tuple[Fact, ...]:
         Fact(_("Phase"), one_line(back.phase)),
         Fact(_("Until its last answer"), seconds),
     ]
-    measured = [Fact(one_line(name, 60), _figure(value)) for name, value in back.numbers.items()]
+    measured = [Fact(_words(name), _figure(value)) for name, value in back.numbers.items()]
     return tuple(fact for fact in known + measured if fact.value)
 
 

@@ -68,7 +68,7 @@ MAIL_KINDS: dict[str, Kind] = {
         "↶",
         _("rolled back"),
         _("%(what)s was taken back from the traffic."),
-        _("Nothing to do at once: the version named below answers again. Automatic runs wait for the cooldown."),
+        _("Nothing to do at once: the earlier version answers again. Automatic runs wait for the cooldown."),
         _("See the evidence"),
     ),
 }

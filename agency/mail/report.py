@@ -51,7 +51,7 @@ class Report:
 
 def report_of(notice: Notice) -> Report:
     """Reads a handful of rows of the notice's run. Raises KeyError for a kind that has no words."""
-    kind, run = MAIL_KINDS[notice.kind], notice.run
+    kind = MAIL_KINDS[notice.kind]
     known = facts.gather(notice)
     return Report(
         kind=notice.kind,
@@ -72,10 +72,11 @@ def report_of(notice: Notice) -> Report:
         log=known.log,
         next_run=known.next_run,
         button=str(kind.button),
-        url=_address(notice) if run is not None else settings.BASE_URL,
+        url=_address(notice),
     )
 
 
 def _address(notice: Notice) -> str:
-    path = f"/c/{notice.client.slug}/{notice.pipeline.slug}/runs/{notice.run.number}/"
-    return settings.BASE_URL.rstrip("/") + path
+    """The run's page; the pipeline's where the notice is about no run."""
+    page = f"runs/{notice.run.number}/" if notice.run else ""
+    return f"{settings.BASE_URL.rstrip('/')}/c/{notice.client.slug}/{notice.pipeline.slug}/{page}"

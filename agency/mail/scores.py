@@ -48,7 +48,7 @@ def line(gate: GateResult) -> GateLine:
     icon, word, tone = _look(gate.verdict)
     if gate.is_shadow:
         word = _("%(word)s (shadow)") % {"word": word}
-    elif gate.effect != "block":
+    elif gate.effect != "block" and gate.verdict != Verdict.PASSED:
         word = _("%(word)s (%(effect)s)") % {"word": word, "effect": gate.effect}
     return GateLine(icon, word, tone, sentence(gate))
 

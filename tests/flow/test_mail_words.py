@@ -69,7 +69,12 @@ def nothing_more(run: Run) -> None:
 CASES: dict[str, tuple[str, Callable[[Run], None], str, tuple[str, ...]]] = {
     "promoted": ("deploy", nothing_more, "v2 promoted (+3.1 pts)", ("0.881", "0.912", "60 of 60 regression cases")),
     "rejected": ("deploy", refuse, "v2 rejected (accuracy gate)", ("0.812 < 0.881", "-6.9 pts")),
-    "stopped": ("finetune", set_aside, "run 2 stopped", ("quarantined: near_duplicate", "left stopped by a test")),
+    "stopped": (
+        "finetune",
+        set_aside,
+        "run 2 stopped (4 rows set aside)",
+        ("quarantined: near duplicate", "left stopped by a test"),
+    ),
     "held": ("deploy", nothing_more, "v2 needs you (deploy)", ("left held by a test", "approve it with a reason")),
     "failed": ("evaluate", crash, "v2 failed (evaluate)", ("Out of memory: 7 GiB wanted",)),
     "rolled_back": ("monitor", take_back, "v2 rolled back to v1 (error)", ("error 9.1 %", "0.018", "the canary")),
