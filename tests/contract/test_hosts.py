@@ -166,7 +166,7 @@ def test_a_preloaded_model_is_resident_until_it_is_unloaded(host: Host, model: P
 
 def test_placing_proves_the_version_and_placing_again_sends_nothing(host: Host, name: str, tmp_path: Path) -> None:
     path = fresh_model(tmp_path)
-    release = release_of(path, name, smoke=(Smoke(ASK, lambda text: bool(text), GREEDY),))
+    release = release_of(path, name, smoke=(Smoke(ASK, bool, GREEDY),))
     first = place(host, release, check)
     again = place(host, release, check)
     assert first.bytes_sent == path.stat().st_size

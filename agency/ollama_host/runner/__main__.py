@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 PR_SET_PDEATHSIG = 1
+SPARE_BYTES = 8 << 30  # address space beside the model: libraries, thread stacks, the key-value cache
+OPEN_FILES = 256
 
 
 def main() -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     arguments = _arguments()
+    _limit(arguments.source if arguments.verb == "rewrite" else Path(arguments.model))
     # llama.cpp writes to descriptor 1 now and then: the protocol gets a descriptor of its own.
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -30,6 +34,19 @@ def main() -> int:
 
         return 0 if rewrite(arguments.source, arguments.target, arguments.type) else 1
     return serve(arguments, out)
+
+
+def _limit(model: Path) -> None:
+    """Bounds by the size of the file at hand: a crafted header cannot make this process take the machine."""
+    size = model.stat().st_size
+    limits = {
+        resource.RLIMIT_AS: SPARE_BYTES + 4 * size,
+        resource.RLIMIT_FSIZE: (64 << 20) + 4 * size,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, most))
 
 
 def _arguments() -> argparse.Namespace:

@@ -163,6 +163,22 @@ def test_a_model_process_sees_no_secret(url: str) -> None:
     assert b"SECRET" not in seen and b"DATABASE" not in seen
 
 
+def test_a_model_process_has_limits(url: str) -> None:
+    post(url, "/api/generate", model="m0")
+    limits = _read(Path(f"/proc/{runners()[0]}/limits")).decode()
+    assert "unlimited" not in next(line for line in limits.splitlines() if line.startswith("Max address space"))
+    assert "unlimited" not in next(line for line in limits.splitlines() if line.startswith("Max file size"))
+
+
+def test_generation_c_refuses_adapters_and_quantising_before_anything_else(tmp_path: Path) -> None:
+    digest = "sha256:" + "0" * 64
+    with running_host(tmp_path / "store", "C") as url:
+        adapters = post(url, "/api/create", model="x", adapters={"a.gguf": digest})
+        quantise = post(url, "/api/create", model="x", files={"m.gguf": digest}, quantize="q4_K_M")
+    assert (adapters.status_code, quantise.status_code) == (400, 400)
+    assert "LoRA adapters are no longer supported" in adapters.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
@@ -232,8 +248,8 @@ def test_the_embedded_host_answers_as_the_recorded_real_one(tmp_path: Path, gene
         pytest.skip("recordings of real servers are not beside this checkout")
     ours = tmp_path / "ours.jsonl"
     with running_host(tmp_path / "store", generation) as url:
-        quiet = {"stdout": subprocess.DEVNULL, "check": True, "timeout": 240}
-        subprocess.run([sys.executable, str(RECORDINGS / "record.py"), url, str(ours)], **quiet)
+        record = [sys.executable, str(RECORDINGS / "record.py"), url, str(ours)]
+        subprocess.run(record, stdout=subprocess.DEVNULL, check=True, timeout=240)
     ours.write_text(ours.read_text().replace(str(tmp_path / "store"), "$OLLAMA_MODELS"))
     compare = [sys.executable, str(RECORDINGS / "compare.py"), str(RECORDINGS / f"{real}.jsonl"), str(ours)]
     report = subprocess.run(compare, capture_output=True, text=True, check=False).stdout
