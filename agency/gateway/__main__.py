@@ -47,7 +47,7 @@ def flip(name: str) -> int:
         return 2
     from django.conf import settings
 
-    from agency.gateway.routes.admin import send_order, sockets
+    from agency.gateway.routes.orders import send_order, sockets
 
     order = {"flip": {"client": found[1], "pipeline": found[2], "to_version": int(found[3])}}
     answers = {}

@@ -116,7 +116,7 @@ def judge(sighting: Sighting) -> Record:
 
 
 def is_bad(sighting: Sighting, reading: Reading) -> bool | None:
-    """Empty, a refusal, or not of the promised shape. None where nothing can be judged: loads, tool calls, endless ones."""
+    """Empty, a refusal, or not of the promised shape. None where nothing can be judged: a load, a tool call."""
     if reading.final.get("done_reason") in ("load", "unload") or reading.has_tool_calls or not sighting.heard.is_whole:
         return None
     text = "".join(reading.texts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ log = logging.getLogger(__name__)
 LINE_BYTES = 64 * 1024
 # The kernel's limit for a socket's path, less its closing zero.
 PATH_BYTES = 107
-ANSWER_S = 5.0
 
 
 class AdminSocket:
@@ -77,19 +75,3 @@ class AdminSocket:
         except OrderRefused as refused:
             return {"ok": False, "error": str(refused)}
         return {"ok": False, "error": 'Unknown order: send {"flip": {...}} or {"status": true}.'}
-
-
-def send_order(path: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Sends one order to a gateway's socket and returns its answer. Blocking; OSError when nobody listens."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_S)
-        connection.connect(os.fspath(path))
-        connection.sendall(orjson.dumps(order) + b"\n")
-        with connection.makefile("rb") as answers:
-            answer: dict[str, Any] = orjson.loads(answers.readline())
-    return answer
-
-
-def sockets(folder: Path) -> list[Path]:
-    """The admin sockets of every gateway that shares this folder."""
-    return sorted(folder.glob("gateway-*.sock"))

@@ -60,7 +60,7 @@ class Follower:
     # -- from the event loop --
 
     def start(self) -> None:
-        """Serves the routes of the file, and starts the thread; called again, starts it anew if a fault has ended it."""
+        """Serves the routes of the file and starts the thread; called again, starts it anew if a fault ended it."""
         if self._thread is None:
             routes, self._orders = store.load(self.file)
             self._loaded = dict(routes.clients)

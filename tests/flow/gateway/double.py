@@ -21,7 +21,7 @@ STATS = {"done": True, "done_reason": "stop", "total_duration": 9, "prompt_eval_
 
 @dataclass
 class Double:
-    """`behaviour[model]`: ok, dies, midway, cut, 404, 503, 400, error_line, or slow (holds its answer until `release`)."""
+    """`behaviour[model]`: ok, dies, midway, cut, 404, 503, 400, error_line, or slow (until `release`)."""
 
     behaviour: dict[str, str] = field(default_factory=dict)
     answer: tuple[str, ...] = WORDS

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 
-from agency.gateway.routes.admin import send_order
+from agency.gateway.routes.orders import send_order
 from pipelines.models import Exchange
 from tests import factories
 from tests.flow.gateway.conftest import Door, Ground, Open

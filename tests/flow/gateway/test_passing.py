@@ -3,6 +3,7 @@
 import json
 
 import httpx2
+import pytest
 
 from tests.flow.gateway.conftest import CHAT, Door, Ground
 from tests.flow.gateway.double import wait_for
@@ -99,9 +100,6 @@ def test_a_stream_that_ends_without_its_last_line_is_an_error_on_the_openai_path
 
 def test_a_caller_that_leaves_takes_its_request_from_the_host(door: Door, ground: Ground) -> None:
     ground.double.behaviour[ground.name(1)] = "slow"
-    with httpx2.Client(timeout=0.3) as impatient:
-        try:
-            impatient.post(door.url + "/api/chat", json=CHAT, headers=door.headers())
-        except httpx2.TimeoutException:
-            pass
+    with pytest.raises(httpx2.TimeoutException):
+        httpx2.post(door.url + "/api/chat", json=CHAT, headers=door.headers(), timeout=0.3)
     assert wait_for(lambda: ground.double.cancelled == 1) < 2

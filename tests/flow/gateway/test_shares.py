@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from agency.gateway.limits import Limits
-from agency.gateway.routes.admin import send_order
+from agency.gateway.routes.orders import send_order
 from pipelines.models import Placement
 from tests import factories
 from tests.flow.gateway.conftest import CHAT, Door, Ground, Open

@@ -1,0 +1,80 @@
+"""The two ways a gateway runs: beside the pages in one app, and alone as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+from django.db import connection
+
+from pipelines.models import Exchange
+from tests import factories
+from tests.flow.gateway.conftest import CHAT, Ground
+from tests.flow.gateway.double import asgi_server, wait_for
+
+
+def test_beside_the_pages_only_its_own_paths_are_the_gateways(ground: Ground) -> None:
+    from agency.asgi import application
+
+    with asgi_server(application) as url:
+        headers = {"Authorization": f"Bearer {ground.key}"}
+        answer = httpx2.post(url + "/api/chat", json=CHAT | {"stream": False}, headers=headers)
+        assert answer.json()["message"]["content"] == "billing"
+        assert httpx2.post(url + "/api/pull", json={}, headers=headers).json() == {"error": "404 page not found"}
+        page = httpx2.get(url + "/")
+        assert page.status_code in (200, 302) and "content-security-policy" in page.headers
+
+
+@contextmanager
+def gateway_process(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A gateway alone; SIGTERM must end it cleanly."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "RETUNE_VAR": str(folder),
+        "DATABASE_URL": f"sqlite://{connection.settings_dict['NAME']}",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "agency.gateway", "--port", str(port)], env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: is_open(port), within_s=60)
+        yield url, environment
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_gateway_alone_serves_obeys_an_order_and_writes_its_last_records_at_its_end(
+    ground: Ground, tmp_path: Path
+) -> None:
+    headers = {"Authorization": f"Bearer {ground.key}"}
+
+    def version(url: str) -> str:
+        return httpx2.post(url + "/api/chat", json=CHAT, headers=headers, timeout=10).headers.get(
+            "x-retune-version", ""
+        )
+
+    with gateway_process(tmp_path) as (url, environment):
+        assert version(url) == "v1"
+        assert httpx2.get(url + "/", headers=headers).status_code == 404
+        command = [sys.executable, "-m", "agency.gateway", "--flip", "acorn/support:v2"]
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert told.returncode == 0 and told.stdout.endswith("flipped\n")
+        assert version(url) == "v2"
+    with factories.inside(ground.client):
+        assert Exchange.objects.count() == 2
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode == 1
