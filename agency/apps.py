@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.apps import AppConfig
 
 
@@ -12,9 +10,8 @@ class AgencyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from agency import checks  # noqa: F401  (system checks register themselves on import)
         from agency.mail.compose import compose
         from pipelines import outbox
 
         outbox.register_composer(compose)
-        if find_spec("agency.checks") is not None:
-            import agency.checks  # noqa: F401  (system checks register themselves on import)

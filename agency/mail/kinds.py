@@ -60,7 +60,7 @@ MAIL_KINDS: dict[str, Kind] = {
         "!",
         _("failed"),
         _("%(what)s could not be finished after its retries. Production is unchanged."),
-        _("Mend the cause given below, then start the run again."),
+        _("Mend the cause, then start the run again."),
         _("See what happened"),
     ),
     "rolled_back": Kind(

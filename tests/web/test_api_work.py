@@ -10,7 +10,8 @@ import yaml
 from django.http import HttpResponse
 from django.test import Client as Browser
 
-from pipelines.models import Exchange, Feedback, TriggerDecision
+from pipelines.artifacts import store_of
+from pipelines.models import Exchange, Feedback, ModelVersion, TriggerDecision
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 
@@ -127,6 +128,31 @@ def test_a_rollback_with_nowhere_to_go_is_refused(program: Program, pipeline: Pi
     no_reason = program.post("/pipelines/support/rollback", {"to": 1})
 
     assert [r.status_code for r in (nothing, only_one, unknown, no_reason)] == [409, 409, 404, 422]
+
+
+def two_versions(pipeline: Pipeline) -> None:
+    """v2 is in production; v1 is archived and its bytes are still in the store."""
+    first = factories.make_production(pipeline)
+    with factories.inside(pipeline):
+        digest = store_of(pipeline.client_id).put_bytes(b"GGUF of v1")
+        ModelVersion.objects.filter(run=first).update(status="archived", gguf_digest=digest)
+    factories.make_production(pipeline)
+
+
+@pytest.mark.parametrize("order", [{}, {"to": 1}])
+def test_a_key_takes_production_back_and_the_log_keeps_who_and_why(
+    program: Program, pipeline: Pipeline, order: dict[str, int]
+) -> None:
+    two_versions(pipeline)
+
+    done = program.post("/pipelines/support/rollback", {"reason": "angry users"} | order)
+
+    assert (done.status_code, done.json()["from_version"], done.json()["to_version"]) == (201, "v2", "v1")
+    assert program.get("/pipelines/support").json()["production"] == "v1"
+    (logged,) = program.get("/rollbacks?pipeline=support").json()["items"]
+    assert logged == done.json()
+    assert logged["decided_by"].startswith("key-")
+    assert "angry users" in logged["sentence"]
 
 
 def test_feedback_finds_its_answer_by_request_id(program: Program, pipeline: Pipeline) -> None:
