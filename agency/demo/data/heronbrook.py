@@ -1,0 +1,92 @@
+"""Client Heronbrook Broadband: sorts customer messages into eight labels."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from agency.demo.data.writer import Writer, phrases
+
+SYSTEM = "Sort the message of a Heronbrook Broadband customer. Answer with one label."
+# Swapped in the mislabelled batch, as if two columns of a spreadsheet had changed places.
+SWAPPED = {"equipment": "installation", "installation": "equipment"}
+# How often held-out messages are about a kind of case that first appears in a drop: most are old acquaintances.
+HELD_WEIGHTS = {1: 1.0, 2: 0.6, 3: 0.3, 4: 0.3}
+DROPS = {"v1": 30, "v2": 17, "v3": 17, "v4": 17}  # rows per label
+
+
+def labels() -> tuple[str, ...]:
+    """The closed set of answers."""
+    return tuple(phrases("heronbrook"))
+
+
+def kind_weights(kinds: list[dict[str, Any]], drop: int) -> list[float]:
+    """First drop: its own kinds alone. Later ones: about half of the rows are of kinds first seen after v1."""
+    return [_weight(kind["since"], drop) for kind in kinds]
+
+
+def _weight(since: int, drop: int) -> float:
+    if since > drop:
+        return 0.0
+    if since == 1:
+        return 1.0
+    return 4.0 if since == drop else 2.5
+
+
+def training(writer: Writer, label: str, drop: int) -> dict[str, Any]:
+    """One right training row of a drop."""
+    kinds = phrases("heronbrook")[label]
+    while True:
+        kind = writer.rng.choices(kinds, kind_weights(kinds, drop))[0]
+        if text := writer.message(writer.rng.choice(kind["train"])):
+            return row(text, label)
+
+
+def row(text: str, label: str) -> dict[str, Any]:
+    return {"messages": [*asked(text), {"role": "assistant", "content": label}]}
+
+
+def asked(text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+
+
+def case(writer: Writer, label: str, name: str, newest: int = 9) -> dict[str, Any]:
+    """One evaluation case in held-out phrasing, of kinds known up to drop `newest`."""
+    kinds = phrases("heronbrook")[label]
+    weights = [HELD_WEIGHTS[kind["since"]] * (kind["since"] <= newest) for kind in kinds]
+    while True:
+        kind = writer.rng.choices(kinds, weights)[0]
+        if text := writer.message(writer.rng.choice(kind["held"])):
+            break
+    expected = {"label": label, "labels": list(labels())}
+    return {"id": name, "messages": asked(text), "check": "label", "expected": expected}
+
+
+def drop_rows(writer: Writer, drop: int) -> list[dict[str, Any]]:
+    """All right rows of v<drop>, the same number per label, shuffled."""
+    rows = [training(writer, label, drop) for label in labels() for _ in range(DROPS[f"v{drop}"])]
+    writer.rng.shuffle(rows)
+    return rows
+
+
+def mislabelled(writer: Writer, usual: int = 47, swapped: int = 58) -> list[dict[str, Any]]:
+    """A batch in which two labels changed places: 116 of 398 rows (29 %) are wrong, the label counts look normal."""
+    counts = {label: swapped if label in SWAPPED else usual for label in labels()}
+    rows = [relabelled(training(writer, label, 2)) for label, count in counts.items() for _ in range(count)]
+    writer.rng.shuffle(rows)
+    return rows
+
+
+def relabelled(right: dict[str, Any]) -> dict[str, Any]:
+    label = right["messages"][-1]["content"]
+    return {"messages": [*right["messages"][:-1], {"role": "assistant", "content": SWAPPED.get(label, label)}]}
+
+
+def cases(writer: Writer, prefix: str, count: int, newest: int = 9) -> list[dict[str, Any]]:
+    """`count` cases, labels in turn."""
+    names = labels()
+    return [case(writer, names[i % len(names)], f"{prefix}-{i + 1:03d}", newest) for i in range(count)]
+
+
+def writer(seed: int) -> Writer:
+    return Writer(random.Random(f"heronbrook {seed}"))
