@@ -58,6 +58,9 @@ class Host(Protocol):
 
     def chat(self, name: str, messages: Messages, options: Mapping[str, Any] | None = None) -> Answer: ...
 
+    def render(self, name: str, messages: Messages) -> str | None:
+        """The prompt text the model would be given, or None where this kind of host cannot tell."""
+
     def resident(self) -> tuple[str, ...]:
         """Manifest digests (bare hex) of loaded models; a row keeps the digest it was first loaded under."""
 

@@ -132,6 +132,10 @@ class FakeHost:
         text = self._read("answers.json").get(name, messages[-1]["content"])
         return Answer(text, 0.001, 0.0)
 
+    def render(self, name: str, messages: Messages) -> str | None:
+        self._model(name)
+        return None
+
     def _model(self, name: str) -> dict[str, Any]:
         self._gate()
         model: dict[str, Any] | None = self._read("names.json").get(name)

@@ -18,6 +18,7 @@ CHUNK_BYTES = 1 << 20
 # Create re-reads and on generation B rewrites the whole file without a word in between; a load reads it from disk.
 CREATE_TIMEOUT_S, LOAD_TIMEOUT_S, UPLOAD_TIMEOUT_S = 1800.0, 600.0, 300.0
 FROM = re.compile(r"^(FROM|ADAPTER) .*sha256[-:]([0-9a-f]{64})", re.MULTILINE)
+CONNECT_TIMEOUT_S = 10.0  # a caller's patience with a slow host is not patience with an absent one
 PROBE_NAME = "deploy.invalid/retune/probe"
 NO_SPACE = re.compile(r"no space left|disk full|ENOSPC", re.IGNORECASE)
 
@@ -29,10 +30,13 @@ class OllamaHost:
         self.client = httpx2.Client(
             base_url=self.url,
             headers=dict(headers or {}),
-            timeout=timeout_s,
+            timeout=self._timeout(timeout_s),
             follow_redirects=False,
             trust_env=False,
         )
+
+    def _timeout(self, seconds: float) -> httpx2.Timeout:
+        return httpx2.Timeout(seconds, connect=min(self.timeout_s, CONNECT_TIMEOUT_S))
 
     def close(self) -> None:
         self.client.close()
@@ -81,7 +85,7 @@ class OllamaHost:
 
     def _upload(self, path: Path, digest: str, size: int, on_progress: Progress | None) -> httpx2.Response:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        timeout = httpx2.Timeout(self.timeout_s, read=UPLOAD_TIMEOUT_S, write=UPLOAD_TIMEOUT_S)
+        timeout = self._timeout(UPLOAD_TIMEOUT_S)
         request = self.client.build_request(
             "POST", f"/api/blobs/{digest}", content=_chunks(path, size, on_progress), headers=headers, timeout=timeout
         )
@@ -104,7 +108,7 @@ class OllamaHost:
         return self._created(name) or self._lost(name)
 
     def _stream_create(self, body: dict[str, Any]) -> None:
-        timeout = httpx2.Timeout(self.timeout_s, read=CREATE_TIMEOUT_S)
+        timeout = self._timeout(CREATE_TIMEOUT_S)
         last: dict[str, Any] = {}
         try:
             with self.client.stream("POST", "/api/create", json=body, timeout=timeout) as response:
@@ -185,11 +189,16 @@ class OllamaHost:
         seconds, load_s = time.monotonic() - started, found.get("load_duration", 0) / 1e9
         return Answer(found["message"]["content"], seconds, load_s, found.get("done_reason", ""))
 
+    def render(self, name: str, messages: Messages) -> str | None:
+        body = {"model": name, "messages": [dict(m) for m in messages], "stream": False, "_debug_render_only": True}
+        info = self._ask("POST", "/api/chat", body, LOAD_TIMEOUT_S).get("_debug_info") or {}
+        return info.get("rendered_template")
+
     def _ask(self, method: str, path: str, body: Any = None, read_s: float | None = None) -> dict[str, Any]:
         return self._document(self._send(method, path, body, read_s), f"{method} {path}")
 
     def _send(self, method: str, path: str, body: Any = None, read_s: float | None = None) -> httpx2.Response:
-        timeout = httpx2.Timeout(self.timeout_s, read=read_s or self.timeout_s)
+        timeout = self._timeout(read_s or self.timeout_s)
         return self._checked(self.client.build_request(method, path, json=body, timeout=timeout))
 
     def _checked(self, request: httpx2.Request) -> httpx2.Response:

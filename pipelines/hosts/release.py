@@ -25,7 +25,8 @@ class Smoke:
 @dataclass(frozen=True, slots=True)
 class Release:
     """What to place. `digest` is `sha256:<hex>` of the file; `jinja` the GGUF's own template, `go_template` and `stop`
-    its equivalent for generation A, which never reads Jinja; `architecture` as in the GGUF.
+    its equivalent for generation A, which never reads Jinja; `architecture` as in the GGUF; `prompts` are messages and
+    the text they were trained as, which the host must render to the letter.
 
     `smoke_share` of the smoke prompts must be accepted: the same bytes answer about a fifth of unusual prompts
     differently from one generation to another, so asking for all would refuse healthy models.
@@ -40,6 +41,7 @@ class Release:
     stop: tuple[str, ...] = ()
     jinja: str | None = None
     architecture: str | None = None
+    prompts: Sequence[tuple[Messages, str]] = ()
     smoke: Sequence[Smoke] = ()
     smoke_share: float = 0.75
 
@@ -78,6 +80,7 @@ def place(
         raise HostDown(f"{release.name} is gone from the host again: something else deletes names there")
     _compare(shown, release, facts.generation, is_new)
     host.preload(release.name)
+    _check_prompts(host, release)
     passed = _smoke(host, release)
     return PlacementFacts(
         manifest_digest=_manifest_digest(host, release.name),
@@ -154,6 +157,16 @@ def _manifest_digest(host: Host, name: str) -> str:
     if found is None:
         raise HostDown(f"{name} is not listed on the host, though it answers: look at its disk")
     return found
+
+
+def _check_prompts(host: Host, release: Release) -> None:
+    for messages, expected in release.prompts:
+        found = host.render(release.name, messages)
+        if found not in (None, expected):
+            raise HostRefused(
+                f"The host gives {release.name} another prompt than it was trained on: {found!r} in place of "
+                f"{expected!r}. Check the chat template"
+            )
 
 
 def _smoke(host: Host, release: Release) -> int:

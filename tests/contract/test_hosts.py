@@ -206,6 +206,15 @@ def test_a_version_that_fails_its_smoke_prompts_is_refused_with_its_answer(host:
         place(host, release, check)
 
 
+def test_a_prompt_other_than_the_trained_one_is_found_out(host: Host, model: Path, name: str) -> None:
+    trained = "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    assert place(host, release_of(model, name, prompts=((ASK, trained),)), check).bytes_sent >= 0
+    if host.render(name, ASK) is None:
+        return  # the fake has no template
+    with pytest.raises(HostRefused, match="another prompt"):
+        place(host, release_of(model, name, prompts=((ASK, "user: hello"),)), check)
+
+
 def test_a_host_that_is_gone_is_down_and_not_refused(tmp_path: Path) -> None:
     with running_host(tmp_path) as url:
         pass
