@@ -45,8 +45,11 @@ def django_db_modify_db_settings() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_folders(settings: Any, tmp_path: Path) -> None:
-    """Artifacts, scratch and mail of one test are nobody else's."""
+def own_settings(settings: Any, tmp_path: Path) -> None:
+    """Artifacts, scratch and mail of one test are nobody else's; passwords hash in microseconds."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}  # The manifest is made by collectstatic.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ARTIFACTS = tmp_path / "artifacts"
     settings.SCRATCH = tmp_path / "scratch"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"

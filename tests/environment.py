@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 VAR = Path(tempfile.mkdtemp(prefix="retune-tests-"))
+(VAR / "static").mkdir()  # WhiteNoise warns of a missing one.
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
 # What a developer's shell may hold must not steer the tests.
 for name in [name for name in os.environ if name.startswith(("RETUNE_", "DATABASE_", "REDIS_URL"))]:
