@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 LAYER = "application/vnd.ollama.image."
 CONFIG = "application/vnd.docker.container.image.v1+json"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+PRUNE_GRACE_S = 3600.0  # a restart between an upload and its create must not lose the upload
 
 
 def is_digest(text: str) -> bool:
@@ -148,8 +151,18 @@ class Store:
         temporary.write_bytes(data)
         os.replace(temporary, path)
 
+    def sweep(self, older_than_s: float = PRUNE_GRACE_S) -> None:
+        """At start: remove uploads that no manifest came to use, and what a killed server left half-written."""
+        used = {self.blob_path(digest).name for digest in self._used()}
+        for path in self.blobs.iterdir():
+            if path.name not in used and path.stat().st_mtime < time.time() - older_than_s:
+                path.unlink()
+
+    def _used(self) -> set[str]:
+        return {layer.digest for manifest in self.all() for layer in (manifest.config, *manifest.layers)}
+
     def _prune(self, manifest: Manifest) -> None:
-        used = {layer.digest for m in self.all() for layer in (m.config, *m.layers)}
+        used = self._used()
         for layer in (manifest.config, *manifest.layers):
             if layer.digest not in used:
                 self.blob_path(layer.digest).unlink(missing_ok=True)
