@@ -1,0 +1,118 @@
+"""The description of a production installation: whole, without a password, and fitting the program that it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import get_commands
+
+from agency.celery import QUEUES
+from agency.settings import database
+from tenants.postgresql.roles import Login
+from tools import make_secrets
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+APP = {name: service for name, service in SERVICES.items() if service["image"] == "retune"}
+
+
+def test_the_services_are_all_there() -> None:
+    wanted = "web gateway worker-default worker-jobs ticker migrate postgres redis ollama mailpit"
+
+    assert set(SERVICES) == set(wanted.split())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_says_when_it_is_healthy_or_runs_once(name: str) -> None:
+    service = SERVICES[name]
+
+    assert "healthcheck" in service or service["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", APP)
+def test_the_app_runs_without_rights(name: str) -> None:
+    service = APP[name]
+
+    assert service["user"] not in ("0", "root")
+    assert service["cap_drop"] == ["ALL"] and service["read_only"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_every_secret_comes_from_a_file_that_is_declared_and_made() -> None:
+    used = {secret for service in SERVICES.values() for secret in service.get("secrets", ())}
+
+    assert used == set(COMPOSE["secrets"]) == set(make_secrets.drawn())
+
+
+def test_no_password_stands_in_the_file() -> None:
+    values = {key: str(value) for service in SERVICES.values() for key, value in service.get("environment", {}).items()}
+    secret = {
+        key: value for key, value in values.items() if any(word in key for word in ("PASSWORD", "SECRET", "_URL"))
+    }
+
+    assert {key for key, value in secret.items() if not value.startswith("/run/secrets/")} == {"RETUNE_BASE_URL"}
+
+
+def test_only_the_migration_holds_the_owners_secrets() -> None:
+    holders = {name for name, service in APP.items() if "database_owner_url" in service["secrets"]}
+
+    assert holders == {"migrate"}
+
+
+def test_every_queue_has_a_worker_and_wake_ups_have_their_own() -> None:
+    queues = {
+        name: set(service["command"][5].split(",")) for name, service in APP.items() if "celery" in service["command"]
+    }
+
+    assert set.union(*queues.values()) == set(QUEUES)
+    assert [name for name, served in queues.items() if "default" in served and len(served) > 1] == []
+
+
+def test_the_commands_that_are_started_exist() -> None:
+    lines = [" ".join(map(str, service["command"])) for service in APP.values()]
+    called = {words.split()[0] for line in lines for words in line.split("manage.py ")[1:]}
+
+    assert called and called <= set(get_commands())
+
+
+def test_the_stores_are_reachable_from_inside_only() -> None:
+    assert COMPOSE["networks"]["inside"]["internal"]
+    for name in ("postgres", "redis", "ollama"):
+        assert SERVICES[name]["networks"] == ["inside"] and "ports" not in SERVICES[name]
+
+
+def test_what_the_image_copies_is_not_ignored() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = {
+        name for line in lines if line.startswith("COPY ") and "--from" not in line for name in line.split()[1:-1]
+    }
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+
+    assert copied == kept
+    assert [name for name in sorted(copied) if not (ROOT / name).exists()] == []
+
+
+def test_the_drawn_addresses_fit_together(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+
+    assert make_secrets.make(folder)
+
+    text = {path.name: path.read_text() for path in folder.iterdir()}
+    owner, app = Login.of(text["database_owner_url"]), Login.of(text["database_url"])
+    assert owner.database == app.database and owner.user != app.user
+    assert database(text["database_url"])["ENGINE"] == "tenants.postgresql"
+    assert text["postgres_password"] == Login.of(text["database_admin_url"]).password
+    assert text["redis_password"] in text["redis_url"]
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_secrets_are_never_drawn_twice(tmp_path: Path) -> None:
+    make_secrets.make(tmp_path)
+    before = (tmp_path / "secret_key").read_text()
+
+    assert not make_secrets.make(tmp_path)
+    assert (tmp_path / "secret_key").read_text() == before
