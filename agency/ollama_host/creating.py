@@ -12,7 +12,7 @@ from agency.ollama_host.host import Host
 from agency.ollama_host.runner import gotemplate, known_templates
 from agency.ollama_host.scheduler import child_command, child_environment
 from agency.ollama_host.store import names
-from agency.ollama_host.store.disk import Layer, Manifest, file_digest, is_digest
+from agency.ollama_host.store.disk import Layer, file_digest, is_digest
 from agency.ollama_host.store.gguf import Generation, Header, human_count, read
 from agency.ollama_host.wire import NDJSON, PLAIN_JSON, Refused, Reply, Request, Stream, as_json, encode
 
@@ -96,8 +96,8 @@ def _check_c(document: dict[str, Any]) -> None:
 
 async def _create(host: Host, name: names.Name, document: dict[str, Any]) -> AsyncIterator[Status]:
     draft = Draft(host, document)
-    source = _from(draft) if document.get("from") else _files(draft, document.get("files"))
-    for statuses in (source, _adapters(draft)):
+    layers = _from(draft) if document.get("from") else _files(draft, document.get("files"))
+    for statuses in (layers, _adapters(draft)):
         async for status in statuses:
             yield status
     _detect_template(draft)
@@ -139,10 +139,9 @@ async def _files(draft: Draft, files: dict[str, str] | None) -> AsyncIterator[St
 def _is_gguf(host: Host, path: str, digest: str) -> bool:
     if path.endswith(".gguf"):
         return True
-    blob = host.store.blob_path(digest)
-    if not is_digest(digest) or not blob.is_file():
+    if not is_digest(digest) or not host.store.has(digest):
         return False
-    with blob.open("rb") as file:
+    with host.store.blob_path(digest).open("rb") as file:
         return file.read(4) == b"GGUF"
 
 
@@ -295,7 +294,7 @@ async def delete(host: Host, request: Request) -> Reply:
         raise Refused(400, "model is required")
     if names.parse(text) is None:
         raise Refused(400, f'name "{text}" is invalid')
-    manifest: Manifest | None = host.find(text)
+    manifest = host.find(text)
     if manifest is None:
         raise Refused(404, f"model '{text}' not found")
     host.store.delete(manifest)
