@@ -8,7 +8,7 @@
   root.classList.add("js");
 
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-  const spell = new Intl.RelativeTimeFormat(root.lang || "en", { numeric: "auto" });
+  const spell = new Intl.RelativeTimeFormat(root.lang || "en", { numeric: "auto", style: "short" });
   const relative = (at) => {
     const seconds = (at - Date.now()) / 1000;
     const [unit, size] = UNITS.find(([, s]) => Math.abs(seconds) >= s) || UNITS[3];

@@ -76,6 +76,7 @@ WORDS: dict[str, str | Promise] = {
     "data": _("new data"),
     "quality": _("falling quality"),
     "block": _("blocks"),
+    "flag": _("flags"),
     "warn": _("warns"),
     "heldout": _("held-out set"),
     "regression": _("regression set"),

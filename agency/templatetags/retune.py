@@ -65,7 +65,7 @@ def exact(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def exact_in(at: datetime, zone: str) -> SafeString | str:
+def exact_in(at: datetime | None, zone: str) -> SafeString | str:
     """The exact time in a named zone."""
     with timezone.override(zone):
         return exact(at)
@@ -133,8 +133,8 @@ def trend(values: list[float]) -> str:
     """The points of a small line in a 100 x 30 box; one value draws a level line."""
     shown = values if len(values) > 1 else values * 2
     low, high = min(shown), max(shown)
-    spread = (high - low) or 1.0
-    pairs = ((100 * i / (len(shown) - 1), 27 - 24 * (v - low) / spread) for i, v in enumerate(shown))
+    spread = high - low
+    pairs = ((100 * i / (len(shown) - 1), 27 - 24 * (v - low) / spread if spread else 15.0) for i, v in enumerate(shown))
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
 
 

@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from agency.portal.forms.fields import DurationField, LinesField, PercentField
+from agency.portal.words import WORDS
 from pipelines.trainers import TRAINERS
 from tenants.pipeline_settings import METRICS
 
@@ -59,14 +60,14 @@ def lines(label: str | Promise, **more: object) -> Maker:
 
 
 def one_of(label: str | Promise, values: Callable[[], list[str]], **more: object) -> Maker:
-    return lambda: forms.ChoiceField(label=label, choices=[(v, v.replace("_", " ")) for v in values()], **more)  # type: ignore[arg-type]
+    return lambda: forms.ChoiceField(label=label, choices=[(v, v.replace("_", " ") if v.islower() else v) for v in values()], **more)  # type: ignore[arg-type]
 
 
 def some_of(label: str | Promise, values: Callable[[], list[str]], **more: object) -> Maker:
     boxes = forms.CheckboxSelectMultiple
     return lambda: forms.MultipleChoiceField(
         label=label,
-        choices=[(v, v) for v in values()],
+        choices=[(v, WORDS.get(v, v)) for v in values()],
         widget=boxes,
         required=False,
         **more,  # type: ignore[arg-type]
@@ -136,6 +137,7 @@ SECTIONS: tuple[Section, ...] = (
             "criteria.output.labels": lines(_("Labels"), help_text=_("For label: one a line.")),
             "criteria.output.fields": lines(_("Fields"), help_text=_("For json: one a line.")),
             "criteria.max_answer_tokens": whole(_("Tokens an answer at most")),
+            "criteria.context_tokens": whole(_("Context, tokens")),
             "criteria.latency_calls": whole(_("Latency: calls a round")),
             "criteria.latency_rounds": whole(_("Latency: rounds at most")),
         },
@@ -148,6 +150,7 @@ SECTIONS: tuple[Section, ...] = (
             "rollout.min_keys": whole(_("Conversations on the candidate at least")),
             "rollout.safe_evidence": number(_("Evidence that it is safe (likelihood ratio)")),
             "rollout.check_every_s": period(_("Look every")),
+            "rollout.request_timeout_s": period(_("A request may take at most")),
             "rollout.is_literal": yes(
                 _("Roll back at 5 % below, without evidence"),
                 help_text=_("On small windows this takes healthy models back almost surely."),
@@ -159,7 +162,7 @@ SECTIONS: tuple[Section, ...] = (
         _("Monitor"),
         {
             "monitor.duration_s": period(_("Watch for")),
-            "monitor.min_requests": whole(_("Requests at least")),
+            "monitor.safe_evidence": number(_("Evidence that it is safe (likelihood ratio)")),
             "monitor.is_literal": yes(_("Roll back at 5 % below, without evidence")),
         },
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.contrib import messages
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -21,7 +21,7 @@ from agency.portal.paging import paged
 from agency.portal.probe import probe
 from pipelines.reports.overview import pipeline_lines
 from tenants import access, actions, scope
-from tenants.models import ApiKey, AuditEvent, Client, Host, Membership, Pipeline
+from tenants.models import ApiKey, AuditEvent, Client, Host, Membership, Pipeline, Role
 
 AUDIT_PAGE = 50
 
@@ -105,12 +105,13 @@ def add_member(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _admit(row: Client, form: MemberForm) -> bool:
     email, role, password = (form.cleaned_data[name] for name in ("email", "role", "password"))
-    try:
-        with scope.agency_scope(row.agency_id), transaction.atomic():
-            actions.add_member(row.agency, email, role, password, row if role == "reader" else None)
-    except IntegrityError:
-        form.add_error("email", _("This person has that role already."))
-        return False
+    place = row if role == Role.READER else None
+    with scope.agency_scope(row.agency_id), transaction.atomic():
+        # Asked, not left to the constraint: SQLite cannot hold one over an empty client.
+        if Membership.objects.filter(user__email=email.lower(), client=place).exists():
+            form.add_error("email", _("This person is a member here already."))
+            return False
+        actions.add_member(row.agency, email, role, password, place)
     return True
 
 
