@@ -28,11 +28,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Operation:
+    """`verbs`: a key needs one of them."""
+
     id: str
     method: str
     path: str
-    summary: str
-    description: str
+    paragraphs: tuple[str, ...]
+    verbs: tuple[str, ...]
     fields: tuple[Field, ...]
     body: str
     answers: tuple[tuple[str, str], ...]
@@ -69,7 +71,14 @@ def operations(document: dict[str, Any]) -> list[Operation]:
 
 def shapes(document: dict[str, Any]) -> list[Shape]:
     found: dict[str, Any] = document.get("components", {}).get("schemas", {})
-    return [Shape(n, s.get("description", ""), _members(s)) for n, s in sorted(found.items()) if "properties" in s]
+    given = [(name_of(raw), schema) for raw, schema in sorted(found.items()) if "properties" in schema]
+    return [Shape(name, schema.get("description", ""), _members(schema)) for name, schema in given]
+
+
+def name_of(raw: str) -> str:
+    """"Page_RunOut_" is what pydantic makes of Page[RunOut]."""
+    outer, _bar, inner = raw.rstrip("_").partition("_")
+    return f"{outer}[{inner}]" if inner else outer
 
 
 def _operation(path: str, method: str, raw: dict[str, Any]) -> Operation:
@@ -77,8 +86,8 @@ def _operation(path: str, method: str, raw: dict[str, Any]) -> Operation:
         id=raw["operationId"],
         method=method.upper(),
         path=path,
-        summary=raw.get("summary", ""),
-        description=raw.get("description", ""),
+        paragraphs=tuple(" ".join(part.split()) for part in raw.get("description", "").split("\n\n")),
+        verbs=tuple(raw.get("x-key-verbs", ())),
         fields=tuple(_parameter(p) for p in raw.get("parameters", ())),
         body=_body(raw.get("requestBody", {})),
         answers=tuple((str(status), _body(answer)) for status, answer in raw.get("responses", {}).items()),
@@ -107,7 +116,7 @@ def kind_of(schema: dict[str, Any]) -> str:
     """A JSON schema in a few words: "integer", "RunOut", "list of GateOut", "string or null"."""
     match schema:
         case {"$ref": str(ref)}:
-            return ref.rpartition("/")[2]
+            return name_of(ref.rpartition("/")[2])
         case {"anyOf": list(options)}:
             return _(" or ").join(kind_of(option) for option in options)
         case {"type": "array"}:

@@ -12,9 +12,11 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from agency.api import errors
+from agency.api.auth import Key
 from agency.api.docs import PlainDocs
 from agency.api.routers import examples, feedback, pipelines, rollbacks, runs, versions
 from tenants import scope
@@ -38,6 +40,19 @@ class KeyedAPI(NinjaAPI):
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
         return operation.view_func.__name__
+
+    def get_openapi_schema(self, **asked: Any) -> OpenAPISchema:
+        """With `x-key-verbs` at each operation: a key needs one of them."""
+        document = super().get_openapi_schema(**asked)
+        raw = {item["operationId"]: item for path in document["paths"].values() for item in path.values()}
+        for operation in self.operations():
+            keys = [auth for auth in operation.auth_callbacks if isinstance(auth, Key)]
+            raw[self.get_openapi_operation_id(operation)]["x-key-verbs"] = [verb for key in keys for verb in key.verbs]
+        return document
+
+    def operations(self) -> list[Operation]:
+        views = [view for router in self._get_bound_routers() for view in router.path_operations.values()]
+        return [operation for view in views for operation in view.operations]
 
 
 def keyed(view: View) -> View:

@@ -24,6 +24,7 @@ def test_the_page_names_every_operation_and_needs_no_script(anonymous: Browser, 
         for operation in item.values():
             assert f'id="{operation["operationId"]}"' in text
             assert operation["description"].split("\n")[0] in text
+            assert operation["x-key-verbs"]
 
 
 def test_the_document_says_how_to_authenticate_and_what_an_upload_is() -> None:

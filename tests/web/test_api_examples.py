@@ -77,6 +77,20 @@ def test_an_upload_that_was_cut_off_is_not_complete_and_goes_on_with_the_same_ke
         assert Example.objects.count() == 700
 
 
+def test_a_second_upload_beside_an_unfinished_one_of_the_same_key_is_refused(
+    anonymous: Browser, key: str, acorn: Client
+) -> None:
+    send(anonymous, key, b"", **{"CONTENT_LENGTH": "9000", "wsgi.input": BytesIO(line("One?") + b"\n")})
+    with factories.inside(acorn):
+        batch = Batch.objects.select_related("pipeline").get()
+        fields = {"batch": batch, "line": 1, "created_at": batch.created_at}
+        Example.of(batch, pipeline=batch.pipeline, **fields).save()  # What the other one has just written.
+
+    response = send(anonymous, key, line("One?"))
+
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "refused")
+
+
 def test_an_empty_body_leaves_no_batch_behind(anonymous: Browser, key: str, acorn: Client) -> None:
     response = send(anonymous, key, b"")
 

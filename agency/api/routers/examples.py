@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from django.db import IntegrityError
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Header, Router, Status
+from ninja.errors import HttpError
 
 from agency.api.auth import Key, actor_of
 from agency.api.lookup import key_in, one, open_pipeline
@@ -32,7 +35,7 @@ NDJSON_BODY = {
 Token = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=100)]
 
 
-ANSWERS = {201: BatchOut, 200: BatchOut, 400: Refusal, 415: Refusal, 422: Refusal}
+ANSWERS = {201: BatchOut, 200: BatchOut, 400: Refusal, 409: Refusal, 415: Refusal, 422: Refusal}
 
 
 @router.post("/pipelines/{slug}/examples", response=ANSWERS, openapi_extra=NDJSON_BODY)
@@ -47,7 +50,10 @@ def upload_examples(request: HttpRequest, slug: str, idempotency_key: Token) -> 
     if done is not None:
         return Status(200, done)
     lines, actor = body_lines(request), actor_of(key_in(request))
-    batch = add_examples(pipeline, lines, token=idempotency_key, actor=actor, now=timezone.now(), source="api")
+    try:
+        batch = add_examples(pipeline, lines, token=idempotency_key, actor=actor, now=timezone.now(), source="api")
+    except IntegrityError as error:  # `line_once_per_batch`: the same line came in from elsewhere meanwhile.
+        raise HttpError(409, _("Another upload with this Idempotency-Key is under way. Wait for its end.")) from error
     return Status(201, batch)
 
 
