@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from agency.gateway.meter.sighting import Fault, Heard, Sighting
+from agency.gateway.meter.sighting import Arm, Fault, Heard, Sighting
 from pipelines.metrics import format_check
 from pipelines.metrics.refusal import is_refusal
 
@@ -97,7 +97,8 @@ def judge(sighting: Sighting) -> Record:
         agency_id=entry.agency_id,
         pipeline_id=entry.pipeline_id,
         version_id=sighting.target.version_id,
-        rollout_id=entry.rollout_id,
+        # An answer that stood in for the candidate's belongs to no arm of the comparison.
+        rollout_id=None if sighting.arm is Arm.FALLBACK else entry.rollout_id,
         request_id=sighting.request_id,
         host=sighting.place.host,
         arm=sighting.arm,

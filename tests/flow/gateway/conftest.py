@@ -36,11 +36,13 @@ class Ground:
     def name(self, number: int) -> str:
         return f"deploy.invalid/{self.client.slug}/{self.pipeline.slug}:v{number}"
 
-    def flip(self, production: int, candidate: int | None = None, share: float = 0.0) -> None:
+    def flip(self, production: int, candidate: int | None = None, share: float = 0.0) -> int:
+        """Commits the route as the product does; gives its serial."""
         with factories.inside(self.client):
             chosen = self.versions[candidate] if candidate else None
             rollout = chosen.run.rollout if chosen else None
-            flip(self.versions[production], timezone.now(), candidate=chosen, share=share, rollout=rollout)
+            now = timezone.now()
+            return flip(self.versions[production], now, candidate=chosen, share=share, rollout=rollout).serial
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ def test_a_failed_candidate_counts_as_its_error_and_not_as_productions(door: Doo
     saved = [row for row in exchanges(ground) if row.arm == "fallback"]
     assert all(row.is_error and row.is_transport_error and row.rollout_id for row in failed)
     assert all(row.is_bad is None for row in failed)
+    assert {row.rollout_id for row in saved} == {None}
     assert [row.is_error for row in saved] == [False] * len(failed)
     assert {row.key_hash for row in failed} == {row.key_hash for row in saved}
 

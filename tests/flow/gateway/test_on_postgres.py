@@ -1,0 +1,81 @@
+"""The same on PostgreSQL, as the role that row-level security binds: two writers of one minute, and a real outage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection
+
+from agency.gateway.routes.orders import send_order
+from pipelines.models import Exchange, Traffic
+from tests import factories
+from tests.flow.gateway.conftest import Ground, Open, lay_ground
+from tests.flow.gateway.double import Double, wait_for
+from tests.flow.gateway.test_shares import ask_many, serves
+from tests.installation import Installation
+
+
+@pytest.fixture
+def ground(on_postgres: Installation, double: Double) -> Ground:
+    return lay_ground(factories.make_client(slug="acorn"), double)
+
+
+@contextmanager
+def refusing(installation: Installation) -> Iterator[None]:
+    """The database ends every connection and takes no new one."""
+    with psycopg.connect(installation.admin_url, autocommit=True) as admin:
+        admin.execute("ALTER DATABASE retune WITH ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'retune'")
+        try:
+            yield
+        finally:
+            admin.execute("ALTER DATABASE retune WITH ALLOW_CONNECTIONS true")
+
+
+def rows(ground: Ground) -> list[Exchange]:
+    with factories.inside(ground.client):
+        return list(Exchange.objects.order_by("pk"))
+
+
+def test_two_gateways_write_one_minute_together_and_lose_nothing(ground: Ground, open_door: Open) -> None:
+    doors = [open_door("one"), open_door("two")]
+    serial = ground.flip(1, candidate=2, share=0.5)
+    for door in doors:
+        wait_for(lambda door=door: door.gateway.status()["serial"] == serial)
+
+    async def both() -> list[int]:
+        keys = [f"key {n}" for n in range(100)]
+        answers = await asyncio.gather(*(ask_many(door, keys) for door in doors))
+        return [status for of_door in answers for status, _, _ in of_door]
+
+    assert Counter(asyncio.run(both())) == {200: 200}
+    wait_for(lambda: len(rows(ground)) == 200)
+    with factories.inside(ground.client):
+        minutes = Traffic.objects.all()
+        assert sum(row.requests for row in minutes) == sum(sum(row.latency.values()) for row in minutes) == 200
+    arms: dict[str, set[str]] = {}
+    for row in rows(ground):
+        arms.setdefault(row.key_hash, set()).add(row.arm)
+    assert len(arms) == 100 and all(len(of_key) == 1 for of_key in arms.values())
+
+
+def test_through_an_outage_routes_stand_orders_land_and_records_arrive(
+    ground: Ground, open_door: Open, on_postgres: Installation
+) -> None:
+    door = open_door()
+    assert serves(door, "v1")
+    with refusing(on_postgres):
+        wait_for(lambda: door.gateway.follower.is_reachable is False)
+        assert all(serves(door, "v1") for _ in range(3))
+        order = {"flip": {"client": "acorn", "pipeline": "support", "to_version": 2}}
+        assert send_order(door.gateway.admin.path, order)["ok"] and serves(door, "v2")
+    wait_for(lambda: door.gateway.follower.is_reachable)
+    assert serves(door, "v2")
+    wait_for(lambda: door.gateway.meter.pending == 0)
+    connection.close()
+    assert Counter(row.version_id for row in rows(ground)) == {ground.versions[1].pk: 4, ground.versions[2].pk: 2}
