@@ -1,0 +1,105 @@
+"""The overview: what needs a person first, in a constant number of queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+
+from pipelines.models import Example, Run
+from pipelines.reports.overview import Need
+from tenants.models import Agency, Client
+from tests import factories
+
+
+def test_what_needs_a_person_comes_first(owner: Browser, agency: Agency) -> None:
+    factories.make_run(factories.make_pipeline(factories.make_client(agency, "aspen")), at="compare", status="running")
+    factories.make_run(factories.make_pipeline(factories.make_client(agency, "yew")), at="finetune", status="failed")
+    factories.make_run(factories.make_pipeline(factories.make_client(agency, "zelkova")), at="deploy", status="held")
+
+    shown = owner.get("/").context["overview"]
+
+    assert [line.client.slug for line in shown.lines] == ["zelkova", "yew", "aspen"]
+    assert [line.need for line in shown.needing] == [Need.HELD, Need.FAILED]
+
+
+def test_rows_in_quarantine_need_somebody(owner: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    factories.make_run(pipeline, at="finetune")
+    with factories.inside(acorn):
+        Example.objects.filter(pipeline=pipeline).update(state="quarantined")
+
+    response = owner.get("/")
+
+    assert "12 rows wait in quarantine." in response.text
+    assert response.context["overview"].needing[0].need == Need.QUARANTINE
+
+
+def test_the_number_of_queries_does_not_grow_with_the_clients(
+    owner: Browser, agency: Agency, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(3):
+        factories.make_run(factories.make_pipeline(factories.make_client(agency, f"few-{number}")))
+    with django_assert_max_num_queries(100) as few:
+        owner.get("/")
+    for number in range(12):
+        factories.make_run(factories.make_pipeline(factories.make_client(agency, f"many-{number}")))
+    with django_assert_max_num_queries(100) as many:
+        owner.get("/")
+
+    assert len(many) == len(few)
+
+
+def test_the_search_looks_at_clients_and_pipelines_and_lives_in_the_address(owner: Browser, acorn: Client, birch: Client) -> None:
+    factories.make_pipeline(acorn, "support")
+    factories.make_pipeline(birch, "triage")
+
+    assert [line.client.slug for line in owner.get("/?q=ACO").context["overview"].lines] == ["acorn"]
+    assert [line.client.slug for line in owner.get("/?q=triage").context["overview"].lines] == ["birch"]
+    assert "Nothing matches." in owner.get("/?q=unknown").text
+
+
+def test_an_unknown_order_is_the_default_one(owner: Browser, acorn: Client) -> None:
+    assert owner.get("/?sort=drop").context["sort"] == "needs"
+
+
+def test_another_agencys_clients_are_not_there(stranger: Browser, acorn: Client) -> None:
+    factories.make_run(factories.make_pipeline(acorn))
+
+    assert "Acorn" not in stranger.get("/").text
+
+
+def test_an_empty_agency_is_told_what_to_do_first(owner: Browser) -> None:
+    assert "Add the first one" in owner.get("/").text
+
+
+def test_a_client_is_made_on_its_form(owner: Browser) -> None:
+    response = owner.post(reverse("new-client"), {"name": "Alder", "slug": "alder", "timezone": "Europe/Madrid"}, follow=True)
+
+    assert response.redirect_chain == [(reverse("client", args=["alder"]), 303)]
+    assert "Europe/Madrid" in response.text
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"name": "Alder", "slug": "acorn", "timezone": "UTC"}, "slug"),
+        ({"name": "Alder", "slug": "Al der", "timezone": "UTC"}, "slug"),
+        ({"name": "Alder", "slug": "alder", "timezone": "Mars/Olympus"}, "timezone"),
+    ],
+)
+def test_a_client_that_cannot_be_is_refused_beside_its_field(owner: Browser, acorn: Client, given: dict[str, str], field: str) -> None:
+    response = owner.post(reverse("new-client"), given)
+
+    assert response.status_code == 422
+    assert field in response.context["form"].errors and 'value="Alder"' in response.text
+
+
+def test_a_run_that_is_over_needs_nobody(owner: Browser, acorn: Client) -> None:
+    run = factories.make_run(factories.make_pipeline(acorn), at="compare", status="rejected")
+
+    assert owner.get("/").context["overview"].needing == ()
+    with factories.inside(acorn):
+        assert Run.objects.get(pk=run.pk).status == "rejected"
