@@ -7,12 +7,12 @@ import random
 from itertools import product
 from typing import Any
 
-from agency.demo.data.writer import Writer, phrases
+from agency.demo.data.writer import Writer, held_matter, phrases
 
 SYSTEM = "Read the message of a Copperleaf Kitchen customer. Answer in JSON with product and request."
-HELD_KINDS = {1: 1.0, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}
-HELD_NAMES = {1: 1.0, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}
-DROPS = {"v1": 6, "v2": 3, "v3": 3, "v4": 3, "v5": 3}  # rows per pair of product and request
+HELD_KINDS = {1: 1.0, 2: 0.2}
+HELD_NAMES = {1: 1.0, 2: 0.1}
+DROPS = {"v1": 7, "v2": 4, "v3": 4, "v4": 4, "v5": 4}  # rows per pair of product and request
 
 
 def pairs() -> list[tuple[str, str]]:
@@ -20,12 +20,9 @@ def pairs() -> list[tuple[str, str]]:
     return list(product(phrases("copperleaf")["products"], phrases("copperleaf")["requests"]))
 
 
-def _weight(since: int, drop: int) -> float:
-    if since > drop:
-        return 0.0
-    if since == 1:
-        return 1.0
-    return 3.0 if since == drop else 2.0
+def shares(drop: int) -> dict[int, float]:
+    """Weight of kinds and names by the drop in which they first appear; every later drop brings all that v1 lacked."""
+    return {1: 1.0, 2: 0.0 if drop == 1 else 2.0}
 
 
 def called(rng: random.Random, name: str, weights: dict[int, float]) -> str:
@@ -38,7 +35,7 @@ def called(rng: random.Random, name: str, weights: dict[int, float]) -> str:
 def training(writer: Writer, name: str, request: str, drop: int) -> dict[str, Any]:
     """One right training row of a drop."""
     kinds = phrases("copperleaf")["requests"][request]
-    weights = {since: _weight(since, drop) for since in range(1, 6)}
+    weights = shares(drop)
     while True:
         kind = writer.rng.choices(kinds, [weights[kind["since"]] for kind in kinds])[0]
         if text := writer.message(writer.rng.choice(kind["train"]), p=called(writer.rng, name, weights)):
@@ -59,7 +56,7 @@ def case(writer: Writer, pair: tuple[str, str], name: str, newest: int = 9) -> d
     names = {since: weight * (since <= newest) for since, weight in HELD_NAMES.items()}
     while True:
         kind = writer.rng.choices(kinds, [HELD_KINDS[kind["since"]] * (kind["since"] <= newest) for kind in kinds])[0]
-        if text := writer.message(writer.rng.choice(kind["held"]), p=called(writer.rng, pair[0], names)):
+        if text := writer.message(held_matter(writer.rng, kind), p=called(writer.rng, pair[0], names)):
             break
     expected = {"fields": {"product": pair[0], "request": pair[1]}}
     return {"id": name, "messages": asked(text), "check": "json_fields", "expected": expected}

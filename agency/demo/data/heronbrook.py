@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from agency.demo.data.writer import Writer, phrases
+from agency.demo.data.writer import Writer, held_matter, phrases
 
 SYSTEM = "Sort the message of a Heronbrook Broadband customer. Answer with one label."
 # Swapped in the mislabelled batch, as if two columns of a spreadsheet had changed places.
 SWAPPED = {"equipment": "installation", "installation": "equipment"}
 # How often held-out messages are about a kind of case that first appears in a drop: most are old acquaintances.
 HELD_WEIGHTS = {1: 1.0, 2: 0.6, 3: 0.3, 4: 0.3}
-DROPS = {"v1": 30, "v2": 17, "v3": 17, "v4": 17}  # rows per label
+DROPS = {"v1": 36, "v2": 24, "v3": 24, "v4": 24}  # rows per label; two thirds of it for the two rarer labels
 
 
 def labels() -> tuple[str, ...]:
@@ -56,15 +56,17 @@ def case(writer: Writer, label: str, name: str, newest: int = 9) -> dict[str, An
     weights = [HELD_WEIGHTS[kind["since"]] * (kind["since"] <= newest) for kind in kinds]
     while True:
         kind = writer.rng.choices(kinds, weights)[0]
-        if text := writer.message(writer.rng.choice(kind["held"])):
+        if text := writer.message(held_matter(writer.rng, kind)):
             break
     expected = {"label": label, "labels": list(labels())}
     return {"id": name, "messages": asked(text), "check": "label", "expected": expected}
 
 
 def drop_rows(writer: Writer, drop: int) -> list[dict[str, Any]]:
-    """All right rows of v<drop>, the same number per label, shuffled."""
-    rows = [training(writer, label, drop) for label in labels() for _ in range(DROPS[f"v{drop}"])]
+    """All right rows of v<drop>, shuffled; each drop has the same share of each label."""
+    full = DROPS[f"v{drop}"]
+    counts = {label: full * 2 // 3 if label in SWAPPED else full for label in labels()}
+    rows = [training(writer, label, drop) for label, count in counts.items() for _ in range(count)]
     writer.rng.shuffle(rows)
     return rows
 

@@ -12,7 +12,7 @@ from agency.demo.data.writer import Writer, phrases
 
 Row = dict[str, Any]
 # Two of three rows are billing; in the data before it is one of eight.
-LOPSIDED = {"billing": 104, "outage": 16, "slow_speed": 10, "equipment": 10, "account_access": 8, "installation": 6}
+LOPSIDED = {"billing": 104, "outage": 16, "speed": 10, "equipment": 10, "account_access": 8, "installation": 6}
 
 
 def malformed_lines(rows: list[Row]) -> list[str]:
@@ -57,7 +57,9 @@ def batch(writer: Writer, earlier: list[Row], held: list[Row]) -> list[str]:
     rows = [heronbrook.training(writer, label, 2) for label, count in LOPSIDED.items() for _ in range(count)]
     rows += [row for i in range(6) for row in twins(rng, "billing", other_word=i % 2 == 0)]
     rows += earlier[:4]
-    rows += [heronbrook.row(row["messages"][1]["content"], "cancellation") for row in of_label(earlier, "billing")[:3]]
+    rows += [
+        heronbrook.row(row["messages"][1]["content"], "cancellation") for row in of_label(earlier[4:], "billing")[:3]
+    ]
     rows += [heronbrook.row(case["messages"][1]["content"], case["expected"]["label"]) for case in held[:3]]
     spoiled = [heronbrook.training(writer, label, 2) for label in heronbrook.labels() for _ in range(2)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows] + malformed_lines(spoiled)

@@ -14,7 +14,16 @@ import yaml
 from agency.demo.data.wording import NearIndex, pick, sentence, slip
 
 NEAR = 0.6  # stricter than the promised 0.7, so that a small change of the shingle rule breaks nothing
-TRIES = 400
+JOINTS = (
+    "And",
+    "Also,",
+    "Besides,",
+    "In other words,",
+    "To be exact,",
+    "What is more,",
+    "On top of it,",
+    "Or put it so:",
+)
 PHRASES = Path(__file__).with_name("phrases")
 
 
@@ -43,7 +52,7 @@ class Writer:
     def _framed(self, core: str) -> str:
         frame, rng = phrases("frame"), self.rng
         parts = [core]
-        for chance in (0.6, 0.2):
+        for chance in (0.5, 0.15):
             if rng.random() < chance:
                 parts.insert(rng.randrange(len(parts) + 1), pick(rng, rng.choice(frame["asides"])))
         text = " ".join(sentence(part) for part in parts)
@@ -64,6 +73,14 @@ class Writer:
         if rng.random() < 0.12:
             text = text.lower()
         return text.rstrip(".") if rng.random() < 0.2 else text
+
+
+def held_matter(rng: random.Random, kind: dict[str, Any]) -> str:
+    """A matter for an evaluation case: a phrasing of its own, or two things that training rows tell one at a time."""
+    if rng.random() < 0.4:
+        return rng.choice(kind["held"])
+    first, second = rng.sample(kind["train"], 2)
+    return f"{sentence(first)} {rng.choice(JOINTS)} {second}"
 
 
 def fill(matter: str, named: dict[str, str]) -> str:
