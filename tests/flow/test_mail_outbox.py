@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.core.mail import EmailMultiAlternatives
 
 from pipelines import outbox
 from pipelines.models import Notice, Run
@@ -138,3 +139,15 @@ def test_a_second_worker_finds_the_claim_and_sends_nothing(run: Run, clock: Cloc
 
     assert outbox.send_due(notice.pk, clock.now, slow, post)
     assert (others, len(post.sent)) == ([False], 1)
+
+
+def test_what_is_registered_at_start_composes_and_e_mail_is_the_way(
+    run: Run, clock: Clock, mailoutbox: list[EmailMultiAlternatives]
+) -> None:
+    notice = outbox.notify(run, "held", clock.now)
+
+    assert outbox.send_due(notice.pk, clock.now)
+
+    (mail,) = mailoutbox
+    assert (mail.to, mail.subject) == (["team@north.example"], "Acorn Support v1 needs you (compare)")
+    assert [kind for _body, kind in mail.alternatives] == ["text/html"]
