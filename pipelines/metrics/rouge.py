@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from pipelines.metrics.case_mean import CaseMean
+from pipelines.metrics.text import reference
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -28,7 +29,7 @@ def _scorer(kind: str) -> Any:
 
 
 def _rouge(kind: str, expected: Mapping[str, Any], answer: str) -> float:
-    return float(_scorer(kind).score(str(expected["text"]), answer)[kind].fmeasure)
+    return float(_scorer(kind).score(reference(expected), answer)[kind].fmeasure)
 
 
 rouge1 = CaseMean(lambda expected, answer: _rouge("rouge1", expected, answer))

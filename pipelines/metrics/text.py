@@ -19,12 +19,17 @@ def normalise(text: str) -> str:
     return _PUNCTUATION_AROUND.sub("", _SPACES.sub(" ", folded).strip())
 
 
+def reference(expected: Mapping[str, Any]) -> str:
+    """The text that was expected: `text`, or the label of a case that has one."""
+    return str(expected["text"] if "text" in expected or "label" not in expected else expected["label"])
+
+
 def _exact(expected: Mapping[str, Any], answer: str) -> float:
-    return float(answer.strip() == str(expected["text"]).strip())
+    return float(answer.strip() == reference(expected).strip())
 
 
 def _normalised(expected: Mapping[str, Any], answer: str) -> float:
-    return float(normalise(answer) == normalise(str(expected["text"])))
+    return float(normalise(answer) == normalise(reference(expected)))
 
 
 def _holds(answer: str, phrase: str) -> bool:

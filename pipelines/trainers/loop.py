@@ -89,7 +89,7 @@ class Loop:
                 f"The loss is {value} at step {self.at.step + 1}: lower the learning rate.", permanent=True
             )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._trainable, CLIP_NORM)
         self._optimizer.step()
         self._advance(value)

@@ -31,7 +31,7 @@ def read_conversations(path: Path) -> Iterator[list[Mapping[str, Any]]]:
             if messages and len(messages) > 1 and messages[-1].get("role") == "assistant":
                 yield messages
             elif line.strip():
-                raise TrainerError(f"Line {number} of {path.name} is no conversation that ends with the assistant.", permanent=True)
+                raise TrainerError(f"Line {number} of {path.name} does not end with an answer.", permanent=True)
 
 
 def tokenise(

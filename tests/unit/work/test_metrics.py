@@ -12,6 +12,7 @@ CASES = [
     ("accuracy", {"label": "sales", "labels": ["sales", "billing"]}, '"Sales"', 1.0),
     ("exact_match", {"text": "Yes."}, "Yes. ", 1.0),
     ("exact_match", {"text": "Yes."}, "yes", 0.0),
+    ("exact_match", {"label": "billing"}, "billing", 1.0),
     ("normalised_match", {"text": "Two  weeks"}, "two weeks!", 1.0),
     ("contains", {"all": ["refund", "30 days"]}, "A refund is possible within 30  days.", 1.0),
     ("contains", {"all": ["refund"], "any": ["card", "bank"]}, "A refund by cheque.", 0.0),
