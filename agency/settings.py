@@ -20,7 +20,7 @@ if not SECRET_KEY:
         raise ImproperlyConfigured(
             "RETUNE_SECRET_KEY (or RETUNE_SECRET_KEY_FILE) is required with RETUNE_ENGINE=celery."
         )
-    from agency.embedded_secret import secret_of
+    from agency.embedded.secret import secret_of
 
     SECRET_KEY = secret_of(VAR)
 
@@ -208,4 +208,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.text("RETUNE_LOG_LEVEL", "INFO")},
+    # A line per request or per message tells nothing; what fails is still told.
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx2", "httpcore", "django-q")},
 }

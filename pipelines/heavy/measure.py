@@ -28,7 +28,7 @@ def work(work: Work) -> dict[str, Any]:
         "production": str(store.verified(production.gguf_digest)) if production else None,
         "sets": [_write_set(run, made, scratch) for made in sets],
         "latency": _latency(run),
-        "threads": 1,
+        "context_tokens": run.revision.settings.criteria.context_tokens,
         "out": str(scratch / "out"),
     }
     facts = run_child(work, "evaluate", spec)

@@ -37,7 +37,8 @@ def _holds(answer: str, phrase: str) -> bool:
 
 
 def _contains(expected: Mapping[str, Any], answer: str) -> float:
-    """`all`: every phrase must occur; `any`: at least one; at least one of the two keys must be there."""
+    """`all`: every phrase must occur; `any` or `phrases`: at least one. One of the keys must be there."""
+    expected = _spelled(expected, "any")
     if "all" not in expected and "any" not in expected:
         raise KeyError("all")
     every = all(_holds(answer, phrase) for phrase in expected.get("all", ()))
@@ -46,7 +47,12 @@ def _contains(expected: Mapping[str, Any], answer: str) -> float:
 
 
 def _not_contains(expected: Mapping[str, Any], answer: str) -> float:
-    return float(not any(_holds(answer, phrase) for phrase in expected["none"]))
+    return float(not any(_holds(answer, phrase) for phrase in _spelled(expected, "none")["none"]))
+
+
+def _spelled(expected: Expected, key: str) -> Expected:
+    """`phrases` is the short way to write the check's usual key."""
+    return {**expected, key: expected["phrases"]} if "phrases" in expected else expected
 
 
 def _regex(expected: Mapping[str, Any], answer: str) -> float:

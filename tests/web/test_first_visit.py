@@ -8,7 +8,7 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from agency import setup_token
+from agency.embedded import setup_token
 from tenants.models import Agency, User
 
 GIVEN = {"name": "North Agency", "slug": "north", "email": "owner@north.example", "password": "correct horse battery"}

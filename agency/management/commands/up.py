@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from agency.embedded import Group, Ports, commands
-from agency.setup_token import invitation
+from agency.embedded.processes import Group, Ports, commands
+from agency.embedded.setup_token import invitation
 
 
 class Command(BaseCommand):

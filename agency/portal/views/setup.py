@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from agency import setup_token
+from agency.embedded import setup_token
 from agency.portal.forms.people import SetupForm, SignInForm
 from agency.portal.views.overview import overview
 from tenants import actions, scope

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
 
 
@@ -21,6 +21,12 @@ GRACE_S = 15.0
 class Ports:
     web: int = 8420
     host: int = 8434
+
+
+# django-q2 reads its cluster's name from the environment: set later, by --name, it comes too late.
+OWN_ENVIRONMENT = {"jobs": {"Q_CLUSTER_NAME": "jobs"}}
+# Whoever starts the group may be killed without a word: then the kernel tells the children (PR_SET_PDEATHSIG, SIGTERM).
+DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
@@ -39,7 +45,7 @@ def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
             "--no-access-log",
         ],
         "wakes": [python, manage, "qcluster"],
-        "jobs": [python, manage, "qcluster", "--name", "jobs"],
+        "jobs": [python, manage, "qcluster"],
         "ticker": [python, manage, "ticker"],
         "host": [python, "-m", "agency.ollama_host", "--port", str(ports.host), "--store", str(var / "host")],
     }
@@ -55,10 +61,11 @@ class Group:
 
     def start(self, name: str, command: list[str]) -> None:
         # A session of its own: Ctrl-C reaches only this process, which then ends the children in order.
+        own = dict(self.environment) | OWN_ENVIRONMENT.get(name, {}) | {"PYTHONUNBUFFERED": "1"}
         child = subprocess.Popen(
-            command,
+            [sys.executable, "-c", DIE_WITH_PARENT, *command],
             cwd=ROOT,
-            env=os.environ | dict(self.environment) | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""The embedded installation: one machine, one process group, nothing to install but Python."""
