@@ -36,7 +36,7 @@ def serve(host: str, port: int) -> None:
     from agency.gateway.app import Gateway, beside, nothing_else
 
     application = beside(Gateway(str(port), settings.VAR), nothing_else)
-    uvicorn.run(application, host=host, port=port, access_log=False, timeout_keep_alive=75, log_config=None)
+    uvicorn.run(application, host=host, port=port, access_log=False, proxy_headers=False, log_config=None)
 
 
 def flip(name: str) -> int:

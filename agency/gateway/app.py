@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path as FilePath
@@ -30,6 +31,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CONVERSATION_HEADER = b"x-conversation-id"
 KEY_CHARS = 200
 GUARD_S = 1.0
+# While the meter's thread computes, each socket call of the event loop waits one switch interval to get on. The usual
+# 5 ms cost more than half of the requests per second at 32 callers (409 against 948, p99 392 ms against 142).
+SWITCH_S = 0.0005
 
 
 class Gateway:
@@ -59,6 +63,7 @@ class Gateway:
         async with self._starting:
             if self._is_started:
                 return
+            sys.setswitchinterval(SWITCH_S)
             self.upstream.start()
             self.follower.start()
             self.meter.start()

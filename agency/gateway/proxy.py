@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
+import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,8 @@ FindEntry = Callable[[], RouteEntry]
 PRODUCTION_PLACES = 3
 # A route may change again while a request waits; after this many changes it is refused as busy.
 ROUNDS = 4
+# Ids need to be unique, not secret: asking the system for each would let go of the interpreter lock every time.
+_ids = random.Random(os.urandom(32))
 
 
 class Meter(Protocol):
@@ -52,7 +55,7 @@ class Proxy:
         """Answers the caller through `send`. Raises `Refused` when no host could."""
         entry = find_entry()
         arm = self.arms.choose(entry, ask.key)
-        request_id = uuid.uuid4().hex
+        request_id = f"{_ids.getrandbits(128):032x}"
         for _ in range(ROUNDS):
             try:
                 return await self._answer_by(entry, arm, request_id, ask, find_entry, send)

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from agency.gateway.routes.follower import Follower, OrderRefused
+from agency.gateway.routes.orders import is_listening
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ class AdminSocket:
             )
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if is_listening(self.path):
+            # Several workers of one server: each must hear orders, so each has a socket of its own.
+            self.path = self.path.with_name(f"{self.path.stem}-{os.getpid()}.sock")
         self.path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:

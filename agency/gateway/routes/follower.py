@@ -201,11 +201,12 @@ class Follower:
             self._save()
             return
         digest, answer = asked
+        if not answer.set_running_or_notify_cancel():
+            return  # Nobody waits any more.
         found: ClientRoutes | None = None
         with self._database():
             found = self._look_up(digest)
-        if not answer.cancelled():
-            answer.set_result(found)
+        answer.set_result(found)
 
     def _look_up(self, digest: str) -> ClientRoutes | None:
         for client_id, _ in ask("key_by_digest", digest=digest):

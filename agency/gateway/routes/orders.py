@@ -26,3 +26,9 @@ def send_order(path: Path, order: dict[str, Any]) -> dict[str, Any]:
 def sockets(folder: Path) -> list[Path]:
     """The admin sockets of every gateway that shares this folder."""
     return sorted(folder.glob("gateway-*.sock"))
+
+
+def is_listening(path: Path) -> bool:
+    """Whether a process answers at this socket; a file left by a crash does not count."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(os.fspath(path)) == 0

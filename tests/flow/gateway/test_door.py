@@ -78,6 +78,8 @@ def test_lists_show_only_what_is_routed_for_the_own_client(door: Door, ground: G
     assert tags["models"][0]["digest"] == ground.versions[1].gguf_digest
     assert [(model["id"], model["owned_by"]) for model in models["data"]] == [("support", "acorn")]
     assert door.get("/api/version").json() == {"version": "0.0.0"}
+    head = door.http.head(door.url + "/api/tags", headers=door.headers())
+    assert (head.status_code, head.content) == (200, b"")
 
 
 def test_a_pipeline_that_was_never_promoted_is_not_found(door: Door, ground: Ground) -> None:

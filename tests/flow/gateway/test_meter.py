@@ -123,6 +123,13 @@ def test_a_batch_written_twice_counts_once_and_a_row_of_an_erased_version_holds_
     assert "erased" not in {row.request_id for row in exchanges(ground)}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_that_ends_the_meters_thread_is_outlived(door: Door, ground: Ground) -> None:
+    door.gateway.meter.put(None)  # type: ignore[arg-type]
+    door.chat()
+    wait_for(lambda: len(exchanges(ground)) == 1)
+
+
 def test_no_answer_and_no_question_is_ever_logged(door: Door, ground: Ground, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="agency")
     ground.double.answer = ("\x1b[2Jhostile words",)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from agency.gateway.limits import Limits
-from agency.gateway.routes.orders import send_order
+from agency.gateway.routes.orders import send_order, sockets
 from pipelines.models import Placement
 from tests import factories
 from tests.flow.gateway.conftest import CHAT, Door, Ground, Open
@@ -166,6 +166,15 @@ def test_an_order_at_the_admin_socket_flips_at_once_until_a_newer_route_comes(do
     ground.flip(1)
     wait_for(lambda: serves(door, "v1"), within_s=1)
     assert send_order(door.gateway.admin.path, {"status": True})["orders"] == []
+
+
+def test_two_workers_under_one_name_both_hear_an_order(open_door: Open, ground: Ground) -> None:
+    doors = [open_door("one"), open_door("one")]
+    wait_for(lambda: all(serves(door, "v1") for door in doors))
+    order = {"flip": {"client": "acorn", "pipeline": "support", "to_version": 2}}
+    heard = sockets(doors[0].gateway.admin.path.parent)
+    assert len(heard) == 2 and all(send_order(path, order)["ok"] for path in heard)
+    assert all(serves(door, "v2") for door in doors)
 
 
 def test_an_order_for_a_version_on_no_host_is_refused_with_a_sentence(door: Door) -> None:
