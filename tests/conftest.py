@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.test import Client as Browser
+from django.test import TransactionTestCase
 
 from tenants import scope
 from tenants.models import Agency, Client, Role
@@ -42,6 +43,21 @@ def django_db_modify_db_settings() -> None:
     from django.conf import settings
 
     settings.DATABASES["default"]["TEST"]["NAME"] = str(VAR / "tests.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --on-postgres `db` and all that stands on it is PostgreSQL, as the app's role."""
+    if not request.config.getoption("on_postgres"):
+        yield
+        return
+    made: Installation = request.getfixturevalue("installation")
+    with pytest.MonkeyPatch.context() as patch, as_default(made.app_url):
+        for name, value in made.environment.items():
+            patch.setenv(name, value)  # For the processes that a test starts.
+        # Django's flush truncates, which the app's role may not.
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: made.empty())
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -90,5 +90,9 @@ class SkipPolicy:
             terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE (tests/allowed_skips.toml): {nodeid}", red=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--on-postgres", action="store_true", help="the same tests on a throw-away PostgreSQL")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SkipPolicy(), "retune-skips")
