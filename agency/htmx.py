@@ -21,7 +21,7 @@ def target_of(request: HttpRequest) -> str:
 
 
 def partials(**names: str) -> Callable[[View], View]:
-    """Answer with the partial `names[target]` where htmx asks for that element (`-` in its id as `_`); else the page."""
+    """Answer with the partial `names[target]` where htmx asks for that element (`-` in ids as `_`); else the page."""
 
     def decorate(view: View) -> View:
         @wraps(view)

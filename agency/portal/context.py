@@ -38,10 +38,14 @@ def who(request: HttpRequest) -> str:
     return actor_of(request).name
 
 
-def client_page(request: HttpRequest, client: Client, template: str, status: int = 200, **values: Any) -> TemplateResponse:
+def client_page(
+    request: HttpRequest, client: Client, template: str, status: int = 200, **values: Any
+) -> TemplateResponse:
     given = {"client": client, "may": May.at(actor_of(request), client)} | values
     return TemplateResponse(request, template, given, status=status)
 
 
-def pipeline_page(request: HttpRequest, pipeline: Pipeline, template: str, status: int = 200, **values: Any) -> TemplateResponse:
+def pipeline_page(
+    request: HttpRequest, pipeline: Pipeline, template: str, status: int = 200, **values: Any
+) -> TemplateResponse:
     return client_page(request, pipeline.client, template, status, pipeline=pipeline, **values)

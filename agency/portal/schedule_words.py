@@ -48,7 +48,9 @@ def in_words(schedule: Schedule, timezone: str) -> str:
 def _days(parts: dict[str, str]) -> str:
     every = _every(parts["FREQ"], int(parts.get("INTERVAL", "1")))
     named = _named(parts)
-    text = _("%(days)s of %(every)s") % {"days": named, "every": every} if named and parts["FREQ"] != "WEEKLY" else every
+    text = (
+        _("%(days)s of %(every)s") % {"days": named, "every": every} if named and parts["FREQ"] != "WEEKLY" else every
+    )
     if named and parts["FREQ"] == "WEEKLY":
         text = _("%(days)s %(every)s") % {"days": named, "every": every}
     return text[:1].upper() + text[1:]

@@ -61,7 +61,9 @@ def exact(at: datetime | None) -> SafeString | str:
     if at is None:
         return "–"
     local = timezone.localtime(at)
-    return format_html('<time datetime="{}">{} {}</time>', at.isoformat(), date_format(local, "D j M Y, H:i"), local.tzname())
+    return format_html(
+        '<time datetime="{}">{} {}</time>', at.isoformat(), date_format(local, "D j M Y, H:i"), local.tzname()
+    )
 
 
 @register.filter
@@ -83,7 +85,9 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 60:
-        return gettext("%(s)s s") % {"s": f"{seconds:.1f}".rstrip("0").rstrip(".") if seconds < 10 else f"{seconds:.0f}"}
+        return gettext("%(s)s s") % {
+            "s": f"{seconds:.1f}".rstrip("0").rstrip(".") if seconds < 10 else f"{seconds:.0f}"
+        }
     for big, big_word, small, small_word in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if seconds >= big:
             whole, rest = divmod(int(seconds), big)
@@ -134,7 +138,9 @@ def trend(values: list[float]) -> str:
     shown = values if len(values) > 1 else values * 2
     low, high = min(shown), max(shown)
     spread = high - low
-    pairs = ((100 * i / (len(shown) - 1), 27 - 24 * (v - low) / spread if spread else 15.0) for i, v in enumerate(shown))
+    pairs = (
+        (100 * i / (len(shown) - 1), 27 - 24 * (v - low) / spread if spread else 15.0) for i, v in enumerate(shown)
+    )
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
 
 

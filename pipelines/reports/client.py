@@ -92,7 +92,11 @@ class ClientReport:
             return [_("No model has been set up for you yet.")]
         said = [_serving(self)]
         said.append(
-            ngettext("%(n)s new version went live in the last 30 days.", "%(n)s new versions went live in the last 30 days.", self.promoted)
+            ngettext(
+                "%(n)s new version went live in the last 30 days.",
+                "%(n)s new versions went live in the last 30 days.",
+                self.promoted,
+            )
             % {"n": self.promoted}
         )
         if self.taken_back:
@@ -123,7 +127,9 @@ def _pipeline(row: Pipeline, now: datetime) -> PipelineReport:
     state = PipelineState.objects.filter(pipeline=row).select_related("production__dataset", "latest_run").first()
     production = state.production if state else None
     label, since = (production.label, production.promoted_at) if production else ("", None)
-    counted = Traffic.objects.filter(pipeline=row, minute__gte=now - WINDOW).aggregate(n=Sum("requests"), bad=Sum("errors"))
+    counted = Traffic.objects.filter(pipeline=row, minute__gte=now - WINDOW).aggregate(
+        n=Sum("requests"), bad=Sum("errors")
+    )
     return PipelineReport(
         name=row.name,
         version=label,

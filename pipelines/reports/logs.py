@@ -26,7 +26,9 @@ def gate_log(wanted: LogFilter) -> QuerySet[GateResult]:
 
 
 def rollback_log(wanted: LogFilter) -> QuerySet[Rollback]:
-    rows = Rollback.objects.select_related("pipeline__client", "from_version", "to_version", "rollout__run").order_by("-id")
+    rows = Rollback.objects.select_related("pipeline__client", "from_version", "to_version", "rollout__run").order_by(
+        "-id"
+    )
     chosen = {"pipeline__client__slug": wanted.client, "phase": wanted.phase}
     return rows.filter(**{path: value for path, value in chosen.items() if value})
 

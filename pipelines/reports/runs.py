@@ -32,7 +32,7 @@ FAILING = {"held", "failed", "stopped", "rejected", "rolled_back"}
 
 @dataclass(frozen=True)
 class StageLine:
-    """`state`: done, now, todo, off, skipped, cancelled, held, failed, stopped, rejected or rolled_back. `seconds` so far, or in all."""
+    """`state`: done, now, todo, off, or what ended the run there. `seconds` so far, or in all."""
 
     name: str
     state: str
@@ -144,7 +144,9 @@ def stage_lines(run: Run, rows: Sequence[StageRun], now: datetime) -> tuple[Stag
     by_name = {row.stage: row for row in rows}
     switched_on = set(run.revision.body.get("stages", STAGES))
     reached = STAGES.index(run.stage) if run.stage in STAGES else 0
-    return tuple(_stage(run, by_name.get(name), name, _state(run, name, reached, name in switched_on), now) for name in STAGES)
+    return tuple(
+        _stage(run, by_name.get(name), name, _state(run, name, reached, name in switched_on), now) for name in STAGES
+    )
 
 
 def _state(run: Run, name: str, reached: int, is_on: bool) -> str:
@@ -171,7 +173,9 @@ def _job(job: Job, now: datetime) -> JobLine:
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else None
     share = 1.0 if job.status == "succeeded" else float(job.progress.get("progress") or 0.0)
     said = (str(job.progress.get("note", "")), dict(job.progress.get("numbers") or {}))
-    return JobLine(job.kind, job.stage, job.status, round(100 * share), *said, job.error, job.log_tail, job.attempts, seconds)
+    return JobLine(
+        job.kind, job.stage, job.status, round(100 * share), *said, job.error, job.log_tail, job.attempts, seconds
+    )
 
 
 def metric_lines(scorecard: Scorecard | None) -> tuple[MetricLine, ...]:

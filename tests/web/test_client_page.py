@@ -63,7 +63,9 @@ def test_a_reader_is_added_and_can_sign_in(owner: Browser, acorn: Client, anonym
     given = {"email": "people@acorn.example", "role": "reader", "password": "a long enough one"}
 
     owner.post(reverse("add-member", args=["acorn"]), given)
-    signed_in = anonymous.post(reverse("login"), {"username": given["email"], "password": given["password"]}, follow=True)
+    signed_in = anonymous.post(
+        reverse("login"), {"username": given["email"], "password": given["password"]}, follow=True
+    )
 
     assert signed_in.redirect_chain[-1][0] == reverse("report", args=["acorn"])
 

@@ -52,7 +52,9 @@ def test_the_number_of_queries_does_not_grow_with_the_clients(
     assert len(many) == len(few)
 
 
-def test_the_search_looks_at_clients_and_pipelines_and_lives_in_the_address(owner: Browser, acorn: Client, birch: Client) -> None:
+def test_the_search_looks_at_clients_and_pipelines_and_lives_in_the_address(
+    owner: Browser, acorn: Client, birch: Client
+) -> None:
     factories.make_pipeline(acorn, "support")
     factories.make_pipeline(birch, "triage")
 
@@ -76,7 +78,9 @@ def test_an_empty_agency_is_told_what_to_do_first(owner: Browser) -> None:
 
 
 def test_a_client_is_made_on_its_form(owner: Browser) -> None:
-    response = owner.post(reverse("new-client"), {"name": "Alder", "slug": "alder", "timezone": "Europe/Madrid"}, follow=True)
+    response = owner.post(
+        reverse("new-client"), {"name": "Alder", "slug": "alder", "timezone": "Europe/Madrid"}, follow=True
+    )
 
     assert response.redirect_chain == [(reverse("client", args=["alder"]), 303)]
     assert "Europe/Madrid" in response.text
@@ -90,7 +94,9 @@ def test_a_client_is_made_on_its_form(owner: Browser) -> None:
         ({"name": "Alder", "slug": "alder", "timezone": "Mars/Olympus"}, "timezone"),
     ],
 )
-def test_a_client_that_cannot_be_is_refused_beside_its_field(owner: Browser, acorn: Client, given: dict[str, str], field: str) -> None:
+def test_a_client_that_cannot_be_is_refused_beside_its_field(
+    owner: Browser, acorn: Client, given: dict[str, str], field: str
+) -> None:
     response = owner.post(reverse("new-client"), given)
 
     assert response.status_code == 422

@@ -15,8 +15,13 @@ from tenants.models import Client, EvalSet, Pipeline
 from tests import factories
 
 HERE = ["acorn", "support"]
-GOOD = b'{"messages": [{"role": "user", "content": "Where is my parcel?"}, {"role": "assistant", "content": "delivery"}]}\n'
-CASE = {"id": "c1", "messages": [{"role": "user", "content": "Hello?"}], "check": "label", "expected": {"label": "billing"}}
+GOOD = b'{"input": "Where is my parcel?", "output": "delivery"}\n'
+CASE = {
+    "id": "c1",
+    "messages": [{"role": "user", "content": "Hello?"}],
+    "check": "label",
+    "expected": {"label": "billing"},
+}
 
 
 @pytest.fixture
@@ -63,7 +68,9 @@ def test_an_evaluation_set_is_taken_case_by_case(engineer: Browser, support: Pip
         ([[]], "Line 1:"),
     ],
 )
-def test_a_broken_set_is_refused_with_its_line(engineer: Browser, support: Pipeline, lines: list[object], sentence: str) -> None:
+def test_a_broken_set_is_refused_with_its_line(
+    engineer: Browser, support: Pipeline, lines: list[object], sentence: str
+) -> None:
     body = "\n".join(json.dumps(line) for line in lines).encode()
 
     response = engineer.post(reverse("upload-set", args=HERE), {"kind": "heldout", "file": ndjson(body)})
@@ -93,7 +100,9 @@ def test_a_run_by_hand_keeps_who_and_why(engineer: Browser, support: Pipeline) -
 def test_the_ledger_says_why_nothing_started_and_when_it_can(viewer: Browser, support: Pipeline) -> None:
     with factories.inside(support):
         fields = {"at": factories.NOW, "reason": "212 of 500 new examples", "started": False}
-        TriggerDecision.of(support, pipeline=support, next_eligible_at=factories.NOW + timedelta(days=1), **fields).save()
+        TriggerDecision.of(
+            support, pipeline=support, next_eligible_at=factories.NOW + timedelta(days=1), **fields
+        ).save()
 
     text = viewer.get(reverse("pipeline", args=HERE)).text
 
@@ -121,7 +130,13 @@ def test_the_next_five_times_are_in_the_clients_zone(viewer: Browser, acorn: Cli
 def test_each_preset_makes_a_pipeline_that_works(
     engineer: Browser, acorn: Client, preset: str, more: dict[str, str], metric: str
 ) -> None:
-    given = {"name": "Letters", "slug": "letters", "preset": preset, "base": "tiny", "recipients": "team@north.example"} | more
+    given = {
+        "name": "Letters",
+        "slug": "letters",
+        "preset": preset,
+        "base": "tiny",
+        "recipients": "team@north.example",
+    } | more
 
     response = engineer.post(reverse("new-pipeline", args=["acorn"]), given)
 

@@ -20,7 +20,8 @@ class RetuneForm(forms.Form):
     required_css_class = "is-required"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         for field in self.fields.values():
             dress(field.widget)
 
@@ -40,7 +41,9 @@ def dress(widget: forms.Widget) -> None:
 class ReasonForm(RetuneForm):
     """Why: kept in the ledger."""
 
-    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, help_text=gettext_lazy("Kept in the ledger with your name."))
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=500, help_text=gettext_lazy("Kept in the ledger with your name.")
+    )
 
 
 class LinesField(forms.CharField):
@@ -51,7 +54,7 @@ class LinesField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(str(v) for v in value) if isinstance(value, list | tuple) else value
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
         return [part.strip() for part in re.split(r"[\n,]", value or "") if part.strip()]
 
 
@@ -61,7 +64,7 @@ class DurationField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return spell(value) if isinstance(value, int | float) else value
 
-    def to_python(self, value: Any) -> int | None:
+    def to_python(self, value: Any) -> int | None:  # type: ignore[override]
         text = str(value or "").strip()
         if not text:
             return None
@@ -69,7 +72,9 @@ class DurationField(forms.CharField):
             return int(text)
         parts = DURATION.findall(text)
         if not parts or DURATION.sub("", text).strip(" ,+"):
-            raise ValidationError(_("“%(text)s” is not a duration. Write for example 30 min, 48 h or 1 d.") % {"text": text})
+            raise ValidationError(
+                _("“%(text)s” is not a duration. Write for example 30 min, 48 h or 1 d.") % {"text": text}
+            )
         return round(sum(float(number) * UNITS_S[unit.lower()] for number, unit in parts))
 
 
@@ -85,6 +90,9 @@ def spell(seconds: float) -> str:
 
 class PercentField(forms.FloatField):
     """A share in [0, 1], written in percent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_value=100, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         return float(f"{100 * value:.6g}") if isinstance(value, float) else value

@@ -15,12 +15,13 @@ from agency.portal.forms.fields import RetuneForm, dress
 from tenants.access import KEY_VERBS
 from tenants.models import Client, Host, Role
 
-SLUG_HINT = gettext_lazy("Small letters, digits and hyphens. It is part of model names on hosts and cannot change later.")
+SLUG_HINT = gettext_lazy(
+    "Small letters, digits and hyphens. It is part of model names on hosts and cannot change later."
+)
 
 
 class SignInForm(AuthenticationForm):
     """By e-mail address and password."""
-
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -48,9 +49,13 @@ class SetupForm(RetuneForm, PasswordMixin):
     """The agency and its owner."""
 
     field_order = ("token", "name", "slug", "email", "password")
-    token = forms.CharField(label=gettext_lazy("Setup token"), help_text=gettext_lazy("Printed on the console of the server."))
+    token = forms.CharField(
+        label=gettext_lazy("Setup token"), help_text=gettext_lazy("Printed on the console of the server.")
+    )
     name = forms.CharField(label=gettext_lazy("Name of the agency"), max_length=200)
-    slug = forms.SlugField(label=gettext_lazy("Short name"), max_length=60, help_text=gettext_lazy("Small letters, digits and hyphens."))
+    slug = forms.SlugField(
+        label=gettext_lazy("Short name"), max_length=60, help_text=gettext_lazy("Small letters, digits and hyphens.")
+    )
     email = forms.EmailField(label=gettext_lazy("Your e-mail address"))
 
 
@@ -58,7 +63,9 @@ class ClientForm(RetuneForm):
     """A new client."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
-    slug = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT)
+    slug = forms.RegexField(
+        r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT
+    )
     timezone = forms.CharField(
         label=gettext_lazy("Time zone"),
         initial="Europe/Madrid",
@@ -68,7 +75,9 @@ class ClientForm(RetuneForm):
     def clean_timezone(self) -> str:
         name: str = self.cleaned_data["timezone"]
         if name not in available_timezones():
-            raise ValidationError(_("There is no time zone “%(name)s”. Write for example Europe/Madrid.") % {"name": name})
+            raise ValidationError(
+                _("There is no time zone “%(name)s”. Write for example Europe/Madrid.") % {"name": name}
+            )
         return name
 
 
@@ -77,7 +86,10 @@ class HostForm(RetuneForm):
 
     name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Name"), max_length=60)
     url = forms.URLField(
-        label=gettext_lazy("Address"), max_length=300, assume_scheme="http", help_text=gettext_lazy("For example http://10.0.0.5:11434")
+        label=gettext_lazy("Address"),
+        max_length=300,
+        assume_scheme="http",
+        help_text=gettext_lazy("For example http://10.0.0.5:11434"),
     )
 
     def __init__(self, client: Client, *args: object, **kwargs: object) -> None:

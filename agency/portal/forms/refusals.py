@@ -38,7 +38,10 @@ def sentence(detail: dict[str, object]) -> str:
     if kind == "value_error" and isinstance(given, dict) and "reason" not in given:
         return str(given.get("error", detail["msg"]))
     if kind in SENTENCES:
-        return str(SENTENCES[kind]) % given
+        limits = given if isinstance(given, dict) else {}
+        return str(SENTENCES[kind]) % {
+            name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in limits.items()
+        }
     return _("This cannot work: %(why)s.") % {"why": detail["msg"]}
 
 

@@ -35,7 +35,10 @@ class StartForm(RetuneForm):
 class UploadForm(RetuneForm):
     """Examples, one JSON object a line."""
 
-    file = forms.FileField(label=gettext_lazy("NDJSON file"), help_text=gettext_lazy("One example a line: chat messages, or input and output."))
+    file = forms.FileField(
+        label=gettext_lazy("NDJSON file"),
+        help_text=gettext_lazy("One example a line: chat messages, or input and output."),
+    )
 
 
 class EvalSetForm(RetuneForm):
@@ -50,13 +53,16 @@ class EvalSetForm(RetuneForm):
         ],
     )
     file = forms.FileField(
-        label=gettext_lazy("NDJSON file"), help_text=gettext_lazy('One case a line: {"id", "messages", "check", "expected"}.')
+        label=gettext_lazy("NDJSON file"),
+        help_text=gettext_lazy('One case a line: {"id", "messages", "check", "expected"}.'),
     )
 
     def clean_file(self) -> list[dict[str, Any]]:
         cases = [_case(number, line) for number, line in enumerate(self.cleaned_data["file"], 1) if line.strip()]
         if not 0 < len(cases) <= MAX_CASES:
-            raise ValidationError(_("A set holds between 1 and %(top)s cases; this file has %(n)s.") % {"top": MAX_CASES, "n": len(cases)})
+            raise ValidationError(
+                _("A set holds between 1 and %(top)s cases; this file has %(n)s.") % {"top": MAX_CASES, "n": len(cases)}
+            )
         _each_once(cases)
         return cases
 
@@ -73,7 +79,12 @@ def _case(number: int, line: bytes) -> dict[str, Any]:
     """A case as put_eval_set takes it, or a refusal that names its line."""
     try:
         value = json.loads(line)
-        case = {"id": str(value["id"]), "messages": value["messages"], "check": value["check"], "expected": value.get("expected", {})}
+        case = {
+            "id": str(value["id"]),
+            "messages": value["messages"],
+            "check": value["check"],
+            "expected": value.get("expected", {}),
+        }
         said = [m["content"] for m in case["messages"] if m["role"] == "user"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = _("%(what)s is missing") % {"what": error} if isinstance(error, KeyError) else str(error)
@@ -88,20 +99,30 @@ class PipelineForm(RetuneForm):
     """A new pipeline from one of three presets; everything can be changed later."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
-    slug = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT)
+    slug = forms.RegexField(
+        r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT
+    )
     preset = forms.ChoiceField(
-        label=gettext_lazy("What the model does"), choices=[(name, p.label) for name, p in PRESETS.items()], widget=forms.RadioSelect
+        label=gettext_lazy("What the model does"),
+        choices=[(name, p.label) for name, p in PRESETS.items()],
+        widget=forms.RadioSelect,
     )
     labels = LinesField(
-        label=gettext_lazy("Labels"), required=False, help_text=gettext_lazy("Classification only: the closed set, one a line.")
+        label=gettext_lazy("Labels"),
+        required=False,
+        help_text=gettext_lazy("Classification only: the closed set, one a line."),
     )
     fields_ = LinesField(
-        label=gettext_lazy("JSON fields"), required=False, help_text=gettext_lazy("Extraction only: names of the fields, one a line.")
+        label=gettext_lazy("JSON fields"),
+        required=False,
+        help_text=gettext_lazy("Extraction only: names of the fields, one a line."),
     )
     base = forms.ChoiceField(label=gettext_lazy("Base model"))
     hosts = forms.MultipleChoiceField(label=gettext_lazy("Hosts"), required=False, widget=forms.CheckboxSelectMultiple)
     recipients = LinesField(
-        label=gettext_lazy("Who gets the mails"), required=False, help_text=gettext_lazy("E-mail addresses, one a line.")
+        label=gettext_lazy("Who gets the mails"),
+        required=False,
+        help_text=gettext_lazy("E-mail addresses, one a line."),
     )
 
     def __init__(self, client: Client, hosts: list[str], *args: Any, **kwargs: Any) -> None:

@@ -41,7 +41,10 @@ class SettingsForm(RetuneForm):
     def _add_fields(self, settings: PipelineSettings, hosts: Sequence[str]) -> None:
         for section in SECTIONS:
             self.fields |= {name: make() for name, make in section.fields.items()}
-        for prefix, rows, makers in (("gates", self.gate_rows, GATE_FIELDS), ("rollout.steps", self.step_rows, STEP_FIELDS)):
+        for prefix, rows, makers in (
+            ("gates", self.gate_rows, GATE_FIELDS),
+            ("rollout.steps", self.step_rows, STEP_FIELDS),
+        ):
             made = {f"{prefix}.{row}.{name}": make for row in range(rows) for name, make in makers.items()}
             self.fields |= {name: make() for name, make in made.items()}
         known = sorted({*hosts, *settings.hosts})
@@ -77,7 +80,11 @@ class SettingsForm(RetuneForm):
 
     def names(self) -> dict[str, str]:
         """Path in the settings -> field, where the two differ."""
-        found = {"criteria.output": "criteria.output.kind", "triggers.schedule": "triggers.schedule.rule", "rollout": "rollout.max_step_s"}
+        found = {
+            "criteria.output": "criteria.output.kind",
+            "triggers.schedule": "triggers.schedule.rule",
+            "rollout": "rollout.max_step_s",
+        }
         for prefix, makers, first in (("gates", GATE_FIELDS, "name"), ("rollout.steps", STEP_FIELDS, "share")):
             for place, row in enumerate(self.kept(prefix)):
                 found[f"{prefix}.{place}"] = f"{prefix}.{row}.{first}"
@@ -146,5 +153,3 @@ class SaveForm(RetuneForm):
 
     reason = forms.CharField(label=_("Why"), max_length=500, required=False, help_text=_("Kept with the revision."))
     base = forms.IntegerField(widget=forms.HiddenInput)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -31,47 +32,49 @@ class Section:
     fields: Mapping[str, Maker]
 
 
-def whole(label: str | Promise, **more: object) -> Maker:
-    return partial(forms.IntegerField, label=label, **more)  # type: ignore[arg-type]
+def whole(label: Any, **more: Any) -> Maker:
+    return partial(forms.IntegerField, label=label, **more)
 
 
-def optional(label: str | Promise, **more: object) -> Maker:
-    return partial(forms.IntegerField, label=label, required=False, **more)  # type: ignore[arg-type]
+def optional(label: Any, **more: Any) -> Maker:
+    return partial(forms.IntegerField, label=label, required=False, **more)
 
 
-def number(label: str | Promise, **more: object) -> Maker:
-    return partial(forms.FloatField, label=label, **more)  # type: ignore[arg-type]
+def number(label: Any, **more: Any) -> Maker:
+    return partial(forms.FloatField, label=label, **more)
 
 
-def percent(label: str | Promise, **more: object) -> Maker:
-    return partial(PercentField, label=label, **more)  # type: ignore[arg-type]
+def percent(label: Any, **more: Any) -> Maker:
+    return partial(PercentField, label=label, **more)
 
 
-def period(label: str | Promise, **more: object) -> Maker:
-    return partial(DurationField, label=label, **more)  # type: ignore[arg-type]
+def period(label: Any, **more: Any) -> Maker:
+    return partial(DurationField, label=label, **more)
 
 
-def yes(label: str | Promise, **more: object) -> Maker:
-    return partial(forms.BooleanField, label=label, required=False, **more)  # type: ignore[arg-type]
+def yes(label: Any, **more: Any) -> Maker:
+    return partial(forms.BooleanField, label=label, required=False, **more)
 
 
-def lines(label: str | Promise, **more: object) -> Maker:
-    return partial(LinesField, label=label, required=False, **more)  # type: ignore[arg-type]
+def lines(label: Any, **more: Any) -> Maker:
+    return partial(LinesField, label=label, required=False, **more)
 
 
-def one_of(label: str | Promise, values: Callable[[], list[str]], **more: object) -> Maker:
-    return lambda: forms.ChoiceField(label=label, choices=[(v, v.replace("_", " ") if v.islower() else v) for v in values()], **more)  # type: ignore[arg-type]
+def one_of(label: Any, values: Callable[[], list[str]], **more: Any) -> Maker:
+    def make() -> forms.Field:
+        shown = [(v, v.replace("_", " ") if v.islower() else v) for v in values()]
+        return forms.ChoiceField(label=label, choices=shown, **more)
+
+    return make
 
 
-def some_of(label: str | Promise, values: Callable[[], list[str]], **more: object) -> Maker:
-    boxes = forms.CheckboxSelectMultiple
-    return lambda: forms.MultipleChoiceField(
-        label=label,
-        choices=[(v, WORDS.get(v, v)) for v in values()],
-        widget=boxes,
-        required=False,
-        **more,  # type: ignore[arg-type]
-    )
+def some_of(label: Any, values: Callable[[], list[str]], **more: Any) -> Maker:
+    def make() -> forms.Field:
+        shown = [(v, WORDS.get(v, v)) for v in values()]
+        boxes = forms.CheckboxSelectMultiple
+        return forms.MultipleChoiceField(label=label, choices=shown, widget=boxes, required=False, **more)
+
+    return make
 
 
 SECTIONS: tuple[Section, ...] = (
@@ -80,7 +83,9 @@ SECTIONS: tuple[Section, ...] = (
         _("Stages"),
         {
             "stages": some_of(
-                _("Also run"), lambda: list(OPTIONAL_STAGES), help_text=_("Trigger, fine-tune, evaluate and deploy always run.")
+                _("Also run"),
+                lambda: list(OPTIONAL_STAGES),
+                help_text=_("Trigger, fine-tune, evaluate and deploy always run."),
             )
         },
     ),
@@ -90,13 +95,23 @@ SECTIONS: tuple[Section, ...] = (
         {
             "triggers.has_schedule": yes(_("Run on a schedule")),
             "triggers.schedule.rule": partial(
-                forms.CharField, label=_("Rule"), required=False, initial="FREQ=MONTHLY;BYDAY=+1TU", help_text=SCHEDULE_HINT
+                forms.CharField,
+                label=_("Rule"),
+                required=False,
+                initial="FREQ=MONTHLY;BYDAY=+1TU",
+                help_text=SCHEDULE_HINT,
             ),
-            "triggers.schedule.at": partial(forms.TimeField, label=_("At (client's local time)"), required=False, initial="04:00"),
+            "triggers.schedule.at": partial(
+                forms.TimeField, label=_("At (client's local time)"), required=False, initial="04:00"
+            ),
             "triggers.new_examples": optional(_("Run at this many new examples"), help_text=_("Empty: never.")),
-            "triggers.quality_below": percent(_("Run when quality falls below, %"), required=False, help_text=_("Empty: never.")),
+            "triggers.quality_below": percent(
+                _("Run when quality falls below, %"), required=False, help_text=_("Empty: never.")
+            ),
             "triggers.quality_min_sample": whole(_("… judged on at least this many answers")),
-            "triggers.cooldown_s": period(_("Cooldown"), help_text=_("After a quality run or a rollback. For example 48 h.")),
+            "triggers.cooldown_s": period(
+                _("Cooldown"), help_text=_("After a quality run or a rollback. For example 48 h.")
+            ),
             "triggers.max_runs_per_day": whole(_("Runs a day at most")),
         },
     ),

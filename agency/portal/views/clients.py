@@ -37,7 +37,15 @@ def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneF
     lists = {"hosts": Host.objects.filter(client=row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
     key_text = request.session.pop("new_key", "")
     return client_page(
-        request, row, "portal/client.html", status, lines=lines, people=_people(row), key_text=key_text, **lists, **shown
+        request,
+        row,
+        "portal/client.html",
+        status,
+        lines=lines,
+        people=_people(row),
+        key_text=key_text,
+        **lists,
+        **shown,
     )
 
 

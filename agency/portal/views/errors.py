@@ -30,11 +30,13 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 403, _("Not allowed"), _("Your role does not allow this."))
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(request, 403, _("Please send it again"), _("This page was too old to be trusted. Reload it, then send your form again."))
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
     error_id = uuid.uuid4().hex[:12]
     log.error("Error id %s at %s", error_id, request.path, exc_info=sys.exc_info())
-    return _answer(request, 500, _("Something broke"), _("The fault is ours, and it is in the log. Nothing half-done was kept."), error_id)
+    return _answer(
+        request,
+        500,
+        _("Something broke"),
+        _("The fault is ours, and it is in the log. Nothing half-done was kept."),
+        error_id,
+    )

@@ -35,4 +35,6 @@ def rollbacks(request: HttpRequest) -> HttpResponse:
     open_agency(request)
     wanted = _wanted(request)
     given = {"page": paged(request, rollback_log(wanted), LINES_A_PAGE), "wanted": wanted}
-    return TemplateResponse(request, "portal/rollbacks.html", given | {"clients": Client.objects.all(), "phases": PHASES})
+    return TemplateResponse(
+        request, "portal/rollbacks.html", given | {"clients": Client.objects.all(), "phases": PHASES}
+    )

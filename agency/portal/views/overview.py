@@ -27,7 +27,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     sort = Sort(asked) if asked in set(Sort) else Sort.NEEDS
     shown = agency_overview(text, sort, timezone.now())
     may_add = actor.may(access.ADMINISTER)
-    return TemplateResponse(request, "portal/overview.html", {"overview": shown, "q": text, "sort": sort, "may_add": may_add})
+    return TemplateResponse(
+        request, "portal/overview.html", {"overview": shown, "q": text, "sort": sort, "may_add": may_add}
+    )
 
 
 def new_client(request: HttpRequest) -> HttpResponse:
@@ -43,7 +45,7 @@ def new_client(request: HttpRequest) -> HttpResponse:
 
 def _create(form: ClientForm, agency_id: int | None, by: str) -> Client | None:
     name, slug, zone = (form.cleaned_data[key] for key in ("name", "slug", "timezone"))
-    agency = Agency.objects.get(pk=agency_id)
+    agency = Agency.objects.get(pk=agency_id or 0)
     try:
         return actions.create_client(agency, name, slug, by, timezone.now(), zone)
     except IntegrityError:

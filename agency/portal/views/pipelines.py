@@ -31,7 +31,9 @@ def new_pipeline(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         made = _create(client, form, who(request))
         if made is not None:
-            messages.success(request, _("%(name)s is set up. Add examples and evaluation sets next.") % {"name": made.name})
+            messages.success(
+                request, _("%(name)s is set up. Add examples and evaluation sets next.") % {"name": made.name}
+            )
             return go(request, reverse("pipeline", args=[slug, made.slug]))
     return client_page(request, client, "portal/new_pipeline.html", 422 if form.errors else 200, form=form)
 
@@ -101,5 +103,7 @@ def upload_set(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespo
         return _page(request, row, 422, set_form=form)
     kind, cases = form.cleaned_data["kind"], form.cleaned_data["file"]
     made = ground.put_eval_set(row, kind, cases, who(request), timezone.now())
-    messages.success(request, _("%(size)s cases are version %(version)s of this set.") % {"size": made.size, "version": made.version})
+    messages.success(
+        request, _("%(size)s cases are version %(version)s of this set.") % {"size": made.size, "version": made.version}
+    )
     return go(request, reverse("pipeline", args=[slug, pipeline_slug]) + "#sets")

@@ -34,7 +34,9 @@ def _page(request: HttpRequest, row: Pipeline, form: ReasonForm, status: int = 2
     wanted = (request.GET.get("rule", ""), request.GET.get("state", ""))
     page = paged(request, rows_held_back(row, *wanted), ROWS_A_PAGE)
     given = {"page": page, "rules": rules(row), "rule": wanted[0], "state": wanted[1], "form": form}
-    return pipeline_page(request, row, "portal/quarantine.html", status, **given, chosen=set(request.POST.getlist("row")))
+    return pipeline_page(
+        request, row, "portal/quarantine.html", status, **given, chosen=set(request.POST.getlist("row"))
+    )
 
 
 def _decide(request: HttpRequest, row: Pipeline) -> HttpResponse:
@@ -53,5 +55,7 @@ def _decide(request: HttpRequest, row: Pipeline) -> HttpResponse:
 def _said(changed: int, asked: int) -> str:
     said = ngettext("%(n)s row changed.", "%(n)s rows changed.", changed) % {"n": changed}
     if changed < asked:
-        said += " " + _("%(n)s stay as they were: malformed rows and rows of an evaluation set never train.") % {"n": asked - changed}
+        said += " " + _("%(n)s stay as they were: malformed rows and rows of an evaluation set never train.") % {
+            "n": asked - changed
+        }
     return said

@@ -99,7 +99,7 @@ def decide(request: HttpRequest, slug: str, pipeline_slug: str, number: int, nam
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _ordered(request, found, decision, form):
-        messages.success(request, decision.done)
+        messages.success(request, str(decision.done))
         return go(request, reverse("run", args=[slug, pipeline_slug, number]))
     status = 422 if form.errors else 200
     return pipeline_page(request, row, "portal/decide.html", status, run=found, decision=decision, form=form)

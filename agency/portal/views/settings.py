@@ -38,8 +38,15 @@ def settings(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespons
 
 def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int = 200, **more: Any) -> HttpResponse:
     schedule = _echo(row, form.initial.get("triggers.schedule.rule"), form.initial.get("triggers.schedule.at"))
-    given = {"form": form, "save_form": SaveForm(initial={"base": row.revision.number}), "schedule": schedule}
+    given = {"form": form, "save_form": SaveForm(initial={"base": current(row).number}), "schedule": schedule}
     return pipeline_page(request, row, "portal/settings.html", status, **(given | more))
+
+
+def current(row: Pipeline) -> SettingsRevision:
+    """The revision that new runs pin; a pipeline is never without one."""
+    if row.revision is None:
+        raise Http404
+    return row.revision
 
 
 def _host_names(row: Pipeline) -> list[str]:
@@ -52,15 +59,19 @@ def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
     wanted = _read(form, row)
     if wanted is None:
         return _page(request, row, form, 422)
-    changes = diff(row.revision.body, wanted.model_dump(mode="json"))
+    changes = diff(current(row).body, wanted.model_dump(mode="json"))
     save = SaveForm(request.POST)
     if "save" not in request.POST or not changes or not save.is_valid():
         return _page(request, row, form, changes=changes, reviewed=True)
-    if save.cleaned_data["base"] != row.revision.number:
-        said = _("%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save.")
-        form.add_error(None, said % {"who": row.revision.author, "n": row.revision.number})
+    if save.cleaned_data["base"] != current(row).number:
+        said = _(
+            "%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save."
+        )
+        form.add_error(None, said % {"who": current(row).author, "n": current(row).number})
         return _page(request, row, form, 422, changes=changes, reviewed=True)
-    made = actions.change_settings(row, wanted.model_dump(mode="json"), who(request), timezone.now(), save.cleaned_data["reason"])
+    made = actions.change_settings(
+        row, wanted.model_dump(mode="json"), who(request), timezone.now(), save.cleaned_data["reason"]
+    )
     messages.success(request, _("Saved as revision %(n)s. The next run uses it.") % {"n": made.number})
     return go(request, reverse("settings", args=[row.client.slug, row.slug]))
 
@@ -141,7 +152,9 @@ def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         made = actions.change_settings(row, found.body, who(request), timezone.now(), form.cleaned_data["reason"])
-        messages.success(request, _("Revision %(old)s is back as revision %(new)s.") % {"old": number, "new": made.number})
+        messages.success(
+            request, _("Revision %(old)s is back as revision %(new)s.") % {"old": number, "new": made.number}
+        )
         return go(request, reverse("settings", args=[slug, pipeline_slug]))
     given = {"revision": found, "changes": found.changes_from(row.revision), "form": form}
     return pipeline_page(request, row, "portal/restore.html", 422 if form.errors else 200, **given)

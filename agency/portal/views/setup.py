@@ -63,8 +63,8 @@ def setup(request: HttpRequest) -> HttpResponse:
 
 
 def _found(request: HttpRequest, form: SetupForm) -> HttpResponse:
-    given = (form.cleaned_data[name] for name in ("name", "slug", "email", "password"))
-    _agency, owner = actions.found_agency(*given, now=timezone.now())
+    name, slug, email, password = (form.cleaned_data[key] for key in ("name", "slug", "email", "password"))
+    _agency, owner = actions.found_agency(name, slug, email, password, timezone.now())
     setup_token.forget()
     login(request, owner)
     messages.success(request, _("Your agency is ready. Add your first client."))

@@ -30,8 +30,9 @@ def versions(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespons
 def version(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
     found = _version(row, number)
-    given = {"version": found, "card": version_card(found), "way_back": way_back(row, found)}
-    return pipeline_page(request, row, "portal/version.html", **given)
+    card = version_card(found)
+    back = way_back(row, found)
+    return pipeline_page(request, row, "portal/version.html", version=found, card=card, way_back=back)
 
 
 def version_file(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:

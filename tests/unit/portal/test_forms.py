@@ -13,7 +13,8 @@ from tenants.pipeline_settings import Schedule
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("48 h", 172_800), ("30 min", 1800), ("1 d 12 h", 129_600), ("90", 90), ("1.5h", 5400), ("5 s", 5)]
+    ("text", "seconds"),
+    [("48 h", 172_800), ("30 min", 1800), ("1 d 12 h", 129_600), ("90", 90), ("1.5h", 5400), ("5 s", 5)],
 )
 def test_a_duration_is_read_as_people_write_it(text: str, seconds: int) -> None:
     assert DurationField().clean(text) == seconds

@@ -1,0 +1,179 @@
+"""A run's page: followed while it is live, decided where a person must."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+
+from pipelines.models import Example, GateResult, Job, Run
+from tenants.models import AuditEvent, Client, Pipeline
+from tests import factories
+
+HTMX = {"HX-Request": "true", "HX-Target": "div#run-live"}
+
+
+@pytest.fixture
+def support(acorn: Client) -> Pipeline:
+    return factories.make_pipeline(acorn)
+
+
+def page_of(run: Run) -> str:
+    return reverse("run", args=["acorn", "support", run.number])
+
+
+def decision(run: Run, name: str) -> str:
+    return reverse("decide", args=["acorn", "support", run.number, name])
+
+
+def test_a_live_run_polls_itself_and_one_that_is_over_does_not(viewer: Browser, support: Pipeline) -> None:
+    over = factories.make_run(support, at="compare", status="rejected")
+    live = factories.make_run(support, at="finetune", status="running")
+
+    assert "every 2s" in viewer.get(page_of(live)).text
+    assert "every 2s" not in viewer.get(page_of(over)).text
+
+
+def test_the_same_address_answers_the_live_part_alone(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="finetune", status="running")
+
+    response = viewer.get(page_of(run), headers=HTMX)
+
+    assert response.text.lstrip().startswith('<div id="run-live"')
+    assert "<html" not in response.text and "HX-Target" in response["Vary"]
+
+
+def test_the_bar_shows_all_seven_stages_with_their_states(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="evaluate", status="running")
+
+    stages = viewer.get(page_of(run)).context["page"].stages
+
+    assert [s.state for s in stages] == ["done", "done", "done", "now", "todo", "todo", "todo"]
+    assert all(s.seconds is not None for s in stages[:4]) and stages[4].seconds is None
+
+
+def test_a_stage_that_is_switched_off_is_shown_so(viewer: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, stages=("trigger", "finetune", "evaluate", "deploy"))
+    run = factories.make_run(pipeline, at="finetune", status="running")
+
+    states = {s.name: s.state for s in viewer.get(page_of(run)).context["page"].stages}
+
+    assert {name for name, state in states.items() if state == "off"} == {"validate", "compare", "monitor"}
+
+
+@pytest.mark.parametrize(("at", "status"), [("finetune", "failed"), ("compare", "rejected"), ("deploy", "held")])
+def test_the_page_opens_on_the_stage_that_stands_in_the_way(
+    viewer: Browser, support: Pipeline, at: str, status: str
+) -> None:
+    run = factories.make_run(support, at=at, status=status)
+
+    stages = viewer.get(page_of(run)).context["page"].stages
+
+    assert [s.name for s in stages if s.is_open] == [at]
+
+
+def test_a_jobs_progress_and_numbers_are_shown(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="finetune", status="running")
+    progress = {"progress": 0.42, "note": "epoch 2 of 3", "numbers": {"loss": 0.3127}}
+    with factories.inside(run):
+        Job.of(
+            run,
+            run=run,
+            stage="finetune",
+            kind="train",
+            queue="gpu",
+            status="running",
+            progress=progress,
+            created_at=factories.NOW,
+        ).save()
+
+    text = viewer.get(page_of(run)).text
+
+    assert 'value="42"' in text and "epoch 2 of 3" in text and "0.313" in text
+
+
+def test_what_a_model_wrote_is_escaped(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="rejected")
+    with factories.inside(run):
+        fields = {"name": "accuracy", "kind": "task", "effect": "block", "verdict": "failed", "judge_version": 1}
+        GateResult.of(
+            run, run=run, position=0, sentence="<script>alert(1)</script>", created_at=factories.NOW, **fields
+        ).save()
+
+    text = viewer.get(page_of(run)).text
+
+    assert "<script>alert" not in text and "&lt;script&gt;alert" in text
+
+
+def test_the_validation_report_names_rules_rows_and_places(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="finetune", status="running")
+    with factories.inside(run):
+        Example.objects.filter(line=3).update(
+            state="quarantined", rule="near_duplicate", pointer="/messages/0", detail="like line 1"
+        )
+
+    page = viewer.get(page_of(run))
+
+    assert page.context["page"].data.counts == (("quarantined", "near_duplicate", 1),)
+    assert "like line 1" in page.text and "/messages/0" in page.text
+
+
+def test_an_approval_sends_the_run_on_and_stands_in_the_ledger(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="deploy", status="held")
+
+    response = engineer.post(decision(run, "approve"), {"reason": "looked at 30 answers"})
+
+    assert response.status_code == 303
+    with factories.inside(run):
+        assert Run.objects.get(pk=run.pk).approvals["deploy"][-1]["by"] == "engineer@north.example"
+        assert AuditEvent.objects.filter(verb="run.approve").get().detail["reason"] == "looked at 30 answers"
+
+
+@pytest.mark.parametrize(("name", "status"), [("reject", "rejected"), ("cancel", "cancelled")])
+def test_a_held_run_can_be_turned_down_or_called_off(
+    engineer: Browser, support: Pipeline, name: str, status: str
+) -> None:
+    run = factories.make_run(support, at="compare", status="held")
+
+    engineer.post(decision(run, name), {"reason": "not this week"})
+
+    with factories.inside(run):
+        assert Run.objects.get(pk=run.pk).status == status
+
+
+def test_a_decision_without_a_reason_changes_nothing(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="held")
+
+    response = engineer.post(decision(run, "approve"), {"reason": "  "})
+
+    assert response.status_code == 422 and "reason" in response.context["form"].errors
+    with factories.inside(run):
+        assert Run.objects.get(pk=run.pk).status == "held"
+
+
+def test_a_decision_that_comes_too_late_is_refused_with_a_sentence(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="rejected")
+
+    response = engineer.post(
+        decision(run, "approve"), {"reason": "good enough"}, headers=HTMX | {"HX-Target": "div#dialog-body"}
+    )
+
+    assert response.status_code == 422 and "Only a held run can be decided" in response.text
+    assert "<html" not in response.text and 'value="good enough"' in response.text
+
+
+def test_only_what_a_run_allows_is_offered_and_nothing_to_a_viewer(
+    engineer: Browser, viewer: Browser, support: Pipeline
+) -> None:
+    over = factories.make_run(support, at="compare", status="rejected")
+    held = factories.make_run(support, at="compare", status="held")
+
+    assert [d.name for d in engineer.get(page_of(held)).context["decisions"]] == ["approve", "reject", "cancel"]
+    assert engineer.get(page_of(over)).context["decisions"] == []
+    assert decision(held, "approve") not in viewer.get(page_of(held)).text
+
+
+def test_an_unknown_decision_is_not_there(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="held")
+
+    assert engineer.get(decision(run, "delete")).status_code == 404

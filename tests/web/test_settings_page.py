@@ -1,0 +1,216 @@
+"""The settings form: every setting has a field, errors are sentences, nothing is saved unseen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django import forms
+from django.http import QueryDict
+from django.test import Client as Browser
+from django.urls import reverse
+
+from agency.portal.forms.settings import SettingsForm
+from tenants import actions
+from tenants.models import AuditEvent, Client, Pipeline, SettingsRevision
+from tenants.models.settings_revision import flatten
+from tenants.pipeline_settings import PipelineSettings
+from tests import factories
+
+HERE = reverse("settings", args=["acorn", "support"])
+LISTS = {"stages", "hosts", "recipients", "criteria.metrics", "criteria.output.labels", "criteria.output.fields"}
+
+
+@pytest.fixture
+def support(acorn: Client) -> Pipeline:
+    return factories.make_pipeline(acorn)
+
+
+def filled(form: SettingsForm) -> dict[str, Any]:
+    """What a browser would send of the untouched form."""
+    sent: dict[str, Any] = {}
+    for bound in form:
+        value = bound.value()
+        if isinstance(bound.field, forms.BooleanField):
+            sent |= {bound.html_name: "on"} if value else {}
+        elif value is not None:
+            sent[bound.html_name] = value if isinstance(value, list) else str(value)
+    return sent
+
+
+def typed(support: Pipeline, **changes: Any) -> dict[str, Any]:
+    """The form as sent, with `changes` (`__` stands for a dot)."""
+    sent = filled(SettingsForm(support.settings, ["shop"]))
+    return sent | {name.replace("__", "."): value for name, value in changes.items()}
+
+
+def test_every_setting_has_a_field_and_every_field_a_setting(support: Pipeline) -> None:
+    body = PipelineSettings(triggers={"schedule": {}}, hosts=["shop"], recipients=["a@north.example"]).model_dump(
+        mode="json"
+    )
+    paths = set(flatten(body))
+    plain = {path for path in paths if not any(path == name or path.startswith(f"{name}.") for name in LISTS)} | LISTS
+
+    fields = set(SettingsForm(PipelineSettings.model_validate(body), ["shop"]).fields)
+
+    spare = {name for name in fields if name.startswith(("gates.6.", "rollout.steps.2."))}
+    assert fields - spare - {"triggers.has_schedule"} == plain
+
+
+def test_an_untouched_form_reads_back_as_the_same_settings(support: Pipeline) -> None:
+    data = QueryDict(mutable=True)
+    for name, value in typed(support).items():
+        data.setlist(name, value if isinstance(value, list) else [value])
+
+    form = SettingsForm(support.settings, ["shop"], data)
+
+    assert form.is_valid(), form.errors
+    assert PipelineSettings.model_validate(form.body()) == support.settings
+
+
+def test_a_change_is_shown_before_it_is_saved(engineer: Browser, support: Pipeline) -> None:
+    response = engineer.post(HERE, typed(support, triggers__new_examples="250"))
+
+    assert response.context["changes"] == [("triggers.new_examples", 500, 250)]
+    with factories.inside(support):
+        assert SettingsRevision.objects.count() == 1
+
+
+def test_saving_makes_a_revision_with_its_author_and_reason(engineer: Browser, support: Pipeline) -> None:
+    sent = typed(support, triggers__new_examples="250", save="1", base="1", reason="small client")
+
+    assert engineer.post(HERE, sent).status_code == 303
+
+    with factories.inside(support):
+        made = SettingsRevision.objects.get(number=2)
+        assert (made.author, made.reason, made.settings.triggers.new_examples) == (
+            "engineer@north.example",
+            "small client",
+            250,
+        )
+        assert AuditEvent.objects.filter(verb="settings.change").count() == 2
+
+
+def test_a_form_that_changes_nothing_saves_nothing(engineer: Browser, support: Pipeline) -> None:
+    response = engineer.post(HERE, typed(support, save="1", base="1"))
+
+    assert "these are the current settings" in response.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"data__max_malformed_share": "140"}, "data.max_malformed_share", "less than or equal to 100"),
+        ({"data__near_duplicate_jaccard": "0.5"}, "data.near_duplicate_jaccard", "Must be 0.9 or more."),
+        ({"recipe__lora_rank": "0"}, "recipe.lora_rank", "Must be 1 or more."),
+        ({"recipe__learning_rate": "fast"}, "recipe.learning_rate", "Enter a number."),
+        ({"triggers__cooldown_s": "a while"}, "triggers.cooldown_s", "not a duration"),
+        (
+            {"triggers__has_schedule": "on", "triggers__schedule__rule": "EVERY DAY"},
+            "triggers.schedule.rule",
+            "Not an RFC 5545 rule",
+        ),
+        ({"gates__0__metric": "charm"}, None, "needs metric charm"),
+        ({"gates__3__limit": "-2"}, "gates.3.name", "limit must lie between 0 and 100"),
+        ({"gates__1__limit": ""}, "gates.1.name", "this rule needs a limit"),
+        ({"rollout__steps__1__share": "3"}, "rollout.max_step_s", "larger share than the one before"),
+        ({"recipients": "not an address"}, "recipients", "not a valid email address"),
+        ({"criteria__output__kind": "json"}, "criteria.output.kind", "needs the names of its fields"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_sentence_and_stays_typed(
+    engineer: Browser, support: Pipeline, changes: dict[str, str], field: str | None, sentence: str
+) -> None:
+    response = engineer.post(HERE, typed(support, **changes, recipe__epochs="7"))
+
+    form = response.context["form"]
+    assert response.status_code == 422
+    assert sentence in " ".join(form.errors[field or "__all__"])
+    assert form["recipe.epochs"].value() == "7"
+    with factories.inside(support):
+        assert SettingsRevision.objects.count() == 1
+
+
+def test_a_host_that_does_not_answer_is_refused(engineer: Browser, support: Pipeline) -> None:
+    factories.make_host(support.client, "spare")
+
+    response = engineer.post(HERE, typed(support, hosts=["shop", "spare"]))
+
+    assert "Host spare does not answer" in str(response.context["form"].errors["hosts"])
+
+
+def test_a_revision_saved_meanwhile_is_not_overwritten_unseen(engineer: Browser, support: Pipeline) -> None:
+    sent = typed(support, triggers__new_examples="250", save="1", base="1")
+    with factories.inside(support):
+        body = support.revision.body | {"recipients": ["other@north.example"]}
+        actions.change_settings(support, body, "owner@north.example", factories.NOW)
+
+    response = engineer.post(HERE, sent)
+
+    assert response.status_code == 422 and "owner@north.example saved revision 2 meanwhile" in response.text
+    with factories.inside(support):
+        assert SettingsRevision.objects.count() == 2
+
+
+def test_a_gate_without_a_name_is_left_out(engineer: Browser, support: Pipeline) -> None:
+    response = engineer.post(HERE, typed(support, gates__5__name=""))
+
+    assert ("gates.5.name", "size", None) in response.context["changes"]
+
+
+def test_a_gates_error_is_shown_in_its_own_row_when_rows_before_it_went(engineer: Browser, support: Pipeline) -> None:
+    response = engineer.post(HERE, typed(support, gates__0__name="", gates__3__limit="-2"))
+
+    assert "gates.3.name" in response.context["form"].errors
+
+
+def test_an_earlier_revision_comes_back_as_a_new_one(engineer: Browser, support: Pipeline) -> None:
+    engineer.post(HERE, typed(support, triggers__new_examples="250", save="1", base="1"))
+    restore = reverse("restore", args=["acorn", "support", 1])
+
+    assert engineer.post(restore, {"reason": ""}).status_code == 422
+    engineer.post(restore, {"reason": "too few"})
+
+    with factories.inside(support):
+        assert SettingsRevision.objects.get(number=3).body == SettingsRevision.objects.get(number=1).body
+
+
+def test_the_history_shows_each_revision_with_its_difference(
+    viewer: Browser, engineer: Browser, support: Pipeline
+) -> None:
+    engineer.post(HERE, typed(support, triggers__new_examples="250", save="1", base="1", reason="small client"))
+
+    response = viewer.get(reverse("settings-history", args=["acorn", "support"]))
+
+    assert response.context["lines"][0][1] == [("triggers.new_examples", 500, 250)]
+    assert "small client" in response.text and "Restore" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("FREQ=WEEKLY;BYDAY=SA", "Saturday each week, 04:30"),
+        ("EVERY DAY", "cannot be read"),
+        ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", ""),
+    ],
+)
+def test_a_schedule_is_echoed_while_it_is_typed(viewer: Browser, support: Pipeline, rule: str, said: str) -> None:
+    query = {"triggers.schedule.rule": rule, "triggers.schedule.at": "04:30"}
+    headers = {"HX-Request": "true", "HX-Target": "div#schedule-echo"}
+
+    response = viewer.get(reverse("schedule", args=["acorn", "support"]), query, headers=headers)
+
+    assert said in response.text and "<html" not in response.text
+    assert len(response.context["schedule"].get("times", [])) == (5 if said.startswith("Saturday") else 0)
+
+
+def test_a_rule_that_is_never_due_is_refused(engineer: Browser, support: Pipeline) -> None:
+    rule = {"triggers__has_schedule": "on", "triggers__schedule__rule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"}
+
+    response = engineer.post(HERE, typed(support, **rule))
+
+    assert "never due" in str(response.context["form"].errors["triggers.schedule.rule"])
+
+
+def test_a_viewer_reads_the_settings_but_is_offered_no_button(viewer: Browser, support: Pipeline) -> None:
+    assert "Review the changes" not in viewer.get(HERE).text
