@@ -73,6 +73,13 @@ class Store:
         """Streams lines in, each with its newline."""
         return self._put(line + b"\n" for line in lines)
 
+    def put_beside(self, digest: str, suffix: str, body: bytes) -> Path:
+        """A file that tells about an artifact, under its name; rewritten whole whenever there is more to tell."""
+        draft, place = self._draft(), self._place(digest).with_name(f"{digest}.{suffix}")
+        draft.write_bytes(body)
+        draft.replace(place)
+        return place
+
     def put_folder(self, folder: Path) -> str:
         """A folder as one tar with fixed owners and times, so that the same content gives the same digest."""
         draft = self._draft()

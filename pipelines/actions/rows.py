@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +16,7 @@ from pipelines.records.rows import example_of
 from tenants.models import AuditEvent, Pipeline
 
 CHUNK = 500
+CHUNK_BYTES = 4_000_000
 
 
 def add_examples(
@@ -34,7 +34,7 @@ def add_examples(
     if batch.is_complete:
         return batch
     numbered = ((n, line) for n, line in enumerate(lines, 1) if n > batch.rows)
-    while chunk := list(islice(numbered, CHUNK)):
+    while chunk := _chunk(numbered):
         _store(batch, chunk, now)
     with transaction.atomic():
         batch.is_complete = True
@@ -43,6 +43,17 @@ def add_examples(
         AuditEvent.append(pipeline, actor, "examples.add", f"{pipeline.slug} batch {batch.pk}", now, detail)
         look_soon(pipeline, now)
     return batch
+
+
+def _chunk(numbered: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """The next lines, bounded in number and in bytes: a line may be a megabyte long."""
+    chunk, size = [], 0
+    for number, line in numbered:
+        chunk.append((number, line))
+        size += len(line)
+        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+            break
+    return chunk
 
 
 def look_soon(pipeline: Pipeline, now: datetime) -> None:

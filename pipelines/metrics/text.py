@@ -50,7 +50,7 @@ def _not_contains(expected: Mapping[str, Any], answer: str) -> float:
     return float(not any(_holds(answer, phrase) for phrase in _spelled(expected, "none")["none"]))
 
 
-def _spelled(expected: Expected, key: str) -> Expected:
+def _spelled(expected: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """`phrases` is the short way to write the check's usual key."""
     return {**expected, key: expected["phrases"]} if "phrases" in expected else expected
 

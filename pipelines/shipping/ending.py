@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
+
+from django.db import transaction
 
 from pipelines import outbox
+from pipelines.artifacts import store_of
+from pipelines.cards import version_yaml
 from pipelines.domain.transitions import RolloutStatus, RunStatus
 from pipelines.engine.jobs import cancel_jobs
 from pipelines.models import Example, ExampleState, ModelVersion, PipelineState, Rollout, Run
@@ -25,6 +30,7 @@ def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
     status = RunStatus.ROLLED_BACK if taken_back else RunStatus(run.status)
     if status in TOLD:
         outbox.notify(run, TOLD[status], now, {"stage": run.stage, "reason": run.reason})
+    keep_card(run)
     if status == RunStatus.HELD:
         return
     _settle_rows(run, status)
@@ -32,6 +38,18 @@ def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
     if not taken_back:
         cancel_jobs(run, now)
     _settle_triggers(run, now)
+
+
+def keep_card(run: Run) -> None:
+    """`version.yaml` beside the GGUF, once the transaction that changed its facts is through."""
+    transaction.on_commit(partial(_write_card, run))
+
+
+def _write_card(run: Run) -> None:
+    version = ModelVersion.objects.filter(run=run).first()
+    store = store_of(run.client_id)
+    if version is not None and store.has(version.gguf_digest):
+        store.put_beside(version.gguf_digest, "version.yaml", version_yaml(version).encode())
 
 
 def _settle_rows(run: Run, status: RunStatus) -> None:

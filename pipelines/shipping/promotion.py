@@ -10,6 +10,7 @@ from pipelines import outbox
 from pipelines.domain.transitions import RolloutStatus
 from pipelines.engine import dispatch
 from pipelines.models import Job, ModelVersion, PipelineState, Rollout
+from pipelines.shipping.ending import keep_card
 from pipelines.shipping.route import flip
 
 
@@ -25,6 +26,7 @@ def promote(rollout: Rollout, now: datetime) -> None:
     PipelineState.objects.filter(pipeline_id=version.pipeline_id).update(production=version)
     rollout.move(RolloutStatus.LIVE, live_at=now)
     _point_aliases(rollout, now)
+    keep_card(rollout.run)
     outbox.notify(rollout.run, "promoted", now, {"from": previous.number if previous else None})
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import yaml
 from django.utils.timezone import now
 
 from pipelines import actions
+from pipelines.artifacts import store_of
 from pipelines.engine import kernel
 from pipelines.models import Example, GateResult, ModelVersion, Notice, PipelineState, Route, Run, RunEvent
 from pipelines.plan import PLAN
@@ -132,3 +134,12 @@ def test_a_person_takes_a_canary_back_and_its_run_ends(pipeline: Pipeline, add_r
     assert Run.objects.get(pk=run.pk).status == "rolled_back"
     assert PipelineState.objects.get(pipeline=pipeline).cooldown_until > now()
     assert Notice.objects.filter(run=run, kind="rolled_back").count() == 1
+
+
+def test_every_version_has_its_card_beside_its_file(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    add_rows(0, 30)
+    version = ModelVersion.objects.get(run=promoted(pipeline))
+    card = store_of(version.client_id).path(version.gguf_digest).with_name(f"{version.gguf_digest}.version.yaml")
+    told = yaml.safe_load(card.read_text())
+    assert (told["version"], told["status"]) == ("v1", "production")
+    assert "owner" in card.read_text()
