@@ -70,6 +70,7 @@ def installed(var: Path, port: int) -> Iterator[Installation]:
     ports = Ports(web=free_port(port), host=free_port())
     url = f"http://127.0.0.1:{ports.web}"
     call_command("migrate", verbosity=0)
+    call_command("collectstatic", verbosity=0, interactive=False)
     agency = actions.found_agency("Retune Demo", "retune-demo", OWNER, PASSWORD, now())[0]
     proxy = FaultProxy(f"http://127.0.0.1:{ports.host}", free_port())
     with (var / "demo.log").open("a") as log:

@@ -43,6 +43,7 @@ def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
             "--port",
             str(ports.web),
             "--no-access-log",
+            "--no-proxy-headers",
         ],
         "wakes": [python, manage, "qcluster"],
         "jobs": [python, manage, "qcluster"],
