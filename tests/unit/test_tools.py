@@ -1,0 +1,117 @@
+"""The scripts of set-up and check, and the ground of the tests themselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.environment import OutsideNetwork, SkipPolicy
+from tools import budgets, setup_system
+from tools.setup_system import MissingProgram, Program
+
+
+def test_a_function_over_its_budget_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "ROOT", tmp_path)
+    path = tmp_path / "long.py"
+    path.write_text("def long():\n" + "    x = 1\n" * 50 + "\n\ndef short():\n    return 1\n")
+
+    sizes = {size.place.split()[1]: size for size in budgets.function_sizes(path)}
+
+    assert (sizes["long"].size, sizes["long"].is_over) == (51, True)
+    assert not sizes["short"].is_over
+
+
+def test_the_shape_of_all_functions_has_its_own_budget() -> None:
+    short, long = budgets.Size("a", 5, 50), budgets.Size("b", 40, 50)
+
+    assert budgets.shape_faults([short] * 19 + [long]) == []
+    assert len(budgets.shape_faults([short] * 8 + [long] * 2)) == 1
+    assert len(budgets.shape_faults([long] * 10)) == 2
+
+
+def test_packages_count_their_modules_and_not_their_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "ROOT", tmp_path)
+    paths = [tmp_path / "room" / name for name in ("__init__.py", *(f"m{n}.py" for n in range(13)))]
+
+    [size] = budgets.package_sizes(paths)
+
+    assert (size.place, size.size, size.is_over) == ("room", 13, True)
+
+
+def test_the_newest_of_several_installed_servers_is_taken(tmp_path: Path) -> None:
+    for version in ("9", "15", "16"):
+        program = tmp_path / version / "bin" / "retune-no-such-server"
+        program.parent.mkdir(parents=True)
+        program.touch(mode=0o755)
+
+    found = Program(("retune-no-such-server",), "package", (f"{tmp_path}/*/bin",)).find()
+
+    assert found == tmp_path / "16" / "bin" / "retune-no-such-server"
+
+
+def test_a_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(setup_system.PROGRAMS, "postgres", Program(("retune-no-such-server",), "postgresql"))
+
+    with pytest.raises(MissingProgram, match="install the package postgresql"):
+        setup_system.find("postgres")
+
+
+def test_who_may_not_install_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(MissingProgram, match="sudo apt-get install -y redis-server"):
+        setup_system.install(["redis-server"])
+
+
+def test_a_skipped_test_without_leave_fails_the_run() -> None:
+    policy = SkipPolicy()
+    policy.allowed = {"tests/a.py::test_known": "needs a GPU", "tests/b.py": ""}
+    session = SimpleNamespace(exitstatus=pytest.ExitCode.OK)
+
+    for nodeid in ("tests/a.py::test_known[1]", "tests/b.py::test_without_a_reason"):
+        policy.pytest_runtest_logreport(SimpleNamespace(skipped=True, nodeid=nodeid))  # type: ignore[arg-type]
+    policy.pytest_sessionfinish(session)  # type: ignore[arg-type]
+
+    assert policy.refused == ["tests/b.py::test_without_a_reason"]
+    assert session.exitstatus == pytest.ExitCode.TESTS_FAILED
+
+
+def test_no_test_leaves_the_machine() -> None:
+    with socket.socket() as sock, pytest.raises(OutsideNetwork):
+        sock.connect(("192.0.2.1", 80))
+
+
+STARTS_A_SERVER = """
+import time
+from tests.servers import redis_process
+with redis_process() as url:
+    print(url.rpartition(':')[2].split('/')[0], flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_throw_away_server_ends_with_its_killed_parent() -> None:
+    command = [sys.executable, "-c", STARTS_A_SERVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline())
+        assert _listens(port)
+        os.kill(parent.pid, signal.SIGKILL)
+
+    deadline = time.monotonic() + 20
+    while _listens(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _listens(port)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
