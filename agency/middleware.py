@@ -30,7 +30,10 @@ class SecurityPolicyMiddleware:
 
 
 class ScopeMiddleware:
-    """Puts `request.actor` in place. The scope itself opens in each view's first line (agency.actor.open_client ...)."""
+    """Puts `request.actor` in place.
+
+    The scope itself opens in each view's first line (agency.actor.open_client ...).
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

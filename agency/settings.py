@@ -1,4 +1,7 @@
-"""All settings in one file. Embedded by default; RETUNE_ENGINE=celery and DATABASE_URL make it a production installation."""
+"""All settings in one file.
+
+Embedded by default; RETUNE_ENGINE=celery and DATABASE_URL make it a production installation.
+"""
 
 from __future__ import annotations
 
@@ -112,10 +115,9 @@ def database(url: str) -> dict[str, object]:
 
 
 DATABASES = {"default": database(env.text("DATABASE_URL", f"sqlite://{VAR / 'retune.sqlite3'}"))}
-if DATABASES["default"]["ENGINE"] == "tenants.postgresql":
+if env.boolean("RETUNE_AS_OWNER") and env.text("DATABASE_OWNER_URL"):
     # Migrations run as the tables' owner; everything else as a role that row-level security binds.
-    if env.text("DATABASE_OWNER_URL") and env.boolean("RETUNE_AS_OWNER"):
-        DATABASES["default"] = database(env.text("DATABASE_OWNER_URL"))
+    DATABASES["default"] = database(env.text("DATABASE_OWNER_URL"))
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("es", "Español")]

@@ -1,4 +1,7 @@
-"""The content-addressed store: `clients/<id>/sha256/<aa>/<digest>`. Whole or absent, and checked before it is trusted."""
+"""The content-addressed store: `clients/<id>/sha256/<aa>/<digest>`.
+
+Whole or absent, and checked before it is trusted.
+"""
 
 from __future__ import annotations
 

@@ -27,14 +27,16 @@ def consider(state: PipelineState, now: datetime) -> Run | None:
     if pipeline.revision is None:
         return None
     if pipeline.is_paused:
-        return _not_yet(state, judge.NotYet("the pipeline is paused"), now)
+        _not_yet(state, judge.NotYet("the pipeline is paused"), now)
+        return None
     if state.schedule_seen_at is None:
         _begin_schedule(state, now)
     match judge.should_start(settings_of(pipeline), facts_of(state, now), now):
         case judge.Start(occasion):
             return _start(state, occasion, now)
         case judge.NotYet() as answer:
-            return _not_yet(state, answer, now)
+            _not_yet(state, answer, now)
+            return None
 
 
 def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:

@@ -1,4 +1,7 @@
-"""Writes of the ground, each with its line in the ledger: clients, hosts, pipelines, settings, evaluation sets, keys, people."""
+"""Writes of the ground, each with its line in the ledger.
+
+Clients, hosts, pipelines, settings, evaluation sets, keys, people.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def found_agency(name: str, slug: str, email: str, password: str, now: datetime)
 
 @transaction.atomic
 def create_client(agency: Agency, name: str, slug: str, actor: str, now: datetime, timezone: str = "UTC") -> Client:
-    """A new client of the agency. The slug is unique in the installation, because it is part of model names on hosts."""
+    """A new client of the agency.
+
+    The slug is unique in the installation, because it is part of model names on hosts.
+    """
     client = Client(agency=agency, name=name, slug=slug, timezone=timezone, created_at=now)
     client.save()
     with scope.client_scope(client.pk, agency.pk):

@@ -1,13 +1,13 @@
 """Deny-by-default scope: no tenant row is read or written unless somebody said whose.
 
-Entered by the web middleware, API authentication, the gateway's key look-up and the queue doors. On PostgreSQL the database
-repeats the same rule as forced row-level security (see tenants/postgresql).
+Entered by the web middleware, API authentication, the gateway's key look-up and the queue doors. On PostgreSQL the
+database repeats the same rule as forced row-level security (see tenants/postgresql).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -36,6 +36,8 @@ class Scope:
         return agency_id == self.agency_id
 
 
+Entered = AbstractContextManager[Scope | None]
+
 _current: ContextVar[Scope | None] = ContextVar("retune_scope", default=None)
 
 
@@ -61,17 +63,17 @@ def entered(scope: Scope | None) -> Iterator[Scope | None]:
         _current.reset(token)
 
 
-def client_scope(client_id: int, agency_id: int | None = None):
+def client_scope(client_id: int, agency_id: int | None = None) -> Entered:
     """Only rows of this client. The agency's id may be given so that new rows need no look-up."""
     return entered(Scope(agency_id=agency_id, client_id=client_id))
 
 
-def agency_scope(agency_id: int):
+def agency_scope(agency_id: int) -> Entered:
     """All rows of one agency: staff pages."""
     return entered(Scope(agency_id=agency_id))
 
 
-def unscoped(reason: str):
+def unscoped(reason: str) -> Entered:
     """No tenant filter by the ORM; on PostgreSQL row-level security still hides tenant rows. Needs a reason."""
     if not reason.strip():
         raise ScopeError("unscoped() needs a reason.")

@@ -1,4 +1,4 @@
-"""Prints the pinned requirements of one group of pyproject.toml, without those that the Makefile installs in its own way."""
+"""Prints the pinned requirements of one group of pyproject.toml, less those that the Makefile installs by itself."""
 
 from __future__ import annotations
 

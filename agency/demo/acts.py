@@ -70,7 +70,10 @@ def played(*acts: Callable[[], Act]) -> list[Act]:
 
 
 def first_version(stage: Stage, act: str) -> Act:
-    """v1: trained, judged, held; a person approves; straight to 100 %; then some traffic, so that there is a baseline."""
+    """v1: trained, judged, held; a person approves; straight to 100 %.
+
+    Then some traffic, so that there is a baseline.
+    """
     began = time.monotonic()
     number = _start(stage, "v1")
     run = stage.follow(number, lambda run: run["status"] == "held")

@@ -1,4 +1,7 @@
-"""The fault proxy before the demo's host: lets everything pass, and spoils the answers of the versions it is told to."""
+"""The fault proxy before the demo's host.
+
+Lets everything pass, and spoils the answers of the versions it is told to.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class FaultProxy:
     async def _serve(self, ready: threading.Event) -> None:
         app = web.Application(client_max_size=2**40)
         app.router.add_route("*", "/{path:.*}", self._pass)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)

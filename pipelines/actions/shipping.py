@@ -16,7 +16,10 @@ from tenants.models import AuditEvent, Pipeline
 
 @transaction.atomic
 def roll_back(pipeline: Pipeline, *, to: ModelVersion | None, actor: str, reason: str, now: datetime) -> Rollback:
-    """Moves all traffic to `to` (default: what was in production before). Refuses when its bytes are not whole or not placed."""
+    """Moves all traffic to `to` (default: what was in production before).
+
+    Refuses when its bytes are not whole or not placed.
+    """
     if not reason.strip():
         raise ActionRefused(_("Say why: the reason is kept in the ledger."))
     route = Route.objects.select_for_update().filter(pipeline=pipeline).first()

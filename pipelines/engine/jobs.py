@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,7 +105,7 @@ def _fenced(job: Job) -> Any:
 
 
 @contextmanager
-def heartbeat(work: Work, clock: Clock):
+def heartbeat(work: Work, clock: Clock) -> Iterator[None]:
     """Renews the lease and stores the progress from a thread; tells the work when the job is no longer its own."""
     stop = threading.Event()
     owner = scope.current()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -33,7 +34,10 @@ def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
-    """Takes the run if it is due. A `running` row that is due has outlived its lease: its worker is gone, which counts as an error."""
+    """Takes the run if it is due.
+
+    A `running` row that is due has outlived its lease: its lost worker counts as an error.
+    """
     run = Run.objects.select_related("pipeline", "client", "revision").filter(pk=run_id, due_at__lte=now).first()
     if run is None or run.status not in CLAIMABLE:
         return None
@@ -97,7 +101,7 @@ def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
             _retry(run, reason, is_permanent, now)
 
 
-def _finish_stage(run: Run, status: str, now: datetime, output: dict | None = None) -> None:
+def _finish_stage(run: Run, status: str, now: datetime, output: dict[str, Any] | None = None) -> None:
     row = StageRun.objects.get(run=run, stage=run.stage)
     row.status, row.finished_at = status, now
     row.output = row.output if output is None else output

@@ -1,4 +1,7 @@
-"""Job build: adapter -> merged -> GGUF -> quantised -> verified. The file that it gives is the one that is judged and shipped."""
+"""Job build: adapter -> merged -> GGUF -> quantised -> verified.
+
+The file that it gives is the one that is judged and shipped.
+"""
 
 from __future__ import annotations
 

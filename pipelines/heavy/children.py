@@ -25,7 +25,7 @@ def run_child(work: Work, kind: str, spec: Mapping[str, Any], span: tuple[float,
     scratch = scratch_of(work.job.pk)
     ended = spawn(
         kind,
-        spec | {"scratch": str(scratch / "work")},
+        {**spec, "scratch": str(scratch / "work")},
         scratch=scratch / "work",
         limits=limits(),
         on_line=on_line,

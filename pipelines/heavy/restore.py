@@ -1,4 +1,7 @@
-"""Job restore: after a rollback, every host answers with the version that came back; and how long the old one still spoke."""
+"""Job restore: after a rollback, every host answers with the version that came back.
+
+And how long the old one still spoke.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,10 @@ class ExampleState(StrEnum):
 
 
 class Example(ClientOwned):
-    """One row as it arrived (`line` in its batch), never repaired. `dataset` is the first dataset version that holds it."""
+    """One row as it arrived (`line` in its batch), never repaired.
+
+    `dataset` is the first dataset version that holds it.
+    """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="examples")
     batch = models.ForeignKey("pipelines.Batch", on_delete=models.CASCADE, related_name="examples")

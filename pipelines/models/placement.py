@@ -6,7 +6,10 @@ from tenants.models.owned import ClientOwned
 
 
 class Placement(ClientOwned):
-    """Recorded when the host's own answers agreed with ours. `facts`: manifest digest, blob digest, seconds, bytes sent."""
+    """Recorded when the host's own answers agreed with ours.
+
+    `facts`: manifest digest, blob digest, seconds, bytes sent.
+    """
 
     version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="placements")
     host = models.ForeignKey("tenants.Host", on_delete=models.CASCADE, related_name="placements")

@@ -8,11 +8,15 @@ from typing import Any
 from django.db import models
 
 from pipelines.domain.transitions import RolloutStatus, check_move
+from pipelines.models.model_version import ModelVersion
 from tenants.models.owned import ClientOwned
 
 
 class Rollout(ClientOwned):
-    """`canary` and `monitor` are the judges' own JSON states; `frozen` is what was fixed at the start (slow limit, baseline)."""
+    """`canary` and `monitor` are the judges' own JSON states.
+
+    `frozen` is what was fixed at the start (slow limit, baseline).
+    """
 
     run = models.OneToOneField("pipelines.Run", on_delete=models.CASCADE, related_name="rollout")
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="rollouts")
@@ -30,6 +34,19 @@ class Rollout(ClientOwned):
 
     def __str__(self) -> str:
         return f"rollout of {self.version_id}"
+
+    @property
+    def beside(self) -> ModelVersion:
+        """The version that this one is held against. Raises where a first version has none."""
+        if self.previous is None:
+            raise ValueError("A first version has nothing beside it.")
+        return self.previous
+
+    @property
+    def went_live_at(self) -> datetime:
+        if self.live_at is None:
+            raise ValueError("The rollout has not reached 100 %.")
+        return self.live_at
 
     def move(self, to: RolloutStatus, **changes: Any) -> bool:
         """The one writer of `status`; False when another writer was first."""

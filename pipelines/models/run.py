@@ -18,7 +18,8 @@ class Run(ClientOwned):
     """The row is the truth; a queue message is only a wake-up.
 
     `version` fences writers: whoever claims raises it, and a settle that comes with an older number changes nothing.
-    `due_at` is when the ticker looks at the row: at once (queued), at the latest hour (waiting), at the lease's end (running).
+    `due_at` is when the ticker looks at the row: at once (queued), at the latest hour (waiting), at the lease's end
+    (running).
     `pokes` counts wake-ups that arrived while the row was claimed, so that none is lost.
     """
 

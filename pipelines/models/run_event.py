@@ -9,12 +9,14 @@ from django.db import models
 from pipelines.models.run import Run
 from tenants.models.owned import ClientOwned
 
-
 AGAIN = ("running", "waiting")
 
 
 class RunEvent(ClientOwned):
-    """(seq, stage, from, to, reason). A repeated wait for the same thing is one event: the same run gives the same list on every engine."""
+    """(seq, stage, from, to, reason).
+
+    A repeated wait for the same thing is one event: the same run gives the same list on every engine.
+    """
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveIntegerField()

@@ -6,7 +6,10 @@ from tenants.models.owned import ClientOwned
 
 
 class StageRun(ClientOwned):
-    """Unique per (run, stage): a stage that runs twice finds what it already did. `notes` is its own memory between wakes."""
+    """Unique per (run, stage): a stage that runs twice finds what it already did.
+
+    `notes` is its own memory between wakes.
+    """
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="stages")
     stage = models.CharField(max_length=12)

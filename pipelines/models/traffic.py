@@ -6,7 +6,10 @@ from tenants.models.owned import ClientOwned
 
 
 class Traffic(ClientOwned):
-    """One minute of one version on one host. `latency` is a mergeable log-bucket histogram (pipelines.domain.histogram)."""
+    """One minute of one version on one host.
+
+    `latency` is a mergeable log-bucket histogram (pipelines.domain.histogram).
+    """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="traffic")
     version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="traffic")
@@ -29,7 +32,10 @@ class Traffic(ClientOwned):
 
 
 class Exchange(ClientOwned):
-    """One request and its answer, without bodies: `key_hash` is the assignment key's digest, for one outcome per key."""
+    """One request and its answer, without bodies.
+
+    `key_hash` is the assignment key's digest, for one outcome per key.
+    """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="exchanges")
     version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="exchanges")

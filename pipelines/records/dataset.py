@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from pipelines.artifacts import store_of
 from pipelines.models import DatasetVersion, Example, ExampleState, PipelineState, Run
 from tenants.pipeline_settings import PipelineSettings
 
 
-def new_rows(run: Run, settings: PipelineSettings):
+def new_rows(run: Run, settings: PipelineSettings) -> QuerySet[Example]:
     """Accepted rows that are in no dataset yet: those this run has judged, or all where validation is switched off."""
     rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY, dataset__isnull=True)
     return rows.filter(judged_in=run) if "validate" in settings.stages else rows
 
 
-def existing_rows(run: Run):
+def existing_rows(run: Run) -> QuerySet[Example]:
     """Rows of the datasets that led to what is in production; parked ones are not among them."""
     rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY, dataset__isnull=False)
     return rows.exclude(dataset__run=run)
@@ -28,7 +29,10 @@ def existing_rows(run: Run):
 
 @transaction.atomic
 def freeze_dataset(run: Run, settings: PipelineSettings, now: datetime) -> DatasetVersion:
-    """The run's dataset: an immutable JSONL artifact, sorted by content, so that the same rows give the same digest anywhere."""
+    """The run's dataset.
+
+    An immutable JSONL artifact, sorted by content, so that the same rows give the same digest anywhere.
+    """
     found = DatasetVersion.objects.filter(run=run).first()
     if found is not None:
         return found
@@ -46,6 +50,6 @@ def freeze_dataset(run: Run, settings: PipelineSettings, now: datetime) -> Datas
     return made
 
 
-def _lines(rows) -> Iterator[bytes]:
+def _lines(rows: QuerySet[Example]) -> Iterator[bytes]:
     for messages in rows.values_list("messages", flat=True).iterator(chunk_size=1000):
         yield json.dumps({"messages": messages}, ensure_ascii=False, sort_keys=True).encode()

@@ -36,7 +36,10 @@ def make_version(run: Run, dataset: DatasetVersion, now: datetime) -> ModelVersi
 
 
 def card(run: Run, jobs: dict[str, Job]) -> dict[str, Any]:
-    """Facts of the version card that have no column: base, method, hyperparameters, trainer, converter, verification."""
+    """Facts of the version card that have no column.
+
+    Base, method, hyperparameters, trainer, converter, verification.
+    """
     recipe = run.revision.settings.recipe
     trained, built, checked = jobs["train"], jobs["build"].result, jobs["preflight"].result
     started, finished = trained.started_at, trained.finished_at

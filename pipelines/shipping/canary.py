@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pipelines.domain import canary as judge
+from pipelines.domain.monitor import MonitorDecision
 from pipelines.models import Check, Rollout
 from pipelines.shipping import evidence
 from pipelines.shipping.plans import rollout_plan
 from tenants.pipeline_settings import PipelineSettings
 
+Look = judge.Decision | MonitorDecision
+
 
 def begin(rollout: Rollout, now: datetime) -> None:
     """Freezes production's p95 and opens the first step."""
-    limit = evidence.slow_limit_ms(rollout.previous, rollout.run)
+    limit = evidence.slow_limit_ms(rollout.beside, rollout.run)
     rollout.frozen = rollout.frozen | {"slow_limit_ms": limit}
     rollout.canary = judge.begin(now, limit).to_json()
     rollout.step, rollout.step_started_at = 0, now
@@ -49,7 +52,7 @@ def advance(rollout: Rollout, settings: PipelineSettings, now: datetime) -> floa
     return plan.steps[state.step].share_bp / 10_000
 
 
-def record(rollout: Rollout, phase: str, number: int, decision, now: datetime) -> None:
+def record(rollout: Rollout, phase: str, number: int, decision: Look, now: datetime) -> None:
     fields = {"decision": decision.move.value, "sentence": decision.sentence, "at": now}
     numbers = dict(decision.numbers) | {"notices": list(decision.notices)}
     owner = {"agency_id": rollout.agency_id, "client_id": rollout.client_id}

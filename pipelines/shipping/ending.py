@@ -53,7 +53,10 @@ def _write_card(run: Run) -> None:
 
 
 def _settle_rows(run: Run, status: RunStatus) -> None:
-    """Rows of a bad run are parked until a person releases them; those of one that just did not work out are new again."""
+    """Rows of a bad run are parked until a person releases them.
+
+    Those of one that just did not work out are new again.
+    """
     rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY)
     if status in PARKING:
         rows.filter(dataset__run=run).update(state=ExampleState.PARKED, rule=status)

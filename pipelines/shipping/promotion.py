@@ -31,7 +31,10 @@ def promote(rollout: Rollout, now: datetime) -> None:
 
 
 def _point_aliases(rollout: Rollout, now: datetime) -> None:
-    """`:production` on every host, for those who call a host directly. The gateway never uses it, so nothing waits for it."""
+    """`:production` on every host, for those who call a host directly.
+
+    The gateway never uses it, so nothing waits for it.
+    """
     run = rollout.run
     job = Job.of(run, run=run, stage="deploy", kind="alias", queue="push", created_at=now, due_at=now, max_attempts=5)
     job.save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,26 +30,19 @@ class Finding:
 
 @transaction.atomic
 def roll_back(route: Route, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> Rollback:
-    """All traffic to `target`, in this transaction: gateways follow within a second. Hosts and mails come after the commit."""
-    gone = route.candidate if route.candidate_id and target.pk == route.production_id else route.production
+    """All traffic to `target`, in this transaction: gateways follow within a second.
+
+    Hosts and mails come after the commit.
+    """
+    candidate = route.candidate
+    gone = candidate if candidate is not None and target.pk == route.production_id else route.production
     rollout = Rollout.objects.filter(version=gone).order_by("-id").first()
     flip(target, now)
     set_status(gone, "rolled_back")
     set_status(target, "production")
     _start_cooldown(gone, target, now)
-    fields = {
-        "phase": finding.phase,
-        "metric": finding.metric,
-        "sentence": finding.sentence,
-        "numbers": finding.numbers,
-    }
-    fields |= {
-        "from_version": gone,
-        "to_version": target,
-        "decided_by": decided_by,
-        "decided_at": now,
-        "flipped_at": now,
-    }
+    fields: dict[str, Any] = asdict(finding) | {"from_version": gone, "to_version": target}
+    fields |= {"decided_by": decided_by, "decided_at": now, "flipped_at": now}
     made = Rollback.of(route, pipeline_id=route.pipeline_id, rollout=rollout, **fields)
     made.save()
     if rollout is not None and rollout.status in (RolloutStatus.STEPPING, RolloutStatus.LIVE, RolloutStatus.HALTED):

@@ -21,7 +21,7 @@ def flip(
     rollout: Rollout | None = None,
 ) -> Route:
     """Sends the pipeline's traffic to `production`, and `share` of it to `candidate`."""
-    fields = {
+    fields: dict[str, object] = {
         "production": production,
         "candidate": candidate,
         "candidate_bp": round(share * FULL_BP) if candidate else 0,

@@ -21,7 +21,7 @@ DEALT_PER_LIVE = 4
 
 def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.MonitorDecision:
     plan = monitor_plan(settings.monitor)
-    began_at = rollout.live_at
+    began_at = rollout.went_live_at
     kept: dict[str, Any] = rollout.monitor or {"state": judge.begin(began_at).to_json(), "dealt": 0}
     state, dealt = judge.MonitorState.from_json(kept["state"]), kept["dealt"]
     closed = min(now - timedelta(seconds=settings.rollout.request_timeout_s) - began_at, plan.duration)
@@ -42,7 +42,7 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.M
 def next_look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> datetime:
     """The next of the 50 looks."""
     plan = monitor_plan(settings.monitor)
-    times = judge.check_times(plan, rollout.live_at)
+    times = judge.check_times(plan, rollout.went_live_at)
     return next((at for at in times if at > now), now + plan.phases[0][1])
 
 
@@ -52,10 +52,10 @@ def _limit(rollout: Rollout) -> float:
 
 def _live(rollout: Rollout, start: datetime, end: datetime) -> list[Outcome]:
     answered = [o for o in evidence.of_slot(rollout, start, end) if o.arm is Arm.CANDIDATE]
-    return first_per_key(answered, evidence.keys_seen(rollout, rollout.live_at, start)) if answered else []
+    return first_per_key(answered, evidence.keys_seen(rollout, rollout.went_live_at, start)) if answered else []
 
 
-def _counts(live: list[Outcome], deck: list[Outcome], limit: float) -> dict:
+def _counts(live: list[Outcome], deck: list[Outcome], limit: float) -> judge.Counts:
     ours, theirs = judge.count_slot(live, limit), judge.count_slot(deck, limit)
     return {name: Slot(*ours[name], *theirs[name]) for name in ours}
 

@@ -1,8 +1,12 @@
-"""Stage 5, compare. Takes: the scorecard. Gives: a verdict of every gate and what follows. Idempotent by (run, gate)."""
+"""Stage 5, compare. Takes: the scorecard. Gives: a verdict of every gate and what follows.
+
+Idempotent by (run, gate).
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -40,7 +44,7 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
 
 def spec_of(gate: Gate) -> judge.GateSpec:
     """The client's gate in the judge's own terms: shares instead of points."""
-    params: dict[str, float | int | str | bool] = {}
+    params: dict[str, Any] = {}
     match gate.rule:
         case "at_least_production":
             params = {"preset": gate.preset}

@@ -1,4 +1,7 @@
-"""Stage 6, deploy. Takes: a version that the gates let through. Gives: all the traffic to it, step by step. Idempotent by (run, host) and rollout status."""
+"""Stage 6, deploy. Takes: a version that the gates let through. Gives: all the traffic to it, step by step.
+
+Idempotent by (run, host) and rollout status.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
             rollout.move(RolloutStatus.STEPPING)  # Only a person's approval wakes a halted rollout.
             return Wait(now, "canary resumed")
         case RolloutStatus.LIVE:
-            return Done({"version": version.number, "live_at": rollout.live_at.isoformat()})
+            return Done({"version": version.number, "live_at": rollout.went_live_at.isoformat()})
         case _:
             return Stop("rolled_back", "the version was taken back")
 
@@ -69,7 +72,10 @@ def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
 
 
 def _could_not_place(failed: list[Job]) -> Outcome:
-    """A host that refuses the file ends the run; one that cannot be reached holds it. Production is untouched either way."""
+    """A host that refuses the file ends the run; one that cannot be reached holds it.
+
+    Production is untouched either way.
+    """
     reason = "; ".join(f"{job.kind.partition(':')[2]}: {job.error}" for job in failed)
     if any(job.is_permanent for job in failed):
         return Stop("failed", f"deploy: {reason}")
@@ -110,7 +116,7 @@ def _step(rollout: Rollout, given: Given, now: datetime) -> Outcome:
         case Move.ROLL_BACK:
             route = Route.objects.select_for_update().get(pipeline_id=rollout.pipeline_id)
             finding = Finding("canary", _metric(decision.guardrail), decision.sentence, dict(decision.numbers))
-            roll_back(route, rollout.previous, finding, "canary analysis", now)
+            roll_back(route, rollout.beside, finding, "canary analysis", now)
             return Stop("rolled_back", decision.sentence)
         case Move.HALT:
             rollout.move(RolloutStatus.HALTED)
@@ -125,7 +131,8 @@ def _may_pass(rollout: Rollout, decision: Decision) -> bool:
     """A person approved this very step after it was held for want of evidence."""
     approvals = rollout.run.approvals.get("deploy", [])
     last = datetime.fromisoformat(approvals[-1]["at"]) if approvals else None
-    return decision.move in (Move.HOLD, Move.REPLAY) and last is not None and last > rollout.step_started_at
+    began = rollout.step_started_at
+    return decision.move in (Move.HOLD, Move.REPLAY) and last is not None and began is not None and last > began
 
 
 def _metric(guardrail: Guardrail | None) -> str:
@@ -137,5 +144,5 @@ def _advance(rollout: Rollout, given: Given, now: datetime) -> Outcome:
     if share is None:
         promote(rollout, now)
         return Done({"version": rollout.version.number, "live_at": now.isoformat()})
-    flip(rollout.previous, now, candidate=rollout.version, share=share, rollout=rollout)
+    flip(rollout.beside, now, candidate=rollout.version, share=share, rollout=rollout)
     return _wait(given, now, share)

@@ -1,4 +1,7 @@
-"""Stage 4, evaluate. Takes: the GGUF that would ship, and production. Gives: a scorecard. Idempotent by (run, job evaluate)."""
+"""Stage 4, evaluate. Takes: the GGUF that would ship, and production. Gives: a scorecard.
+
+Idempotent by (run, job evaluate).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stage 3, fine-tune. Takes: the accepted rows and the locked recipe. Gives: a model version (GGUF, verified). Idempotent by (run, job kind)."""
+"""Stage 3, fine-tune. Takes: the accepted rows and the locked recipe. Gives: a model version (GGUF, verified).
+
+Idempotent by (run, job kind).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stage 7, monitor. Takes: a version at 100 %. Gives: the end of the watch, or a rollback. Idempotent: a slot is counted once."""
+"""Stage 7, monitor. Takes: a version at 100 %. Gives: the end of the watch, or a rollback.
+
+Idempotent: a slot is counted once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stage 1, trigger. Takes: the occasion. Gives: the settings revision and why the run exists. Idempotent: it only reads."""
+"""Stage 1, trigger. Takes: the occasion. Gives: the settings revision and why the run exists.
+
+Idempotent: it only reads.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stage 2, validate. Takes: rows that no run has judged. Gives: their marks and a report. Idempotent: rows are judged once per run."""
+"""Stage 2, validate. Takes: rows that no run has judged. Gives: their marks and a report.
+
+Idempotent: rows are judged once per run.
+"""
 
 from __future__ import annotations
 

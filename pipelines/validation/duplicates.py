@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
 
-from pipelines.models import Example, ExampleState, Run
+from pipelines.models import ExampleState, Run
 from pipelines.validation.batch import NewRows, existing
 
 CHUNK = 500
@@ -31,8 +31,9 @@ def mark_duplicates(run: Run, new: NewRows) -> None:
 
 def _known(run: Run, column: str, digests: Iterable[str]) -> dict[str, int]:
     """Digest -> id of a row that trains already."""
-    wanted, found = list(digests), {}
+    wanted = list(digests)
+    found: dict[str, int] = {}
     for start in range(0, len(wanted), CHUNK):
-        rows: Iterable[Example] = existing(run).filter(**{f"{column}__in": wanted[start : start + CHUNK]})
+        rows = existing(run).filter(**{f"{column}__in": wanted[start : start + CHUNK]})
         found |= {getattr(row, column): row.pk for row in rows.only("pk", column)}
     return found

@@ -27,7 +27,10 @@ MARKS = ["state", "rule", "detail", "twin", "judged_in"]
 
 @transaction.atomic
 def judge_rows(run: Run, settings: PipelineSettings, row: StageRun, now: datetime) -> dict[str, Any]:
-    """The report: {rows, malformed, usable, rules, samples, labels, distribution}. Kept in the stage's notes with the marks."""
+    """The report: {rows, malformed, usable, rules, samples, labels, distribution}.
+
+    Kept in the stage's notes with the marks.
+    """
     batch = unjudged(run)
     malformed = list(batch.filter(state=ExampleState.QUARANTINED, content_digest="").order_by("id"))
     new = NewRows(list(batch.filter(state=ExampleState.READY).order_by("id")))

@@ -9,14 +9,17 @@ from typing import Any
 
 from django.db import models, transaction
 
-from tenants.models.owned import ClientOwned
+from tenants.models.owned import ClientOwned, Owned
 from tenants.scope import ScopeError
 
 GENESIS = "0" * 64
 
 
 class AuditEvent(ClientOwned):
-    """An act of a person or key. Each row's digest covers the row before it of the same client: removal or change breaks the chain."""
+    """An act of a person or key.
+
+    Each row's digest covers the row before it of the same client: removal or change breaks the chain.
+    """
 
     seq = models.PositiveIntegerField()
     at = models.DateTimeField()
@@ -57,15 +60,17 @@ class AuditEvent(ClientOwned):
 
     @classmethod
     def append(
-        cls, owner: ClientOwned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None
+        cls, owner: Owned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None
     ) -> AuditEvent:
         """Adds one act to the chain of the owner's client, inside the caller's transaction."""
-        client_id = owner.owner()[1]
+        agency_id, client_id = owner.owner()
+        if agency_id is None or client_id is None:
+            raise ScopeError("The ledger is kept per client.")
         with transaction.atomic():
             last = cls.objects.select_for_update().filter(client_id=client_id).order_by("-seq").first()
             seq, previous = (last.seq + 1, last.digest) if last else (1, GENESIS)
             fields = {"seq": seq, "previous": previous, "at": at, "actor": actor, "verb": verb, "subject": subject}
-            row = cls(agency_id=owner.owner()[0], client_id=client_id, detail=detail or {}, **fields)
+            row = cls(agency_id=agency_id, client_id=client_id, detail=detail or {}, **fields)
             row.digest = row.computed_digest()
             row.save()
         return row

@@ -117,7 +117,7 @@ class ClientOwned(Owned):
         for field in self._meta.concrete_fields:
             self._check_neighbour(field)
 
-    def _check_neighbour(self, field: models.Field) -> None:
+    def _check_neighbour(self, field: Any) -> None:
         # SQLite has no composite foreign keys: compare the client of every related row that is at hand.
         if not field.is_relation or not field.is_cached(self):
             return

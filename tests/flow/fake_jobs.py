@@ -1,4 +1,7 @@
-"""Quick handlers in the place of the heavy jobs: they leave the same rows and artifacts, and count their effects in a file."""
+"""Quick handlers in the place of the heavy jobs.
+
+They leave the same rows and artifacts, and count their effects in a file.
+"""
 
 from __future__ import annotations
 

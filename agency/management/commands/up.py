@@ -27,8 +27,8 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
         group, stop = Group(sys.stdout), threading.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
         for name, command in commands(Ports(options["port"], options["host_port"]), settings.VAR).items():
             group.start(name, command)
         self.stdout.write(invitation() or f"Retune: http://127.0.0.1:{options['port']}/")
