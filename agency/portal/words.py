@@ -45,6 +45,8 @@ STATUSES: dict[str, tuple[str, str, str | Promise]] = {
     "end": ("check", "good", _("ended")),
     "roll_back": ("undo", "bad", _("roll back")),
     "hold": ("hand", "warn", _("held")),
+    "replay": ("question", "warn", _("needs pairs")),
+    "confirm": ("question", "warn", _("to be confirmed")),
     "halt": ("hand", "warn", _("halted")),
     # Needs of the overview
     "quarantine": ("flag", "warn", _("rows to look at")),

@@ -116,6 +116,12 @@ def figure(value: Any) -> str:
 
 
 @register.filter
+def signed(value: float | None) -> str:
+    """A difference, with its sign."""
+    return "–" if value is None else f"{'+' if value > 0 else ''}{figure(value)}"
+
+
+@register.filter
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.4g} %"
 

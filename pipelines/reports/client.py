@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from pipelines.models import GateResult, ModelVersion, PipelineState, Rollback, Run, Scorecard, Traffic
-from pipelines.reports.runs import MetricLine, metric_lines
 from pipelines.reports.schedule import next_scheduled
+from pipelines.reports.scorecards import MetricLine, metric_lines
 from tenants.models import Client, Pipeline
 
 WINDOW = timedelta(days=30)

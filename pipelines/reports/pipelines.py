@@ -27,7 +27,7 @@ class VersionLine:
 
 @dataclass(frozen=True)
 class Trend:
-    """One metric over the versions, oldest first."""
+    """One metric over the versions that were promoted, oldest first."""
 
     metric: str
     values: list[float]
@@ -36,6 +36,10 @@ class Trend:
     @property
     def last(self) -> float:
         return self.values[-1]
+
+    @property
+    def last_label(self) -> str:
+        return self.labels[-1]
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,9 @@ def _figures(card: Scorecard | None) -> dict[str, float]:
 
 
 def trends(lines: tuple[VersionLine, ...]) -> tuple[Trend, ...]:
-    names = list(dict.fromkeys(name for line in lines for name in line.metrics))
-    return tuple(_trend(name, [line for line in reversed(lines) if name in line.metrics]) for name in names)
+    promoted = [line for line in reversed(lines) if line.version.promoted_at is not None]
+    names = list(dict.fromkeys(name for line in promoted for name in line.metrics))
+    return tuple(_trend(name, [line for line in promoted if name in line.metrics]) for name in names)
 
 
 def _trend(name: str, lines: list[VersionLine]) -> Trend:

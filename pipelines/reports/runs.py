@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
-
 from pipelines.models import (
     Check,
     DatasetVersion,
-    Example,
     GateResult,
     Job,
     ModelVersion,
@@ -24,9 +21,11 @@ from pipelines.models import (
     Scorecard,
     StageRun,
 )
+from pipelines.reports.scorecards import Measured, measured
+from pipelines.reports.validation import DataReport, data_report
 from tenants.pipeline_settings import STAGES
 
-SAMPLE_ROWS = 12
+RECENT_CHECKS = 8
 FAILING = {"held", "failed", "stopped", "rejected", "rolled_back"}
 
 
@@ -69,24 +68,16 @@ class JobLine:
 
 
 @dataclass(frozen=True)
-class MetricLine:
-    name: str
-    candidate: float | None
-    production: float | None
+class Looks:
+    """The looks of one watch: the latest ones, newest first, and how many came before them."""
 
-    @property
-    def delta(self) -> float | None:
-        if self.candidate is None or self.production is None:
-            return None
-        return self.candidate - self.production
+    latest: tuple[Check, ...]
+    earlier: int
 
-
-@dataclass(frozen=True)
-class DataReport:
-    """What the checks said of the batch: (state, rule, count), and some of the rows."""
-
-    counts: tuple[tuple[str, str, int], ...]
-    samples: tuple[Example, ...]
+    @classmethod
+    def of(cls, checks: Iterable[Check]) -> Looks:
+        rows = list(checks)[::-1]
+        return cls(tuple(rows[:RECENT_CHECKS]), max(0, len(rows) - RECENT_CHECKS))
 
 
 @dataclass(frozen=True)
@@ -97,8 +88,7 @@ class RunPage:
     events: tuple[RunEvent, ...]
     gates: tuple[GateResult, ...]
     checks: tuple[Check, ...]
-    metrics: tuple[MetricLine, ...]
-    scorecard: Scorecard | None
+    measured: Measured | None
     dataset: DatasetVersion | None
     data: DataReport
     version: ModelVersion | None
@@ -108,30 +98,29 @@ class RunPage:
     seconds: float
 
     @property
-    def canary_checks(self) -> tuple[Check, ...]:
-        return tuple(c for c in self.checks if c.phase != "monitor")
+    def canary(self) -> Looks:
+        return Looks.of(c for c in self.checks if c.phase != "monitor")
 
     @property
-    def monitor_checks(self) -> tuple[Check, ...]:
-        return tuple(c for c in self.checks if c.phase == "monitor")
+    def monitor(self) -> Looks:
+        return Looks.of(c for c in self.checks if c.phase == "monitor")
 
 
 def run_page(run: Run, now: datetime) -> RunPage:
     """Everything of one run in a fixed number of queries, inside its client's scope."""
     version = ModelVersion.objects.filter(run=run).first()
     rollout = Rollout.objects.filter(run=run).select_related("version", "previous").first()
-    scorecard = Scorecard.objects.filter(run=run).first()
+    rows = list(run.stages.all())
     return RunPage(
         run=run,
-        stages=stage_lines(run, list(run.stages.all()), now),
+        stages=stage_lines(run, rows, now),
         jobs=tuple(_job(job, now) for job in run.jobs.all()),
         events=tuple(run.events.all()),
         gates=tuple(run.gates.all()),
         checks=tuple(Check.objects.filter(rollout=rollout)) if rollout else (),
-        metrics=metric_lines(scorecard),
-        scorecard=scorecard,
+        measured=measured(Scorecard.objects.filter(run=run).first()),
         dataset=DatasetVersion.objects.filter(run=run).first(),
-        data=_data(run),
+        data=data_report(run, next((row for row in rows if row.stage == "validate"), None)),
         version=version,
         rollout=rollout,
         placements=tuple(Placement.objects.filter(version=version).select_related("host")) if version else (),
@@ -176,19 +165,6 @@ def _job(job: Job, now: datetime) -> JobLine:
     return JobLine(
         job.kind, job.stage, job.status, round(100 * share), *said, job.error, job.log_tail, job.attempts, seconds
     )
-
-
-def metric_lines(scorecard: Scorecard | None) -> tuple[MetricLine, ...]:
-    if scorecard is None:
-        return ()
-    return tuple(MetricLine(name, m.get("candidate"), m.get("production")) for name, m in scorecard.metrics.items())
-
-
-def _data(run: Run) -> DataReport:
-    rows = Example.objects.filter(judged_in=run).exclude(rule="")
-    counts = rows.order_by().values_list("state", "rule").annotate(n=Count("id")).order_by("state", "rule")
-    samples = rows.exclude(state="duplicate").select_related("batch", "twin")[:SAMPLE_ROWS]
-    return DataReport(tuple((s, r, n) for s, r, n in counts), tuple(samples))
 
 
 def _rollback(rollout: Rollout | None) -> Rollback | None:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from pipelines.models import Example, GateResult, Job, Run
+from pipelines.models import Check, Example, GateResult, Job, Rollout, Run, StageRun
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 
@@ -177,3 +177,49 @@ def test_an_unknown_decision_is_not_there(engineer: Browser, support: Pipeline) 
     run = factories.make_run(support, at="compare", status="held")
 
     assert engineer.get(decision(run, "delete")).status_code == 404
+
+
+def test_a_version_in_the_traffic_is_taken_back_and_not_cancelled(engineer: Browser, support: Pipeline) -> None:
+    factories.make_production(support)
+    run = factories.make_run(support, at="monitor", status="waiting")
+
+    response = engineer.get(page_of(run))
+
+    assert response.context["decisions"] == []
+    assert "Back to v1" in response.text and reverse("roll-back", args=["acorn", "support", 1]) in response.text
+
+
+def test_held_data_is_confirmed_in_those_words(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="validate", status="held")
+
+    assert "Confirm" in [str(d.button) for d in engineer.get(page_of(run)).context["decisions"]]
+    assert "The data is as it should be" in engineer.get(decision(run, "approve")).text
+
+
+def test_the_checks_report_counts_rows_and_sets_the_labels_side_by_side(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="validate", status="held")
+    report = {"rows": 140, "malformed": 2, "usable": 131}
+    shares = {"new": {"billing": 120, "returns": 11}, "existing": {"billing": 40}, "breaches": ["0.41 > 0.30"]}
+    with factories.inside(run):
+        StageRun.objects.filter(run=run, stage="validate").update(notes=report | {"distribution": shares})
+
+    response = viewer.get(page_of(run))
+
+    data = response.context["page"].data
+    assert (data.rows, data.malformed, data.usable) == (140, 2, 131)
+    assert [(line.label, line.new, line.existing) for line in data.labels] == [("billing", 120, 40), ("returns", 11, 0)]
+    assert "0.41 &gt; 0.30" in response.text
+
+
+def test_the_latest_looks_are_shown_and_the_rest_counted(viewer: Browser, support: Pipeline) -> None:
+    factories.make_production(support)
+    run = factories.make_run(support, at="monitor", status="waiting")
+    with factories.inside(run):
+        rollout = Rollout.objects.get(run=run)
+        fields = {"phase": "monitor", "decision": "continue", "at": factories.NOW}
+        for number in range(20):
+            Check.of(rollout, rollout=rollout, number=number, sentence=f"look {number}", **fields).save()
+
+    looks = viewer.get(page_of(run)).context["page"].monitor
+
+    assert [check.number for check in looks.latest] == list(range(19, 11, -1)) and looks.earlier == 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,8 +18,8 @@ from agency.portal.context import pipeline_page, who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.paging import paged
 from pipelines import actions
-from pipelines.models import Run
-from pipelines.reports.runs import run_page
+from pipelines.models import ModelVersion, Rollout, Run
+from pipelines.reports.runs import RunPage, run_page
 from tenants import access
 from tenants.models import Pipeline
 
@@ -72,8 +72,23 @@ DECISIONS: dict[str, Decision] = {
 }
 
 
-def offered(run: Run) -> list[Decision]:
-    return [d for d in DECISIONS.values() if run.status in d.statuses]
+IN_TRAFFIC = ("stepping", "live", "halted")
+CONFIRM = replace(
+    DECISIONS["approve"], button=_("Confirm"), says=_("The data is as it should be: the run goes on with it.")
+)
+
+
+def offered(run: Run, rollout: Rollout | None) -> list[Decision]:
+    """What can be ordered now. A version that already answers traffic is not turned down: it is rolled back."""
+    names = [d.name for d in DECISIONS.values() if run.status in d.statuses]
+    if rollout is not None and rollout.status in IN_TRAFFIC:
+        names = [name for name in names if name == "approve"]
+    return [decision_of(run, name) for name in names]
+
+
+def decision_of(run: Run, name: str) -> Decision:
+    """KeyError for an unknown name; held data is confirmed, everything else approved."""
+    return CONFIRM if (name, run.stage) == ("approve", "validate") else DECISIONS[name]
 
 
 def runs(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
@@ -82,21 +97,36 @@ def runs(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
     return pipeline_page(request, row, "portal/runs.html", page=paged(request, found, RUNS_A_PAGE))
 
 
+def way_out(page: RunPage) -> ModelVersion | None:
+    """The version that a person can go back to while the new one is in the canary or watched."""
+    rollout = page.rollout
+    return rollout.previous if page.run.is_live and rollout is not None and rollout.status in IN_TRAFFIC else None
+
+
 @partials(run_live="portal/_run_live.html")
 def run(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
     found = _run(row, number)
     page = run_page(found, timezone.now())
-    return pipeline_page(request, row, "portal/run.html", run=found, page=page, decisions=offered(found))
+    return pipeline_page(
+        request,
+        row,
+        "portal/run.html",
+        run=found,
+        page=page,
+        decisions=offered(found, page.rollout),
+        stop=way_out(page),
+    )
 
 
 @partials(dialog_body="portal/_decide.html")
 def decide(request: HttpRequest, slug: str, pipeline_slug: str, number: int, name: str) -> HttpResponse:
     """The same page asks on GET and acts on POST; in a dialog where scripts run."""
     row = open_pipeline(request, slug, pipeline_slug, access.OPERATE)
-    found, decision = _run(row, number), DECISIONS.get(name)
-    if decision is None:
+    found = _run(row, number)
+    if name not in DECISIONS:
         raise Http404
+    decision = decision_of(found, name)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _ordered(request, found, decision, form):
         messages.success(request, str(decision.done))

@@ -14,11 +14,15 @@ from agency.portal.context import pipeline_page, who
 from agency.portal.forms.fields import ReasonForm
 from pipelines import actions
 from pipelines.cards import version_card, version_yaml
-from pipelines.models import ModelVersion
+from pipelines.models import ModelVersion, Scorecard
 from pipelines.reports.pipelines import version_lines
+from pipelines.reports.scorecards import measured
 from pipelines.reports.versions import restorable, way_back
 from tenants import access
 from tenants.models import Pipeline
+
+# The card's own sections show these; golden answers are for machines to compare.
+SHOWN_ELSEWHERE = {"recipe", "base_model", "base", "golden_answers"}
 
 
 def versions(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
@@ -31,8 +35,9 @@ def version(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
     found = _version(row, number)
     card = version_card(found)
-    back = way_back(row, found)
-    return pipeline_page(request, row, "portal/version.html", version=found, card=card, way_back=back)
+    given = {"measured": measured(Scorecard.objects.filter(version=found).first()), "way_back": way_back(row, found)}
+    facts = {name: value for name, value in card["facts"].items() if name not in SHOWN_ELSEWHERE and value}
+    return pipeline_page(request, row, "portal/version.html", 200, version=found, card=card, facts=facts, **given)
 
 
 def version_file(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> HttpResponse:

@@ -1,0 +1,68 @@
+"""A scorecard as pages show it: metrics, sets and latency of candidate and production, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.models import Scorecard
+from tenants.models.eval_set import EvalKind
+
+PERCENTILES = ("p50", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class MetricLine:
+    """One figure of both models; latencies in ms. Lower latency is better, so nothing is said of which one is."""
+
+    name: str
+    candidate: float | None
+    production: float | None
+
+    @property
+    def delta(self) -> float | None:
+        if self.candidate is None or self.production is None:
+            return None
+        return self.candidate - self.production
+
+
+@dataclass(frozen=True)
+class SetLine:
+    """One evaluation set: how many cases, and which version of it."""
+
+    kind: str
+    cases: int
+    version: int | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    metrics: tuple[MetricLine, ...]
+    latency: tuple[MetricLine, ...]
+    sets: tuple[SetLine, ...]
+    calls: int
+    engine: str
+
+
+def measured(card: Scorecard | None) -> Measured | None:
+    if card is None:
+        return None
+    calls = int(card.latency_ms.get("calls") or 0)
+    return Measured(metric_lines(card), latency_lines(card), set_lines(card), calls, card.engine)
+
+
+def metric_lines(card: Scorecard | None) -> tuple[MetricLine, ...]:
+    if card is None:
+        return ()
+    return tuple(MetricLine(name, m.get("candidate"), m.get("production")) for name, m in card.metrics.items())
+
+
+def latency_lines(card: Scorecard) -> tuple[MetricLine, ...]:
+    found = card.latency_ms
+    lines = (MetricLine(name, found.get(f"candidate_{name}"), found.get(f"production_{name}")) for name in PERCENTILES)
+    return tuple(line for line in lines if line.candidate is not None)
+
+
+def set_lines(card: Scorecard) -> tuple[SetLine, ...]:
+    versions = card.cases.get("set_versions") or {}
+    kinds = [kind for kind in EvalKind if isinstance(card.cases.get(kind), dict)]
+    return tuple(SetLine(kind, int(card.cases[kind].get("n") or 0), versions.get(kind)) for kind in kinds)
