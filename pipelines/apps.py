@@ -11,6 +11,11 @@ class PipelinesConfig(AppConfig):
 
     def ready(self) -> None:
         from django.conf import settings
+        from django.db.models.signals import post_save
+
+        from pipelines.triggers import look_at_pipeline
+
+        post_save.connect(look_at_pipeline, sender="tenants.Pipeline", dispatch_uid="look_at_pipeline")
 
         # Child processes get an allow-listed environment; where the converter lies is on that list.
         os.environ.setdefault("RETUNE_CONVERTER_DIR", settings.CONVERTER_DIR)

@@ -5,6 +5,7 @@ Whole or absent, and checked before it is trusted.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -17,10 +18,17 @@ from uuid import uuid4
 from django.conf import settings
 
 CHUNK_BYTES = 1 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ArtifactDamaged(RuntimeError):
     """The bytes on disk are not those that were stored."""
+
+    permanent = True
+
+
+class StoreFull(RuntimeError):
+    """The disk has no room for an artifact; nothing of it is left behind."""
 
     permanent = True
 
@@ -120,6 +128,12 @@ class Store:
             place = self._place(sha.hexdigest())
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(place)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StoreFull(
+                    f"No room for an artifact in {self.root}: free some disk space, then start again."
+                ) from error
+            raise
         finally:
             draft.unlink(missing_ok=True)
         return sha.hexdigest()

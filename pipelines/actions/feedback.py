@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
 from pipelines.models import Exchange, Feedback
-from tenants.models import Client
+from tenants.models import AuditEvent, Client
 
 
 class Said(TypedDict, total=False):
@@ -29,4 +29,6 @@ def give_feedback(client: Client, request_id: str, *, actor: str, now: datetime,
         )
     row = Feedback.of(exchange, exchange=exchange, sent_by=actor, at=now, **said)
     row.save()
+    detail = {"is_good": row.is_good, "pipeline": exchange.pipeline_id}
+    AuditEvent.append(exchange, actor, "feedback.give", request_id, now, detail)
     return row

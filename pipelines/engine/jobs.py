@@ -17,9 +17,13 @@ from pipelines.domain.transitions import JobStatus, check_move
 from pipelines.engine import dispatch
 from pipelines.engine.kernel import Clock, poke
 from pipelines.models import Job, Run
+from pipelines.models.job import MAX_ATTEMPTS
 from tenants import scope
 
 log = logging.getLogger(__name__)
+
+# A host may be down for some minutes: pushes are tried more often than work that fails for reasons of its own.
+ATTEMPTS = {"push": 6}
 
 
 class JobFailed(RuntimeError):
@@ -56,7 +60,8 @@ def ensure_job(run: Run, kind: str, queue: str, spec: dict[str, Any], now: datet
     if found is not None:
         return found
     with transaction.atomic():
-        job = Job.of(run, run=run, stage=run.stage, kind=kind, queue=queue, spec=spec, created_at=now, due_at=now)
+        fields = {"queue": queue, "spec": spec, "max_attempts": ATTEMPTS.get(queue, MAX_ATTEMPTS)}
+        job = Job.of(run, run=run, stage=run.stage, kind=kind, created_at=now, due_at=now, **fields)
         job.save()
         dispatch.work_job(job.client_id, job.pk, queue)
     return job

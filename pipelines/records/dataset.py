@@ -18,6 +18,7 @@ from tenants.pipeline_settings import PipelineSettings
 def new_rows(run: Run, settings: PipelineSettings) -> QuerySet[Example]:
     """Accepted rows that are in no dataset yet: those this run has judged, or all where validation is switched off."""
     rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY, dataset__isnull=True)
+    rows = rows.filter(batch__is_complete=True)
     return rows.filter(judged_in=run) if "validate" in settings.stages else rows
 
 

@@ -6,6 +6,8 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +15,11 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils.timezone import now
 
+from pipelines.retention import forget_old_exchanges
 from pipelines.ticker import Ticker
 
 log = logging.getLogger("ticker")
+SWEEP_EVERY = timedelta(hours=1)
 
 
 class Command(BaseCommand):
@@ -31,14 +35,18 @@ class Command(BaseCommand):
             return
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
+        swept_at = now() - SWEEP_EVERY
         while not stop.wait(settings.TICK_S):
-            tick(ticker)
+            guarded(lambda: ticker.tick(now()))
+            if now() - swept_at >= SWEEP_EVERY:
+                swept_at = now()
+                guarded(lambda: forget_old_exchanges(now()))
 
 
-def tick(ticker: Ticker) -> None:
-    """One tick that outlives a database that is away: the next one finds everything that is still due."""
+def guarded(work: Callable[[], int]) -> None:
+    """Outlives a database that is away: the next tick finds everything that is still due."""
     try:
-        ticker.tick(now())
+        work()
     except Exception:
         log.exception("a tick failed; the next one tries again")
         close_old_connections()
