@@ -94,5 +94,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on-postgres", action="store_true", help="the same tests on a throw-away PostgreSQL")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselected and not skipped: the plain run of the same test is the one that counts."""
+    if not config.getoption("on_postgres"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("sqlite_only")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sqlite_only(why): left out by --on-postgres")
     config.pluginmanager.register(SkipPolicy(), "retune-skips")
