@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from pipelines.actions.refused import ActionRefused
-from pipelines.actions.runs import create_run
+from pipelines.actions.runs import create_run, state_of
 from pipelines.domain import triggers as judge
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
-from tenants.models import Pipeline
+from tenants.models import Pipeline, SettingsRevision
 from tenants.pipeline_settings import Schedule
 
 LOOK_AGAIN = timedelta(minutes=5)
@@ -21,17 +22,17 @@ QUALITY_WINDOW = timedelta(days=7)
 
 
 def consider(state: PipelineState, now: datetime) -> Run | None:
-    """One look at one pipeline's triggers. The next look is set before anything can go wrong."""
-    PipelineState.objects.filter(pk=state.pk).update(due_at=now + LOOK_AGAIN)
+    """One look at one pipeline's triggers. The next look is set before anything can go wrong, by one ticker only."""
+    if not PipelineState.objects.filter(pk=state.pk, due_at=state.due_at).update(due_at=now + LOOK_AGAIN):
+        return None
     pipeline = state.pipeline
     if pipeline.revision is None:
         return None
     if pipeline.is_paused:
         _not_yet(state, judge.NotYet("the pipeline is paused"), now)
         return None
-    if state.schedule_seen_at is None:
-        _begin_schedule(state, now)
-    match judge.should_start(settings_of(pipeline), facts_of(state, now), now):
+    settings = settings_of(pipeline)
+    match judge.should_start(settings, facts_of(state, settings, now), now):
         case judge.Start(occasion):
             return _start(state, occasion, now)
         case judge.NotYet() as answer:
@@ -45,7 +46,7 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
     return judge.TriggerSettings(
         schedule_rule=rule_of(chosen.schedule) if chosen.schedule else None,
         time_zone=pipeline.client.timezone,
-        schedule_set_at=pipeline.created_at,
+        schedule_set_at=schedule_set_at(pipeline) if chosen.schedule else None,
         new_examples=chosen.new_examples,
         quality_below=chosen.quality_below,
         quality_sample=chosen.quality_min_sample,
@@ -59,15 +60,26 @@ def rule_of(schedule: Schedule) -> str:
     return f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
 
 
-def facts_of(state: PipelineState, now: datetime) -> judge.TriggerFacts:
+def schedule_set_at(pipeline: Pipeline) -> datetime:
+    """Since when the schedule is as it is now: what was due before that is nobody's miss."""
+    found: datetime = pipeline.created_at
+    revisions = SettingsRevision.objects.filter(pipeline=pipeline).order_by("-number")
+    for schedule, created_at in revisions.values_list("body__triggers__schedule", "created_at"):
+        if schedule != pipeline.revision.body["triggers"]["schedule"]:
+            break
+        found = created_at
+    return found
+
+
+def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetime) -> judge.TriggerFacts:
     pipeline = state.pipeline
     runs = Run.objects.filter(pipeline=pipeline)
     quality, sample = quality_of(pipeline, now)
     last_rollback = Rollback.objects.filter(pipeline=pipeline).order_by("-id").first()
     quality_run = runs.filter(occasion__kind="quality", finished_at__isnull=False).order_by("-finished_at").first()
     return judge.TriggerFacts(
-        schedule_handled_until=state.schedule_seen_at,
-        new_examples=Example.objects.filter(pipeline=pipeline, state=ExampleState.READY, dataset__isnull=True).count(),
+        schedule_handled_until=max(filter(None, (state.schedule_seen_at, settings.schedule_set_at)), default=None),
+        new_examples=new_examples(pipeline),
         quality=quality,
         quality_sample=sample,
         quality_run_ended_at=quality_run.finished_at if quality_run else None,
@@ -75,6 +87,17 @@ def facts_of(state: PipelineState, now: datetime) -> judge.TriggerFacts:
         has_live_run=runs.filter(status__in=LIVE_RUNS).exists(),
         started_at=tuple(runs.filter(created_at__gt=now - DAY).values_list("created_at", flat=True)),
     )
+
+
+def new_examples(pipeline: Pipeline) -> int:
+    """Accepted rows of finished uploads that no dataset holds and nobody parked."""
+    rows = Example.objects.filter(pipeline=pipeline, state=ExampleState.READY, dataset__isnull=True)
+    return rows.filter(batch__is_complete=True).count()
+
+
+def look_at_pipeline(sender: type[Pipeline], instance: Pipeline, **_: Any) -> None:
+    """A new pipeline, or one whose settings changed, is looked at on the next tick (connected in pipelines.apps)."""
+    PipelineState.objects.filter(pk=state_of(instance).pk).update(due_at=timezone.now())
 
 
 def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:
@@ -90,12 +113,6 @@ def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:
         not bad for bad in seen.filter(feedback__isnull=True, is_bad__isnull=False).values_list("is_bad", flat=True)
     ]
     return (sum(verdicts) / len(verdicts), len(verdicts)) if verdicts else (None, 0)
-
-
-def _begin_schedule(state: PipelineState, now: datetime) -> None:
-    """A schedule counts from when the pipeline was made: what was due before that is nobody's miss."""
-    state.schedule_seen_at = state.pipeline.created_at
-    PipelineState.objects.filter(pk=state.pk).update(schedule_seen_at=state.schedule_seen_at)
 
 
 def _start(state: PipelineState, occasion: judge.Occasion, now: datetime) -> Run | None:

@@ -39,7 +39,7 @@ def start_run(
 
 def create_run(state: PipelineState, occasion: dict[str, Any], now: datetime) -> Run:
     """The next run of a pipeline, queued. At most one is live, which the database makes sure of."""
-    state = PipelineState.objects.select_for_update().select_related("pipeline__revision").get(pk=state.pk)
+    state = PipelineState.objects.select_for_update(of=("self",)).select_related("pipeline__revision").get(pk=state.pk)
     pipeline = state.pipeline
     if pipeline.revision is None:
         raise ActionRefused(_("The pipeline has no settings yet."))

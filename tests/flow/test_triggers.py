@@ -1,0 +1,269 @@
+"""Triggers tick by tick with a clock: schedules over summer time and downtime, thresholds, cooldown, the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipelines import actions, ticker
+from pipelines.engine import dispatch
+from pipelines.models import Exchange, Feedback, ModelVersion, PipelineState, Run, TriggerDecision
+from pipelines.triggers import consider
+from tenants import crossing
+from tenants.actions import change_settings
+from tenants.models import Pipeline
+from tests import factories
+from tests.conftest import Clock
+from tests.flow.conftest import lines
+
+MADRID = ZoneInfo("Europe/Madrid")
+OFF = {"new_examples": None, "quality_below": None}
+FIRST_TUESDAY = OFF | {"schedule": {"rule": "FREQ=MONTHLY;BYDAY=+1TU", "at": "04:00"}}
+SINCE = timedelta(seconds=1)
+
+
+class Silence:
+    """Sends nothing: runs that start stay queued, as with workers that are all busy."""
+
+    def send(self, task: str, queue: str, client_id: int, row_id: int) -> None:
+        assert client_id and row_id
+
+
+@pytest.fixture(autouse=True)
+def busy_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "engine", Silence)
+
+
+@pytest.fixture
+def made(db: None) -> Iterator[Any]:
+    """Makes one pipeline of a client in Madrid, whose scope then stays open."""
+    opened: list[Any] = []
+
+    def make(**triggers: Any) -> Pipeline:
+        client = factories.make_client(timezone="Europe/Madrid")
+        pipeline = factories.make_pipeline(client, triggers=OFF | triggers)
+        opened.append(factories.inside(pipeline))
+        opened[-1].__enter__()
+        return pipeline
+
+    yield make
+    for scope in reversed(opened):
+        scope.__exit__(None, None, None)
+
+
+def tick(pipeline: Pipeline, now: datetime) -> Run | None:
+    """One look by the ticker's way, if the pipeline is due at all; gives the run that it started."""
+    before = set(Run.objects.filter(pipeline=pipeline).values_list("pk", flat=True))
+    for _client_id, state_id in crossing.due("due_triggers", now):
+        ticker.look_at_triggers(state_id, now)
+    return Run.objects.filter(pipeline=pipeline).exclude(pk__in=before).first()
+
+
+def tick_until(pipeline: Pipeline, start: datetime, end: datetime, step: timedelta) -> list[tuple[datetime, Run]]:
+    """Looks at every step and when the ledger says that the answer may change; each run that starts is over at once.
+
+    Gives when each run started, in Madrid's time.
+    """
+    started = []
+    now = start
+    while now <= end:
+        run = tick(pipeline, now)
+        if run is not None:
+            started.append((now.astimezone(MADRID), run))
+            finish(run, now)
+        now = next_look(pipeline, now, step)
+    return started
+
+
+def next_look(pipeline: Pipeline, now: datetime, step: timedelta) -> datetime:
+    last = TriggerDecision.objects.filter(pipeline=pipeline).first()
+    if last is None or last.next_eligible_at is None or last.next_eligible_at <= now:
+        return now + step
+    return min(now + step, last.next_eligible_at)
+
+
+def finish(run: Run, now: datetime) -> None:
+    """The run is over; its pipeline is looked at again as after every run."""
+    actions.cancel(run, actor="tests", reason="over", now=now)
+
+
+def look_from(pipeline: Pipeline, now: datetime) -> None:
+    PipelineState.objects.filter(pipeline=pipeline).update(due_at=now)
+
+
+def reasons(pipeline: Pipeline) -> list[str]:
+    """The ledger, oldest first."""
+    return list(TriggerDecision.objects.filter(pipeline=pipeline).order_by("id").values_list("reason", flat=True))
+
+
+def test_the_first_tuesday_at_four_is_kept_over_the_change_to_summer_time(made: Any) -> None:
+    pipeline = made(**FIRST_TUESDAY)
+    look_from(pipeline, factories.NOW)
+    end = factories.NOW + timedelta(days=65)
+    started = tick_until(pipeline, factories.NOW, end, timedelta(hours=8))
+    assert [f"{at:%a %Y-%m-%d %H:%M %Z}" for at, _run in started] == [
+        "Tue 2026-04-07 04:00 CEST",
+        "Tue 2026-05-05 04:00 CEST",
+    ]
+    assert [run.occasion["missed"] for _at, run in started] == [0, 0]
+    assert started[0][1].occasion["reason"] == "due 2026-04-07 04:00 Europe/Madrid"
+
+
+def test_the_change_to_winter_time_starts_one_run_and_not_two(made: Any, clock: Clock) -> None:
+    pipeline = made(schedule={"rule": "FREQ=DAILY", "at": "02:30"})  # 25 October 2026 has two of them.
+    clock.now = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)
+    PipelineState.objects.filter(pipeline=pipeline).update(schedule_seen_at=clock.now, due_at=clock.now)
+    started = tick_until(pipeline, clock.now, clock.now + timedelta(days=2), timedelta(minutes=10))
+    assert [f"{at:%d %H:%M %Z}" for at, _run in started] == ["25 02:30 CEST", "26 02:30 CET"]
+
+
+def test_three_months_of_downtime_collapse_into_one_run(made: Any, clock: Clock) -> None:
+    pipeline = made(**FIRST_TUESDAY)
+    look_from(pipeline, clock.now)
+    assert tick(pipeline, clock.now) is None
+    clock.now = datetime(2026, 6, 20, 9, 0, tzinfo=UTC)
+    run = tick(pipeline, clock.now)
+    assert run is not None
+    assert run.occasion["missed"] == 2
+    assert run.occasion["reason"] == "due 2026-06-02 04:00 Europe/Madrid, with 2 missed before"
+    finish(run, clock.now)
+    assert tick_until(pipeline, clock.now, clock.now + timedelta(days=2), timedelta(hours=1)) == []
+    assert reasons(pipeline)[-1] == "next schedule 2026-07-07 04:00 Europe/Madrid"
+
+
+def test_enough_new_examples_start_a_run_at_the_next_tick(made: Any, clock: Clock) -> None:
+    pipeline = made(new_examples=20)
+    for first, count in ((0, 19), (100, 1)):
+        assert tick(pipeline, clock.now) is None
+        clock.advance(minutes=6)
+        token = f"t{first}"
+        actions.add_examples(pipeline, lines(first, count), token=token, actor="tests", now=clock.now)
+    run = tick(pipeline, clock.now)
+    assert run is not None
+    assert (run.occasion["kind"], run.occasion["reason"]) == ("data", "20 new examples >= 20")
+    assert reasons(pipeline) == ["19 of 20 new examples", "20 new examples >= 20"]
+
+
+def say_how_good(version: ModelVersion, good: int, bad: int, now: datetime) -> None:
+    """Feedback of people on so many answers of the version."""
+    exchange = {
+        "pipeline_id": version.pipeline_id,
+        "version": version,
+        "host": "shop",
+        "arm": "production",
+        "status": 200,
+    }
+    exchange |= {"at": now, "finished_at": now, "latency_ms": 5.0}
+    for n in range(good + bad):
+        row = Exchange.of(version, request_id=f"r{now:%d%H%M}-{n}", **exchange)
+        row.save()
+        Feedback.of(version, exchange=row, is_good=n < good, at=now).save()
+
+
+def test_poor_quality_starts_a_run_once_the_sample_is_large_enough(made: Any, clock: Clock) -> None:
+    pipeline = made(quality_below=0.8, quality_min_sample=50)
+    version = factories.make_production(pipeline, now=clock.now).model_version
+    clock.advance(days=1)
+    look_from(pipeline, clock.now)
+    say_how_good(version, 30, 19, clock.now)
+    assert tick(pipeline, clock.now + SINCE) is None
+    assert reasons(pipeline)[-1] == "quality 0.612 on 49 of 50 samples"
+    clock.advance(hours=1)
+    say_how_good(version, 0, 1, clock.now)
+    run = tick(pipeline, clock.now + SINCE)
+    assert run is not None
+    assert (run.occasion["kind"], run.occasion["reason"]) == ("quality", "quality 0.600 < 0.800, n=50")
+
+
+def test_a_quality_run_is_followed_by_a_cooldown_which_defers_the_next(made: Any, clock: Clock) -> None:
+    pipeline = made(quality_below=0.8, quality_min_sample=50, cooldown_s=48 * 3600)
+    version = factories.make_production(pipeline, now=clock.now).model_version
+    clock.advance(days=1)
+    look_from(pipeline, clock.now)
+    say_how_good(version, 30, 30, clock.now)
+    run = tick(pipeline, clock.now + SINCE)
+    assert run is not None
+    ended = clock.advance(hours=1)
+    finish(run, ended)
+    started = tick_until(pipeline, ended, ended + timedelta(hours=50), timedelta(minutes=10))
+    assert [at - ended for at, _run in started] == [timedelta(hours=48)]
+    assert "cooldown after a quality-triggered run until 2026-03-06 06:00 Europe/Madrid" in "\n".join(reasons(pipeline))
+
+
+def test_each_not_yet_stands_in_the_ledger_once_until_it_changes(made: Any, clock: Clock) -> None:
+    pipeline = made(new_examples=20)
+    look_from(pipeline, clock.now)
+    tick_until(pipeline, clock.now, clock.now + timedelta(hours=5), timedelta(minutes=5))
+    assert reasons(pipeline) == ["0 of 20 new examples"]
+    pipeline.is_paused = True
+    pipeline.save()
+    clock.advance(hours=6)
+    tick_until(pipeline, clock.now, clock.now + timedelta(hours=1), timedelta(minutes=5))
+    assert reasons(pipeline) == ["0 of 20 new examples", "the pipeline is paused"]
+
+
+def test_while_a_run_is_live_neither_a_trigger_nor_a_person_starts_another(made: Any, clock: Clock) -> None:
+    pipeline = made(new_examples=1)
+    actions.add_examples(pipeline, lines(0, 2), token="t", actor="tests", now=clock.now)
+    first = tick(pipeline, clock.now)
+    assert first is not None
+    clock.advance(hours=1)
+    assert tick(pipeline, clock.now) is None
+    assert reasons(pipeline)[-1] == "a run of this pipeline is live"
+    with pytest.raises(actions.ActionRefused, match="Run 1 is still live"):
+        actions.start_run(pipeline, actor="owner", now=clock.now, reason="now", force=True)
+
+
+def test_in_a_cooldown_a_person_starts_a_run_only_by_force_and_with_a_reason(made: Any, clock: Clock) -> None:
+    pipeline = made()
+    cooling = clock.now + timedelta(hours=1)
+    PipelineState.objects.filter(pipeline=pipeline).update(cooldown_until=cooling)
+    with pytest.raises(actions.ActionRefused, match="Cooling down until 2026-03-03T05:00"):
+        actions.start_run(pipeline, actor="owner", now=clock.now)
+    with pytest.raises(actions.ActionRefused, match="needs a reason"):
+        actions.start_run(pipeline, actor="owner", now=clock.now, force=True)
+    run = actions.start_run(pipeline, actor="owner", now=clock.now, force=True, reason="the client asked")
+    assert (run.occasion["forced"], run.occasion["reason"]) == (True, "the client asked")
+
+
+def two_tickers_look_at(pipeline: Pipeline, now: datetime) -> list[PipelineState]:
+    """The row as each of two tickers read it at the same moment."""
+    look_from(pipeline, now)
+    return [PipelineState.objects.select_related("pipeline__revision", "client").get() for _ticker in range(2)]
+
+
+def test_two_tickers_start_one_run(made: Any, clock: Clock) -> None:
+    pipeline = made(**FIRST_TUESDAY)
+    clock.now = datetime(2026, 4, 7, 2, 0, 1, tzinfo=UTC)
+    first, second = two_tickers_look_at(pipeline, clock.now)
+    assert consider(first, clock.now) is not None
+    assert consider(second, clock.now) is None
+    assert Run.objects.filter(pipeline=pipeline).count() == 1
+    assert TriggerDecision.objects.filter(pipeline=pipeline, started=True).count() == 1
+
+
+def test_a_late_ticker_finds_the_occasion_taken_even_when_its_run_is_over(made: Any, clock: Clock) -> None:
+    pipeline = made(**FIRST_TUESDAY)
+    clock.now = datetime(2026, 4, 7, 2, 0, 1, tzinfo=UTC)
+    first, late = two_tickers_look_at(pipeline, clock.now)
+    run = consider(first, clock.now)
+    assert run is not None
+    finish(run, clock.now)
+    look_from(pipeline, clock.now)  # As if nobody had looked: only the occasion's own key is left to stop it.
+    assert consider(late, clock.now) is None
+    assert Run.objects.filter(pipeline=pipeline).count() == 1
+
+
+def test_a_schedule_that_is_added_later_makes_up_for_nothing_before_it(made: Any, clock: Clock) -> None:
+    pipeline = made()
+    clock.advance(days=100)
+    body = pipeline.revision.body
+    schedule = {"rule": "FREQ=MONTHLY;BYDAY=+1TU", "at": "04:00:00"}
+    change_settings(pipeline, body | {"triggers": body["triggers"] | {"schedule": schedule}}, "owner", clock.now)
+    look_from(pipeline, clock.now)
+    assert tick(pipeline, clock.now) is None
+    assert reasons(pipeline) == ["next schedule 2026-07-07 04:00 Europe/Madrid"]
