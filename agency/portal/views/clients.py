@@ -105,21 +105,20 @@ def revoke_key(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
 def add_member(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.ADMINISTER)
     form = MemberForm(request.POST)
-    if not form.is_valid() or not _admit(row, form):
+    if not form.is_valid() or not _admit(row, form, who(request)):
         return _page(request, row, 422, member_form=form)
     messages.success(request, _("%(email)s can sign in now.") % {"email": form.cleaned_data["email"]})
     return go(request, reverse("client", args=[slug]) + "#people")
 
 
-def _admit(row: Client, form: MemberForm) -> bool:
+def _admit(row: Client, form: MemberForm, actor: str) -> bool:
     email, role, password = (form.cleaned_data[name] for name in ("email", "role", "password"))
     place = row if role == Role.READER else None
     with scope.agency_scope(row.agency_id), transaction.atomic():
-        # Asked, not left to the constraint: SQLite cannot hold one over an empty client.
         if Membership.objects.filter(user__email=email.lower(), client=place).exists():
             form.add_error("email", _("This person is a member here already."))
             return False
-        actions.add_member(row.agency, email, role, password, place)
+        actions.add_member(row.agency, email, role, actor, timezone.now(), password=password, client=place)
     return True
 
 

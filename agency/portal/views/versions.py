@@ -22,7 +22,7 @@ from tenants import access
 from tenants.models import Pipeline
 
 # The card's own sections show these; golden answers are for machines to compare.
-SHOWN_ELSEWHERE = {"recipe", "base_model", "base", "golden_answers"}
+SHOWN_ELSEWHERE = {"base", "golden_answers"}
 
 
 def versions(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
