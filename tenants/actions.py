@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.db import transaction
 from django.db.models import Max
@@ -46,6 +46,7 @@ def found_agency(name: str, slug: str, email: str, password: str, now: datetime)
     owner = User.objects.create_user(email, password)
     with scope.agency_scope(agency.pk):
         Membership(agency=agency, user=owner, role=Role.OWNER).save()
+        AuditEvent.append(agency, owner.email, "agency.found", slug, now, {"name": name})
     return agency, owner
 
 
@@ -162,12 +163,21 @@ def revoke_key(key: ApiKey, actor: str, now: datetime) -> None:
     AuditEvent.append(key, actor, "key.revoke", f"{key.name} rk_{key.prefix}", now)
 
 
+class Invited(TypedDict, total=False):
+    """A new person: `password` for a new account; `client` for a reader."""
+
+    password: str | None
+    client: Client | None
+
+
 @transaction.atomic
 def add_member(
-    agency: Agency, email: str, role: str, password: str | None = None, client: Client | None = None
+    agency: Agency, email: str, role: str, actor: str, now: datetime, **invited: Unpack[Invited]
 ) -> Membership:
     """A person with a role; readers belong to a client. The account is made when the address is new."""
-    user = User.objects.filter(email=email.lower()).first() or User.objects.create_user(email, password)
+    email, client = email.lower(), invited.get("client")
+    user = User.objects.filter(email=email).first() or User.objects.create_user(email, invited.get("password"))
     membership = Membership(agency=agency, user=user, role=role, client=client)
     membership.save()
+    AuditEvent.append(client or agency, actor, "member.add", email, now, {"role": role})
     return membership

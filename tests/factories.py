@@ -38,7 +38,7 @@ def make_agency(slug: str = "north") -> Agency:
 def make_member(agency: Agency, role: Role, client: Client | None = None, email: str = "") -> User:
     with scope.agency_scope(agency.pk):
         email = email or f"{role}-{next(_serials)}@{agency.slug}.example"
-        membership: Membership = actions.add_member(agency, email, role, PASSWORD, client)
+        membership: Membership = actions.add_member(agency, email, role, "tests", NOW, password=PASSWORD, client=client)
     return membership.user
 
 

@@ -61,7 +61,7 @@ class Installation:
             self.keys[client.slug] = actions.issue_key(row, "demo", VERBS, OWNER, now())[1]
         if client.slug == "heronbrook":
             with scope.agency_scope(self.agency.pk):
-                actions.add_member(self.agency, READER, Role.READER, PASSWORD, row)
+                actions.add_member(self.agency, READER, Role.READER, OWNER, now(), password=PASSWORD, client=row)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import models, transaction
 
+from tenants.models.agency import Agency
+from tenants.models.client import Client
 from tenants.models.owned import ClientOwned, Owned
 from tenants.scope import ScopeError
 
@@ -16,11 +18,14 @@ GENESIS = "0" * 64
 
 
 class AuditEvent(ClientOwned):
-    """An act of a person or key.
+    """An act of a person or key: at a client, or (`client` None) in the agency itself.
 
-    Each row's digest covers the row before it of the same client: removal or change breaks the chain.
+    One chain per client and one per agency. Each row's digest covers the row before it: removal or change breaks it.
     """
 
+    client = models.ForeignKey(  # type: ignore[assignment]
+        "tenants.Client", on_delete=models.CASCADE, null=True, related_name="+"
+    )
     seq = models.PositiveIntegerField()
     at = models.DateTimeField()
     actor = models.CharField(max_length=200)
@@ -32,7 +37,13 @@ class AuditEvent(ClientOwned):
 
     class Meta(ClientOwned.Meta):
         ordering = ("client_id", "seq")
-        constraints = (models.UniqueConstraint(fields=("client", "seq"), name="audit_seq_per_client"),)
+        # Two constraints, because SQLite tells every empty client from every other.
+        constraints = (
+            models.UniqueConstraint(fields=("client", "seq"), name="audit_seq_per_client"),
+            models.UniqueConstraint(
+                fields=("agency", "seq"), name="audit_seq_per_agency", condition=models.Q(client__isnull=True)
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb} {self.subject}"
@@ -60,17 +71,32 @@ class AuditEvent(ClientOwned):
 
     @classmethod
     def append(
-        cls, owner: Owned, actor: str, verb: str, subject: str, at: datetime, detail: dict[str, Any] | None = None
+        cls,
+        owner: Owned | Agency,
+        actor: str,
+        verb: str,
+        subject: str,
+        at: datetime,
+        detail: dict[str, Any] | None = None,
     ) -> AuditEvent:
-        """Adds one act to the chain of the owner's client, inside the caller's transaction."""
-        agency_id, client_id = owner.owner()
-        if agency_id is None or client_id is None:
-            raise ScopeError("The ledger is kept per client.")
+        """Adds one act to the chain of the owner's client, or of the agency, inside the caller's transaction."""
+        agency_id, client_id = (owner.pk, None) if isinstance(owner, Agency) else owner.owner()
+        if agency_id is None:
+            raise ScopeError("An act belongs to an agency at least.")
         with transaction.atomic():
-            last = cls.objects.select_for_update().filter(client_id=client_id).order_by("-seq").first()
+            _lock_chain(agency_id, client_id)
+            last = cls.objects.filter(agency_id=agency_id, client_id=client_id).order_by("-seq").first()
             seq, previous = (last.seq + 1, last.digest) if last else (1, GENESIS)
             fields = {"seq": seq, "previous": previous, "at": at, "actor": actor, "verb": verb, "subject": subject}
             row = cls(agency_id=agency_id, client_id=client_id, detail=detail or {}, **fields)
             row.digest = row.computed_digest()
             row.save()
         return row
+
+
+def _lock_chain(agency_id: int, client_id: int | None) -> None:
+    """Whoever appends holds the chain's owner until its commit: two acts at once get two numbers."""
+    if client_id is None:
+        Agency.objects.select_for_update().get(pk=agency_id)
+    else:
+        Client.objects.select_for_update().get(pk=client_id)

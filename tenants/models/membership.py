@@ -25,7 +25,9 @@ class Membership(AgencyOwned):
 
     class Meta(AgencyOwned.Meta):
         constraints = (
-            models.UniqueConstraint(fields=("user", "agency", "client"), name="membership_once", nulls_distinct=False),
+            # Two constraints, because SQLite tells every empty client from every other.
+            models.UniqueConstraint(fields=("user", "client"), name="reader_once"),
+            models.UniqueConstraint(fields=("user", "agency"), name="staff_once", condition=Q(client__isnull=True)),
             models.CheckConstraint(
                 name="reader_has_client",
                 condition=Q(role="reader", client__isnull=False) | (~Q(role="reader") & Q(client__isnull=True)),

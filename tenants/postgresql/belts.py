@@ -50,9 +50,8 @@ def _columns(model: type[Model]) -> set[str]:
 def _client_column(model: type[Model]) -> str | None:
     if model._meta.db_table == CLIENT_TABLE:
         return "id"
-    owner = next((field for field in model._meta.local_concrete_fields if field.column == "client_id"), None)
-    # A nullable client (membership) does not own the row: it belongs to the agency.
-    return "client_id" if owner is not None and not owner.null else None
+    # Where the client may be empty (memberships, acts in the agency itself), such a row is the agency's alone.
+    return "client_id" if "client_id" in _columns(model) else None
 
 
 def _links(model: type[Model], owned: set[str]) -> Iterator[tuple[str, str]]:

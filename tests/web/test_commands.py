@@ -38,8 +38,8 @@ def acts(pipeline: Pipeline, verb: str) -> list[str]:
 def test_a_whole_ledger_is_called_whole_for_every_client(pipeline: Pipeline, birch: Client) -> None:
     text = out("ledger", "verify")
 
-    assert [line.split(":")[0] for line in text.splitlines()] == ["acorn", "birch"]
-    assert text.count("chain whole") == 2
+    assert [line.split(":")[0] for line in text.splitlines()] == ["north", "acorn", "birch"]
+    assert text.count("chain whole") == 3
 
 
 def in_spite_of_the_trigger(sql: str) -> None:

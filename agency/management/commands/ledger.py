@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from agency.management.targets import opened_client
 from tenants import crossing, scope
-from tenants.models import AuditEvent, Client
+from tenants.models import Agency, AuditEvent, Client
 from tenants.models.audit_event import GENESIS
 
 CHUNK = 1000
@@ -38,7 +38,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = [_named(options["client"])] if options["client"] else crossing.ask("all_clients")
-        broken = [slug for slug, chain in map(_walked, chosen) if self._say(slug, chain)]
+        agencies = [] if options["client"] else list(Agency.objects.order_by("pk"))
+        walked = [*map(_walked_agency, agencies), *map(_walked, chosen)]
+        broken = [slug for slug, chain in walked if self._say(slug, chain)]
         if broken:
             raise CommandError(_("Broken: %(clients)s.") % {"clients": ", ".join(broken)})
 
@@ -75,6 +77,12 @@ def _named(slug: str) -> tuple[int, ...]:
         return client.agency_id, client.pk
 
 
+def _walked_agency(agency: Agency) -> tuple[str, Chain]:
+    """The acts in the agency itself: founding it, its people."""
+    with scope.agency_scope(agency.pk):
+        return agency.slug, walk(_events(None))
+
+
 def _walked(ids: tuple[int, ...]) -> tuple[str, Chain]:
     agency_id, client_id = ids
     with scope.client_scope(client_id, agency_id):
@@ -82,7 +90,7 @@ def _walked(ids: tuple[int, ...]) -> tuple[str, Chain]:
         return slug, walk(_events(client_id))
 
 
-def _events(client_id: int) -> Iterator[AuditEvent]:
+def _events(client_id: int | None) -> Iterator[AuditEvent]:
     """In chunks by number: a server-side cursor would outlive the transaction that carries the scope."""
     rows = AuditEvent.objects.filter(client_id=client_id).order_by("seq")
     last = -1
