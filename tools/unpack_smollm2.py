@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,9 @@ def save(model: Any, tokenizer: Any, out: Path) -> None:
     draft.mkdir(parents=True)
     model.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
-    (draft / "MODEL.md").write_text(ABOUT.format(file=FILE, package=PACKAGE, version=_version()))
+    (draft / "MODEL.md").write_text(ABOUT.format(file=FILE, package=PACKAGE, version=version(PACKAGE)))
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
-
-
-def _version() -> str:
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:
-        return "(unknown version)"
 
 
 def main(arguments: list[str]) -> int:
