@@ -67,6 +67,8 @@ class OwnClient(DemoClient):
 class OwnStage(acts.Stage):
     """Gentler traffic; a run that waits for a person where none is meant to be asked is a failure with its reason."""
 
+    client: OwnClient
+
     def traffic(self, per_s: float = REQUESTS_PER_S) -> Traffic:
         return super().traffic(per_s)
 
