@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pipelines.engine import dispatch
 from pipelines.models import Job, PipelineState
 from pipelines.triggers import consider
 from tenants import crossing, scope
 
-RESEND_S = 15.0
+FIRST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(minutes=5)
 Send = Callable[[int, int], None]
 
 
@@ -29,23 +31,35 @@ SENDERS: dict[str, Send] = {
 }
 
 
+@dataclass(frozen=True)
+class Told:
+    """When a row that stays due is sent again: all its workers may be busy, so each pause is twice the one before."""
+
+    again_at: datetime
+    pause: timedelta
+
+
 class Ticker:
-    """Remembers for some seconds what it sent, so that a slow queue is not flooded with the same wake-up."""
+    """Remembers what it sent while it stays due, so that a slow queue is not flooded with the same wake-up."""
 
     def __init__(self, limit: int = 200) -> None:
         self.limit = limit
-        self.sent: dict[tuple[str, int], datetime] = {}
+        self.told: dict[str, dict[int, Told]] = {name: {} for name in SENDERS}
 
     def tick(self, now: datetime) -> int:
-        """Sends a wake-up for every due row not yet told; returns how many."""
-        self.sent = {key: at for key, at in self.sent.items() if (now - at).total_seconds() < RESEND_S}
+        """Sends a wake-up for every due row not just told; returns how many."""
         return sum(self._send_due(name, send, now) for name, send in SENDERS.items())
 
     def _send_due(self, name: str, send: Send, now: datetime) -> int:
-        fresh = [pair for pair in crossing.due(name, now, self.limit) if (name, pair[1]) not in self.sent]
+        due = crossing.due(name, now, self.limit)
+        # What is no longer due was done: if it comes up again, that is news.
+        told = {row_id: self.told[name][row_id] for _client_id, row_id in due if row_id in self.told[name]}
+        fresh = [pair for pair in due if pair[1] not in told or told[pair[1]].again_at <= now]
         for client_id, row_id in fresh:
-            self.sent[name, row_id] = now
+            pause = min(told[row_id].pause * 2, LONGEST_PAUSE) if row_id in told else FIRST_PAUSE
+            told[row_id] = Told(now + pause, pause)
             send(client_id, row_id)
+        self.told[name] = told
         return len(fresh)
 
 

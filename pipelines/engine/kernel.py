@@ -102,10 +102,11 @@ def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
 
 
 def _finish_stage(run: Run, status: str, now: datetime, output: dict[str, Any] | None = None) -> None:
-    row = StageRun.objects.get(run=run, stage=run.stage)
-    row.status, row.finished_at = status, now
-    row.output = row.output if output is None else output
-    row.save(update_fields=["status", "finished_at", "output"])
+    # No row when the stage was never asked: cancelled, or its worker lost every time.
+    changes: dict[str, Any] = {"status": status, "finished_at": now}
+    if output is not None:
+        changes["output"] = output
+    StageRun.objects.filter(run=run, stage=run.stage).update(**changes)
 
 
 def _go_on(run: Run, plan: Plan, now: datetime) -> None:
