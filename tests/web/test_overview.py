@@ -109,3 +109,13 @@ def test_a_run_that_is_over_needs_nobody(owner: Browser, acorn: Client) -> None:
     assert owner.get("/").context["overview"].needing == ()
     with factories.inside(acorn):
         assert Run.objects.get(pk=run.pk).status == "rejected"
+
+
+def test_a_long_list_is_paged_and_the_page_lives_in_the_address(owner: Browser, agency: Agency) -> None:
+    for number in range(52):
+        factories.make_pipeline(factories.make_client(agency, f"client-of-many-{number}"))
+
+    first, second = owner.get("/?sort=name"), owner.get("/?sort=name&page=2")
+
+    assert len(first.context["page"].object_list) == 50 and len(second.context["page"].object_list) == 2
+    assert "?sort=name&amp;page=2" in first.text

@@ -14,9 +14,12 @@ from agency.actor import open_agency
 from agency.htmx import go, partials
 from agency.portal.context import who
 from agency.portal.forms.people import ClientForm
+from agency.portal.paging import paged
 from pipelines.reports.overview import Sort, agency_overview
 from tenants import access, actions
 from tenants.models import Agency, Client
+
+LINES_A_PAGE = 50
 
 
 @partials(clients="portal/_clients.html")
@@ -27,8 +30,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     sort = Sort(asked) if asked in set(Sort) else Sort.NEEDS
     shown = agency_overview(text, sort, timezone.now())
     may_add = actor.may(access.ADMINISTER)
+    page = paged(request, shown.lines, LINES_A_PAGE)
     return TemplateResponse(
-        request, "portal/overview.html", {"overview": shown, "q": text, "sort": sort, "may_add": may_add}
+        request, "portal/overview.html", {"overview": shown, "page": page, "q": text, "sort": sort, "may_add": may_add}
     )
 
 
