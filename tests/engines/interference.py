@@ -21,12 +21,17 @@ LONGEST_HOLD_S = 60.0
 
 
 def arm() -> None:
-    """RETUNE_TEST_KILL=point:name (once per folder), RETUNE_TEST_HOLD=kind (until RETUNE_VAR/release exists)."""
+    """RETUNE_TEST_KILL=point:name (once per folder), RETUNE_TEST_HOLD=kind (until RETUNE_VAR/release exists).
+
+    RETUNE_TEST_CLOCK=1 writes down how long stages take.
+    """
     if wanted := os.environ.get("RETUNE_TEST_KILL"):
         point, _, name = wanted.partition(":")
         kill_at(point, name)
     if kind := os.environ.get("RETUNE_TEST_HOLD"):
         hold(kind)
+    if os.environ.get("RETUNE_TEST_CLOCK"):
+        time_stages()
 
 
 def kill_at(point: str, name: str) -> None:
@@ -88,3 +93,17 @@ def hold(kind: str) -> None:
         return handler(work)
 
     JOBS[kind] = held
+
+
+def time_stages() -> None:
+    """A line `run stage seconds` in asked.log each time that a stage is asked."""
+    original = kernel.ask
+
+    def timed(run: Any, *args: Any) -> Any:
+        began = time.monotonic()
+        outcome = original(run, *args)
+        with (Path(settings.VAR) / "asked.log").open("a") as file:
+            file.write(f"{run.pk} {run.stage} {time.monotonic() - began:.6f}\n")
+        return outcome
+
+    kernel.ask = timed

@@ -1,0 +1,1 @@
+"""Measurements with targets: `make bench` runs all of them."""

@@ -1,0 +1,126 @@
+"""A worker is killed before each single write of the whole line; another takes over, and what is left is the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import actions
+from pipelines.domain.transitions import LIVE_RUNS
+from pipelines.engine import dispatch
+from pipelines.models import Notice, Run
+from pipelines.plan import PLAN
+from tenants.models import Pipeline
+from tests import factories
+from tests.faults.world import Step, World, effects, forget_effects, picture, was_killed
+from tests.flow.conftest import lines, quick_jobs
+
+__all__ = ("quick_jobs",)
+CANARY = {
+    "steps": [{"share": 0.05, "min_duration_s": 60}, {"share": 0.25, "min_duration_s": 60}],
+    "check_every_s": 300,
+    "max_step_s": 500,
+    "min_keys": 0,
+}
+MOST_WRITES = 100
+
+
+class LostMessages:
+    def send(self, task: str, queue: str, client_id: int, row_id: int) -> None:
+        """A broker that forgets everything."""
+
+
+@pytest.fixture
+def world(
+    transactional_db: None, quick_jobs: dict[int, int], settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.VAR, settings.LEASE_S, settings.JOB_LEASE_S = tmp_path, 2.0, 2.0
+    monkeypatch.setattr(dispatch, "engine", LostMessages)
+    plan = {"rollout": CANARY, "monitor": {"duration_s": 3600}}
+    off = {"new_examples": None, "quality_below": None}
+    made = factories.make_pipeline(data={"min_new_examples": 10}, triggers=off, **plan)
+    with factories.inside(made):
+        yield World(made)
+
+
+def start(world: World, first: int) -> Run:
+    actions.add_examples(world.pipeline, lines(first, 30), token=f"t{first}", actor="tests", now=world.now)
+    return actions.start_run(world.pipeline, actor="owner", now=world.now)
+
+
+def walk(world: World, run: Run, killed: str = "") -> Counter[str]:
+    """To the end of the run, each step of that name killed before each of its writes. Gives the kills per step."""
+    kills: Counter[str] = Counter()
+    while (step := next_step(world, run)) is not None:
+        if step.what.startswith(killed):
+            kills[step.what] += kill_everywhere(world, step)
+        else:
+            world.do(step)
+    return kills
+
+
+def next_step(world: World, run: Run) -> Step | None:
+    step = world.next_step()
+    row = Run.objects.get(pk=run.pk)
+    if step is None and row.status == "held":
+        actions.approve(row, actor="owner", reason="go on", now=world.now)
+        return world.next_step()
+    assert step is not None or row.status not in LIVE_RUNS, f"{row} is {row.status} and nothing is due"
+    return step
+
+
+def kill_everywhere(world: World, step: Step) -> int:
+    """Leaves the world as if nobody had been killed; gives how many were."""
+    world.save()
+    forget_effects()
+    world.do(step)
+    right, landed = picture(), effects()
+    for number in range(MOST_WRITES):
+        with world.undone():
+            forget_effects()
+            if not was_killed(number, lambda: world.do(step)):
+                assert (picture(), effects()) == (right, landed)
+                return number
+            world.do_when_due(step)
+            where = f"{step.what}, killed before write {number}"
+            found = picture()
+            assert {name: set(rows) ^ set(right[name]) for name, rows in found.items() if rows != right[name]} == {}, (
+                where
+            )
+            # An attempt that died before it was settled is done again, once.
+            assert set(effects()) == set(landed), where
+            assert len(effects()) <= 2 * len(landed), where
+    raise AssertionError(f"{step.what} writes more than {MOST_WRITES} times")
+
+
+def message_ids(folder: Path) -> list[str]:
+    texts = [path.read_text(errors="replace") for path in folder.glob("*")]
+    return [line for text in texts for line in text.splitlines() if line.lower().startswith("message-id:")]
+
+
+def test_the_first_version_survives_a_kill_before_any_write_of_its_whole_way(world: World, settings: Any) -> None:
+    kills = walk(world, start(world, 0))
+    assert {f"stage {stage.name}" for stage in PLAN.stages} <= kills.keys()
+    assert {f"job {kind}" for kind in ("preflight", "train", "build", "evaluate", "push", "alias")} <= kills.keys()
+    assert all(kills.values()), kills
+    run = Run.objects.get()
+    assert run.status == "succeeded"
+    sent = list(Notice.objects.values_list("kind", flat=True).order_by("id"))
+    assert sent == ["held", "promoted"]
+    assert Notice.objects.filter(sent_at=None).count() == 0
+    assert len(set(message_ids(settings.EMAIL_FILE_PATH))) == len(sent)
+
+
+def test_a_canary_survives_a_kill_before_any_write_of_each_of_its_looks(world: World) -> None:
+    walk(world, start(world, 0), killed="none")
+    run = start(world, 1000)
+    kills = walk(world, run, killed="stage")
+    assert kills["stage deploy"] > 0
+    assert kills["stage monitor"] > 0
+    assert Run.objects.get(pk=run.pk).status == "succeeded"
+    assert Pipeline.objects.get().state.production.number == 2
