@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.runs import create_run, state_of
@@ -17,6 +16,7 @@ from tenants.models import Pipeline, SettingsRevision
 from tenants.pipeline_settings import Schedule
 
 LOOK_AGAIN = timedelta(minutes=5)
+AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)  # Due, whatever clock is asked.
 DAY = timedelta(days=1)
 QUALITY_WINDOW = timedelta(days=7)
 
@@ -97,7 +97,7 @@ def new_examples(pipeline: Pipeline) -> int:
 
 def look_at_pipeline(sender: type[Pipeline], instance: Pipeline, **_: Any) -> None:
     """A new pipeline, or one whose settings changed, is looked at on the next tick (connected in pipelines.apps)."""
-    PipelineState.objects.filter(pk=state_of(instance).pk).update(due_at=timezone.now())
+    PipelineState.objects.filter(pk=state_of(instance).pk).update(due_at=AT_ONCE)
 
 
 def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:

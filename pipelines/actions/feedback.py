@@ -27,6 +27,8 @@ def give_feedback(client: Client, request_id: str, *, actor: str, now: datetime,
         raise ActionRefused(
             _("No answer with request id %(id)s. Ids are kept for some days only.") % {"id": request_id}
         )
+    if any("\x00" in value for value in said.values() if isinstance(value, str)):
+        raise ActionRefused(_("The text holds a NUL character, which no database keeps. Send it without."))
     row = Feedback.of(exchange, exchange=exchange, sent_by=actor, at=now, **said)
     row.save()
     detail = {"is_good": row.is_good, "pipeline": exchange.pipeline_id}

@@ -123,7 +123,7 @@ def test_a_first_version_has_no_change_to_boast_of(in_acorn: Client) -> None:
 def test_hostile_text_neither_becomes_markup_nor_breaks_a_line(production: Run) -> None:
     run = next_run(production, "deploy", "rejected")
     refuse(run)
-    evil = 'x\r\nBcc: all@example.org\n<script>alert(1)</script><img src="http://evil.example/p.gif">\u202e\u0000'
+    evil = 'x\r\nBcc: all@example.org\n<script>alert(1)</script><img src="http://evil.example/p.gif">\u202e'
     GateResult.objects.filter(run=run, name="accuracy").update(sentence=evil, name="a<b>\nSubject: owned")
     type(run.pipeline).objects.update(name="Support\r\nBcc: all@example.org <i>")
 

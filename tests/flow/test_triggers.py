@@ -145,7 +145,7 @@ def test_enough_new_examples_start_a_run_at_the_next_tick(made: Any, clock: Cloc
     run = tick(pipeline, clock.now)
     assert run is not None
     assert (run.occasion["kind"], run.occasion["reason"]) == ("data", "20 new examples >= 20")
-    assert reasons(pipeline) == ["19 of 20 new examples", "20 new examples >= 20"]
+    assert reasons(pipeline) == ["0 of 20 new examples", "19 of 20 new examples", "20 new examples >= 20"]
 
 
 def say_how_good(version: ModelVersion, good: int, bad: int, now: datetime) -> None:
