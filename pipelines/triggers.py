@@ -64,8 +64,9 @@ def schedule_set_at(pipeline: Pipeline) -> datetime:
     """Since when the schedule is as it is now: what was due before that is nobody's miss."""
     found: datetime = pipeline.created_at
     revisions = SettingsRevision.objects.filter(pipeline=pipeline).order_by("-number")
+    current = pipeline.revision.body["triggers"]["schedule"] if pipeline.revision else None
     for schedule, created_at in revisions.values_list("body__triggers__schedule", "created_at"):
-        if schedule != pipeline.revision.body["triggers"]["schedule"]:
+        if schedule != current:
             break
         found = created_at
     return found

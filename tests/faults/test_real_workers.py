@@ -19,7 +19,11 @@ from tests.engines.story import OVERRIDES, Story
 from tests.flow.conftest import lines
 
 Start = Callable[..., AbstractContextManager[Workers]]
-LEASE_S, JOB_LEASE_S = 3.0, 3.0
+# On SQLite every single write has its own kill in test_between_any_two_writes.py.
+KILLS = [
+    ("q2", "job-claimed:train"),
+    *(("celery", p) for p in ("claimed:finetune", "job-claimed:train", "settling:deploy")),
+]
 
 
 def effects(var: Path) -> Counter[str]:
@@ -27,7 +31,7 @@ def effects(var: Path) -> Counter[str]:
     return Counter(line.split()[1].partition(":")[0] for line in (var / "effects.log").read_text().splitlines())
 
 
-@pytest.mark.parametrize("point", ["claimed:finetune", "job-claimed:train", "settling:deploy"])
+@pytest.mark.parametrize(("workers_with", "point"), KILLS, indirect=["workers_with"])
 def test_another_worker_takes_over_and_each_effect_lands_once(workers_with: Start, tmp_path: Path, point: str) -> None:
     with workers_with(RETUNE_TEST_KILL=point):
         story = Story(tmp_path)

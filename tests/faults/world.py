@@ -38,6 +38,7 @@ class Step:
 class World:
     pipeline: Pipeline
     now: datetime = factories.NOW
+    idle: set[str] = field(default_factory=set)
     saved: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
 
     def clock(self) -> datetime:
