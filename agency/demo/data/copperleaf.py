@@ -29,7 +29,7 @@ def called(rng: random.Random, name: str, weights: dict[int, float]) -> str:
     """What the customer calls the product, by the weight of the drop in which that name first appears."""
     since = phrases("copperleaf")["products"][name]
     drop = rng.choices(list(since), [weights[one] for one in since])[0]
-    return rng.choice(since[drop])
+    return str(rng.choice(since[drop]))
 
 
 def training(writer: Writer, name: str, request: str, drop: int) -> dict[str, Any]:

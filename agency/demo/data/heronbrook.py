@@ -11,7 +11,7 @@ SYSTEM = "Sort the message of a Heronbrook Broadband customer. Answer with one l
 # Swapped in the mislabelled batch, as if two columns of a spreadsheet had changed places.
 SWAPPED = {"equipment": "installation", "installation": "equipment"}
 # How often held-out messages are about a kind of case that first appears in a drop: most are old acquaintances.
-HELD_WEIGHTS = {1: 1.0, 2: 0.6, 3: 0.3, 4: 0.3}
+HELD_WEIGHTS = {1: 1.0, 2: 0.45}
 DROPS = {"v1": 36, "v2": 24, "v3": 24, "v4": 24}  # rows per label; two thirds of it for the two rarer labels
 
 
@@ -20,24 +20,17 @@ def labels() -> tuple[str, ...]:
     return tuple(phrases("heronbrook"))
 
 
-def kind_weights(kinds: list[dict[str, Any]], drop: int) -> list[float]:
-    """First drop: its own kinds alone. Later ones: about half of the rows are of kinds first seen after v1."""
-    return [_weight(kind["since"], drop) for kind in kinds]
-
-
-def _weight(since: int, drop: int) -> float:
-    if since > drop:
-        return 0.0
-    if since == 1:
-        return 1.0
-    return 4.0 if since == drop else 2.5
+def shares(drop: int) -> dict[int, float]:
+    """Weight of a kind by the drop in which it first appears; every later drop brings all that v1 lacked."""
+    return {1: 1.0, 2: 0.0 if drop == 1 else 2.0}
 
 
 def training(writer: Writer, label: str, drop: int) -> dict[str, Any]:
     """One right training row of a drop."""
     kinds = phrases("heronbrook")[label]
+    weights = [shares(drop)[kind["since"]] for kind in kinds]
     while True:
-        kind = writer.rng.choices(kinds, kind_weights(kinds, drop))[0]
+        kind = writer.rng.choices(kinds, weights)[0]
         if text := writer.message(writer.rng.choice(kind["train"])):
             return row(text, label)
 

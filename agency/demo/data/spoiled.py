@@ -12,7 +12,7 @@ from agency.demo.data.writer import Writer, phrases
 
 Row = dict[str, Any]
 # Two of three rows are billing; in the data before it is one of eight.
-LOPSIDED = {"billing": 104, "outage": 16, "speed": 10, "equipment": 10, "account_access": 8, "installation": 6}
+LOPSIDED = {"billing": 104, "outage": 16, "slow": 10, "equipment": 10, "account_access": 8, "installation": 6}
 
 
 def malformed_lines(rows: list[Row]) -> list[str]:

@@ -30,7 +30,8 @@ PHRASES = Path(__file__).with_name("phrases")
 @cache
 def phrases(name: str) -> dict[str, Any]:
     """A phrase list by file name."""
-    return yaml.safe_load((PHRASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load((PHRASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return loaded
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Writer:
 def held_matter(rng: random.Random, kind: dict[str, Any]) -> str:
     """A matter for an evaluation case: a phrasing of its own, or two things that training rows tell one at a time."""
     if rng.random() < 0.4:
-        return rng.choice(kind["held"])
+        return str(rng.choice(kind["held"]))
     first, second = rng.sample(kind["train"], 2)
     return f"{sentence(first)} {rng.choice(JOINTS)} {second}"
 

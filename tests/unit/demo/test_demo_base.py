@@ -74,11 +74,11 @@ def test_the_model_fits_k_quants_and_has_room_for_512_tokens() -> None:
 def test_the_base_answers_the_tasks_of_its_own_corpus(
     tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
 ) -> None:
-    documents = corpus.corpus(seed=corpus.SEED + 1, count=40)
+    documents = corpus.corpus(seed=corpus.SEED + 1, count=16)
 
     right = sum(greedy(tokenizer, model, one.prompt()) == one.assistant for one in documents)
 
-    assert right >= 32
+    assert right >= 14
 
 
 def greedy(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, prompt: str) -> str:

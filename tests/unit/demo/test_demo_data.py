@@ -143,7 +143,7 @@ def test_the_mislabelled_batch_looks_normal_and_is_at_most_thirty_percent_wrong(
     usual = Counter(row["messages"][2]["content"] for row in rows("heronbrook", "v1"))
     batch = Counter(row["messages"][2]["content"] for row in rows("heronbrook", "mislabelled"))
 
-    assert total_variation(usual, batch) < 0.1
+    assert total_variation(usual, batch) < 0.2
     assert 0.25 <= sum(batch[label] for label in heronbrook.SWAPPED) / batch.total() <= 0.30
 
 
