@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from agency.celery import app
-from agency.embedded.processes import OWN_ENVIRONMENT, Ports, commands
+from agency.embedded.processes import DIE_WITH_PARENT, OWN_ENVIRONMENT, Ports, commands
 from pipelines.engine import dispatch
 from tests.installation import Installation
 
@@ -40,7 +40,7 @@ class Workers:
 
     def start(self, name: str, arguments: list[str], **more: str) -> None:
         env = os.environ | dict(self.environment) | OWN_ENVIRONMENT.get(name, {}) | more
-        command = [sys.executable, WORKER, *arguments]
+        command = [sys.executable, "-c", DIE_WITH_PARENT, sys.executable, WORKER, *arguments]
         self.running[name] = subprocess.Popen(
             command, cwd=ROOT, env=env, stdout=self.log, stderr=self.log, text=True, start_new_session=True
         )
