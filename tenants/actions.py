@@ -74,7 +74,7 @@ def add_host(client: Client, name: str, url: str, actor: str, now: datetime, kin
 @transaction.atomic
 def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], actor: str, now: datetime) -> Pipeline:
     """A pipeline with its first settings revision. Raises pydantic's ValidationError with a sentence per field."""
-    pipeline = Pipeline(agency_id=client.agency_id, client=client, name=name, slug=slug)
+    pipeline = Pipeline(agency_id=client.agency_id, client=client, name=name, slug=slug, created_at=now)
     pipeline.save()
     AuditEvent.append(client, actor, "pipeline.create", slug, now)
     change_settings(pipeline, body, actor, now, reason=_("first settings"))

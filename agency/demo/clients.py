@@ -49,8 +49,13 @@ class DemoClient:
         return [case["messages"] for case in self.cases("traffic")]
 
     def settings(self, base: str) -> dict[str, Any]:
+        """The recipe is the one that its data was measured with (data/README.md)."""
         triggers = {"cooldown_s": COOLDOWN_S} | self.choices.get("triggers", {})
-        return SHORT | self.choices | {"triggers": triggers, "recipe": {"base": base} | self.choices.get("recipe", {})}
+        return (
+            SHORT
+            | self.choices
+            | {"triggers": triggers, "recipe": {"base": base, "epochs": 5} | self.choices.get("recipe", {})}
+        )
 
 
 def _gates(metric: str) -> list[dict[str, Any]]:

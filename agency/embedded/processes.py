@@ -87,16 +87,19 @@ class Group:
         return [name for name, child in self.children.items() if child.poll() is not None]
 
     def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to the process groups of those that do not listen."""
+        """SIGTERM to all, SIGKILL to the process groups of those that do not listen.
+
+        Only the leaders are asked: a cluster whose workers die with it waits half a minute for them.
+        """
         for child in self.children.values():
-            _signal(child, signal.SIGTERM)
+            child.terminate()
         for child in self.children.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(GRACE_S)
         for child in self.children.values():
-            _signal(child, signal.SIGKILL)
+            _kill_group(child)
 
 
-def _signal(child: subprocess.Popen[str], number: int) -> None:
+def _kill_group(child: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, number)
+        os.killpg(child.pid, signal.SIGKILL)

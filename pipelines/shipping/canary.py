@@ -54,8 +54,8 @@ def advance(rollout: Rollout, settings: PipelineSettings, now: datetime) -> floa
 
 def record(rollout: Rollout, phase: str, number: int, decision: Look, now: datetime) -> None:
     fields = {"decision": decision.move.value, "sentence": decision.sentence, "at": now}
-    numbers = dict(decision.numbers) | {"notices": list(decision.notices)}
+    fields |= {"numbers": dict(decision.numbers) | {"notices": list(decision.notices)}}
     owner = {"agency_id": rollout.agency_id, "client_id": rollout.client_id}
-    Check.objects.get_or_create(
-        rollout=rollout, phase=phase, number=number, defaults=fields | owner | {"numbers": numbers}
-    )
+    found = {"rollout": rollout, "phase": phase, "number": number}
+    # Asked again in the same window (after a crash, an approval): the later answer stands.
+    Check.objects.update_or_create(**found, defaults=fields, create_defaults=fields | owner)

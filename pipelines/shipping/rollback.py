@@ -48,7 +48,8 @@ def roll_back(route: Route, target: ModelVersion, finding: Finding, decided_by: 
     if rollout is not None and rollout.status in (RolloutStatus.STEPPING, RolloutStatus.LIVE, RolloutStatus.HALTED):
         rollout.move(RolloutStatus.ROLLING_BACK)
     _restore_hosts(made, gone.run, now)
-    _end_run(gone.run, finding.sentence, now)
+    # Locked: a worker that claims the run at this moment waits, and then finds it ended.
+    _end_run(Run.objects.select_for_update().get(pk=gone.run_id), finding.sentence, now)
     return made
 
 

@@ -15,7 +15,7 @@ class Pipeline(ClientOwned):
     slug = models.SlugField(max_length=60)
     is_paused = models.BooleanField(default=False)
     revision = models.ForeignKey("tenants.SettingsRevision", on_delete=models.PROTECT, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
 
     class Meta(ClientOwned.Meta):
         ordering = ("name",)
