@@ -74,10 +74,25 @@ class OwnStage(acts.Stage):
 
     def follow(self, number: int, until: Callable[[dict[str, Any]], bool] = lambda run: False) -> dict[str, Any]:
         run = super().follow(number, lambda run: until(run) or run["status"] == "held")
-        broken = next((gate["sentence"] for gate in run["gates"] if gate["verdict"] == "error"), None)
-        if run["status"] == "held" and (broken or not until(run)):
-            raise DemoFailed(f"run {number} waits for a person: {broken or run['reason']}")
+        fault = fault_of(run, until(run))
+        if fault is not None:
+            raise DemoFailed(f"run {number} {fault}")
         return run
+
+
+def fault_of(run: dict[str, Any], is_awaited: bool) -> str | None:
+    """Why the act cannot go on; None if it can. `is_awaited`: the run is where the act wants it to be."""
+    match run["status"]:
+        case "failed" | "stopped" | "skipped" | "cancelled" as status:
+            return f"{status}: {run['reason']}"
+        case "held":
+            unmeasured = next((gate["sentence"] for gate in run["gates"] if gate["verdict"] == "error"), None)
+            # A person promotes the first version; what holds in validate is a fault of the data.
+            is_promotion = is_awaited and run["stage"] != "validate"
+            said = unmeasured or (None if is_promotion else run["reason"])
+            return said and f"waits for a person: {said}"
+        case _:
+            return None
 
 
 def perform(installation: Installation, folder: Path, base: str, var: Path) -> bool:
@@ -94,6 +109,7 @@ def perform(installation: Installation, folder: Path, base: str, var: Path) -> b
             marks = _marks(stage, played, model, var / "base")
         except DemoFailed as problem:
             display.say(f"FAILED  {problem}")
+            summary.write(var / "summary.json", [], [client], {"base": name, "failed": str(problem)})
             return False
     facts = {"base": name, "data": str(folder), "seconds": round(time.monotonic() - began, 1)}
     facts |= {"accuracy": marks, "heldout_rows": len(rows.heldout), "phases_s": _phases(stage, played)}

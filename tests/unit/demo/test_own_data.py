@@ -192,3 +192,26 @@ def test_a_rejected_retrain_is_a_fair_result_and_a_failed_one_is_not(verdict: st
     act = acts.Act("retrain", "own-data", 2, "v2", "succeeded", verdict, "", 1.0)
 
     assert own_data._as_fair(act).is_as_expected == is_fair
+
+
+@pytest.mark.parametrize(
+    ("status", "gates", "is_awaited", "fault"),
+    [
+        ("held", [], True, None),
+        ("held in validate", [], True, "waits for a person: the reason"),
+        ("held", [("error", "accuracy is not a number")], True, "waits for a person: accuracy is not a number"),
+        ("held", [("passed", "fine")], False, "waits for a person: the reason"),
+        ("failed", [], True, "failed: the reason"),
+        ("skipped", [], False, "skipped: the reason"),
+        ("rejected", [], False, None),
+        ("waiting", [], True, None),
+    ],
+)
+def test_a_run_that_cannot_go_on_ends_the_act_with_its_reason(
+    status: str, gates: list[tuple[str, str]], is_awaited: bool, fault: str | None
+) -> None:
+    name, _, stage = status.partition(" in ")
+    told = [{"verdict": verdict, "sentence": sentence} for verdict, sentence in gates]
+    run = {"status": name, "stage": stage or "compare", "reason": "the reason", "gates": told}
+
+    assert own_data.fault_of(run, is_awaited) == fault
