@@ -50,10 +50,11 @@ def _row(tokenizer: Any, messages: list[Mapping[str, Any]]) -> TokenRow:
     whole_text = tokenizer.apply_chat_template(messages, tokenize=False)
     if not whole_text.startswith(prompt_text):
         raise TrainerError("The chat template writes an answer other than it asks for one.", permanent=True)
-    prompt, whole = encode(tokenizer, prompt_text), encode(tokenizer, whole_text)
-    answer_at = _boundary(prompt, whole)
-    tokens = _end_at_eos(whole, answer_at, tokenizer.eos_token_id)
-    return TokenRow(tuple(tokens), answer_at)
+    # Apart, as serving does: tokenised together, "\n" and "{" may become one token that no prompt ever ends with.
+    prompt = encode(tokenizer, prompt_text)
+    answer: list[int] = tokenizer(whole_text[len(prompt_text) :], add_special_tokens=False)["input_ids"]
+    tokens = _end_at_eos([*prompt, *answer], len(prompt), tokenizer.eos_token_id)
+    return TokenRow(tuple(tokens), len(prompt))
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -61,12 +62,6 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
     ids: list[int] = tokenizer(text, add_special_tokens=not has_bos)["input_ids"]
     return ids
-
-
-def _boundary(prompt: Sequence[int], whole: Sequence[int]) -> int:
-    """Where the answer's tokens begin; a token that straddles the boundary belongs to the answer."""
-    pairs = enumerate(zip(prompt, whole, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(prompt), len(whole)))
 
 
 def _end_at_eos(tokens: list[int], answer_at: int, eos: int | None) -> list[int]:
