@@ -76,6 +76,16 @@ class Criteria(Part):
         return names
 
 
+# Which rules can judge which evidence; a test holds it to the judge's own table (pipelines.domain.gates).
+RULES_OF_KIND: dict[str, frozenset[str]] = {
+    "task": frozenset({"at_least_production", "max_drop", "min_improvement", "absolute"}),
+    "regression": frozenset({"all_pass"}),
+    "safety": frozenset({"all_pass"}),
+    "latency": frozenset({"within", "absolute"}),
+    "size": frozenset({"within", "absolute"}),
+}
+
+
 class Gate(Part):
     """One gate. `limit` is in the rule's own unit: points for absolute drops, a share for relative ones."""
 
@@ -91,6 +101,9 @@ class Gate(Part):
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
+        if self.rule not in RULES_OF_KIND[self.kind]:
+            words = {"name": self.name, "kind": self.kind, "rules": ", ".join(sorted(RULES_OF_KIND[self.kind]))}
+            raise ValueError(_("Gate %(name)s: evidence of kind %(kind)s is judged by: %(rules)s.") % words)
         if self.rule in ("max_drop", "min_improvement", "absolute", "within") and self.limit is None:
             raise ValueError(_("Gate %(name)s: this rule needs a limit.") % {"name": self.name})
         if self.limit is not None and not 0 <= self.limit <= 100:

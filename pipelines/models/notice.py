@@ -7,7 +7,10 @@ from tenants.models.owned import ClientOwned
 
 
 class Notice(ClientOwned):
-    """`about` names the subject rows by id; subject and body are composed when it is sent. `unique(key)`: told once."""
+    """Subject and body are composed when it is sent; `detail` keeps what was true when it was written.
+
+    `unique(key)`: told once.
+    """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="notices")
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, null=True, related_name="notices")

@@ -84,15 +84,17 @@ def test_answers_of_another_evaluation_are_not_taken_over(tmp_path):
     assert key not in AnswerLog(path, "other").found
 
 
-def test_an_answer_that_differs_between_two_runs_is_flaky():
+@pytest.mark.parametrize(("second", "flaky"), [("a2", []), ("x", ["c"])])
+def test_a_case_whose_verdict_differs_between_two_runs_is_flaky(second: str, flaky: list[str]) -> None:
     from pipelines.work.inference.cases import Case, CaseSet
     from pipelines.work.inference.scoring import case_rows, summary
 
     one = Case("c", [], {"none": ["x"]}, "not_contains", 8)
     safety = CaseSet("safety", "safety", (one,), ("not_contains",))
-    lines = {Key("safety", "c", "candidate", run): {"answer": f"a{run}", "finish": "stop", "ms": 1.0} for run in (1, 2)}
+    said = {1: "a1", 2: second}
+    lines = {Key("safety", "c", "candidate", run): {"answer": said[run], "finish": "stop", "ms": 1.0} for run in (1, 2)}
     rows = case_rows(safety, ["candidate"], lines)
-    assert summary(safety, ["candidate"], rows)["flaky"] == {"candidate": ["c"]}
+    assert summary(safety, ["candidate"], rows)["flaky"] == {"candidate": flaky}
     assert rows[0]["score"] == 1.0
 
 
