@@ -74,5 +74,5 @@ def _last_answer(made: Rollback) -> datetime:
     """When the version that was taken back answered last; the decision itself if nothing came after it."""
     time.sleep(max(0.0, WATCH_S - (clock() - made.decided_at).total_seconds()))
     rows = Exchange.objects.filter(version=made.from_version, client_id=made.client_id, finished_at__gt=made.decided_at)
-    last = rows.filter(is_error=False).order_by("-finished_at").first()
+    last = rows.order_by("-finished_at").first()
     return last.finished_at if last else made.decided_at
