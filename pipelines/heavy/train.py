@@ -27,6 +27,7 @@ def work(work: Work) -> dict[str, Any]:
         "out": str(out),
     }
     facts = run_child(work, "train", spec)
+    facts.pop("adapter")  # Its path in the scratch folder: nobody's business, and gone in a moment.
     adapter = store.put_folder(out)
     wipe_scratch(work.job.pk)
     return facts | {"adapter_digest": adapter}
