@@ -57,5 +57,5 @@ def record(rollout: Rollout, phase: str, number: int, decision: Look, now: datet
     fields |= {"numbers": dict(decision.numbers) | {"notices": list(decision.notices)}}
     owner = {"agency_id": rollout.agency_id, "client_id": rollout.client_id}
     found = {"rollout": rollout, "phase": phase, "number": number}
-    # Asked again in the same window (after a crash, an approval): the later answer stands.
-    Check.objects.update_or_create(**found, defaults=fields, create_defaults=fields | owner)
+    # Asked again in the same window, after a crash or an approval: the first answer stands. Acts are in the ledger.
+    Check.objects.get_or_create(**found, defaults=fields | owner)
