@@ -1,4 +1,4 @@
-"""The embedded installation's secret key: made once, kept beside its data, readable by its owner only."""
+"""Secrets that the embedded installation makes for itself: once, beside its data, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 
 
 def secret_of(folder: Path) -> str:
-    """The key in `folder`/secret.key; made by whoever comes first, also when several processes start at once."""
-    path = folder / "secret.key"
+    """Django's secret key, in `folder`/secret.key."""
+    return kept(folder / "secret.key", 50)
+
+
+def kept(path: Path, random_bytes: int) -> str:
+    """The text in `path`; made by whoever comes first, also when several processes start at once."""
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".secret.{os.getpid()}"
-        draft.write_text(secrets.token_urlsafe(50))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(secrets.token_urlsafe(random_bytes))
         draft.chmod(0o600)
         try:
             os.link(draft, path)
         except FileExistsError:
-            pass  # Another process was first: its key counts.
+            pass  # Another process was first: its text counts.
         finally:
             draft.unlink()
-    return path.read_text()
+    return path.read_text().strip()

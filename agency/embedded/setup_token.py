@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
 from pathlib import Path
 
 from django.conf import settings
 
+from agency.embedded.secret import kept
 from tenants.models import Agency
 
 
@@ -18,19 +17,7 @@ def path() -> Path:
 
 def current() -> str:
     """The token; made by whoever asks first, also when several processes start at once."""
-    file = path()
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".setup-token.{os.getpid()}")
-        draft.write_text(secrets.token_urlsafe(18))
-        draft.chmod(0o600)
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass  # Another process was first: its token counts.
-        finally:
-            draft.unlink()
-    return file.read_text().strip()
+    return kept(path(), 18)
 
 
 def is_right(text: str) -> bool:
