@@ -71,6 +71,7 @@ check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, laye
 test: setup-test  ## everything that must hold
 	sh tools/check.sh
 	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --on-postgres tests/flow tests/web
 
 bench:  ## every bench (bench-NAME for one, JSON=1 for one line of JSON)
 	@for name in $$(ls bench/*.py | sed 's,bench/,,; s,\.py,,' | grep -vE '__init__|report'); do $(MAKE) --no-print-directory bench-$$name || exit 1; done

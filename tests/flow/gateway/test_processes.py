@@ -57,6 +57,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.sqlite_only("starts a gateway of its own on the tests' SQLite file")
 def test_a_gateway_alone_serves_obeys_an_order_and_writes_its_last_records_at_its_end(
     ground: Ground, tmp_path: Path
 ) -> None:
