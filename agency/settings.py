@@ -193,7 +193,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 # The installation's own list of base models and of what children may use.
 BASES = {
     "tiny": str(ROOT / "agency" / "demo" / "base" / "tiny"),
-    "smollm2": str(VAR / "bases" / "smollm2"),
+    "smollm2": str(ROOT / "var" / "bases" / "smollm2"),
 } | env.pairs("RETUNE_BASES")
 CONVERTER_DIR = env.text("RETUNE_CONVERTER_DIR", str(ROOT / ".setup" / "converter"))
 ARTIFACTS = VAR / "artifacts"

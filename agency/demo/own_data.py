@@ -122,6 +122,12 @@ def perform(installation: Installation, folder: Path, base: str, var: Path) -> b
 
 def require(folder: Path, base: str) -> tuple[OwnRows, str, Path]:
     """(rows, name of the base, its folder). BadInput with a sentence before anything heavy starts."""
+    name, model = require_base(base)
+    return read_folder(folder), name, model
+
+
+def require_base(base: str) -> tuple[str, Path]:
+    """(name, folder) of a base model that this installation has, or of the folder given."""
     name = "own" if Path(base).is_dir() else base
     model = Path(settings.BASES.get(name, ""))
     if not (model / "config.json").is_file():
@@ -130,7 +136,7 @@ def require(folder: Path, base: str) -> tuple[OwnRows, str, Path]:
         raise BadInput(
             _("There is no base model %(base)s. BASE= is one of %(known)s, smollm2, or a Hugging Face folder.") % words
         )
-    return read_folder(folder), name, model
+    return name, model
 
 
 def own_client(rows: OwnRows) -> OwnClient:

@@ -39,6 +39,9 @@ class Command(BaseCommand):
             var.mkdir(parents=True)
             register_base(options)
             reenter(var)
+        own_data.require_base(options["base"])
+        if options["data"] is not None:
+            own_data.require(options["data"], options["base"])
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         with installed(var, options["port"]) as installation:
             if options["data"] is not None:
