@@ -27,6 +27,7 @@ COPY pipelines ./pipelines
 COPY tenants ./tenants
 COPY templates ./templates
 COPY static ./static
+COPY locale ./locale
 ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 RETUNE_VAR=/data HOME=/data
 RUN python -m compileall -q agency pipelines tenants
 USER 10001

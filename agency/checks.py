@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from agency import env
+from pipelines import metrics
 from pipelines.engine.dispatch import ENGINES
 from tenants.postgresql.roles import is_unbound
 
@@ -96,3 +97,22 @@ def transport(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Put TLS before it and set RETUNE_BASE_URL=https://..."
     return [Warning("Sessions travel unencrypted.", hint=hint, id="retune.W009")]
+
+
+@register()
+def own_metrics(**_: Any) -> list[CheckMessage]:
+    hint = "Each entry of OWN_METRICS (RETUNE_METRICS) is name=module:object; the object has the members of a Metric."
+    return [
+        Error(f"Metric {name} does not load: {why}.", hint=hint, id="retune.E010")
+        for name in settings.OWN_METRICS
+        if (why := _fault_of(name))
+    ]
+
+
+def _fault_of(name: str) -> str:
+    try:
+        found = metrics.load(name)
+    except (ImportError, AttributeError) as error:
+        return str(error)
+    missing = [member for member in ("score", "corpus", "higher_is_better") if not hasattr(found, member)]
+    return f"it has no {', '.join(missing)}" if missing else ""

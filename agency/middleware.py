@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 
+from agency import viewing
 from agency.actor import Actor, actor_of
 from tenants import scope
 
@@ -41,8 +45,46 @@ class ScopeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with scope.entered(None):  # Whatever a view opens ends with its request.
             actor: Actor = actor_of(request.user) if request.user.is_authenticated else Actor()
+            actor, request.viewing = viewing.seen(request, actor)  # type: ignore[attr-defined]
             request.actor = actor  # type: ignore[attr-defined]
             if actor.agency_id is not None:
                 with scope.agency_scope(actor.agency_id):
                     return self.get_response(request)
             return self.get_response(request)
+
+
+class ReadOnlyMiddleware:
+    """Whoever looks as somebody else changes nothing, by any method, anywhere: only to stop it is allowed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> None:
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        is_looking = request.viewing is not None and request.method not in ("GET", "HEAD", "OPTIONS")  # type: ignore[attr-defined]
+        if is_looking and name not in ("stop-viewing", "logout"):
+            raise PermissionDenied
+
+
+class LanguageMiddleware:
+    """Clients' people, and whoever is not signed in, read in their browser's language; the report is in its client's.
+
+    Staff pages and the API are English: a page that is half translated is worse than one that is not.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        actor: Actor = request.actor  # type: ignore[attr-defined]
+        is_english = actor.has_staff_role or request.path.startswith("/rest/")
+        language = "en" if is_english else translation.get_language_from_request(request)
+        with translation.override(language):
+            request.LANGUAGE_CODE = language
+            response = self.get_response(request)
+        response.setdefault("Content-Language", language)
+        patch_vary_headers(response, () if is_english else ("Accept-Language",))
+        return response

@@ -27,6 +27,8 @@ if not SECRET_KEY:
 
     SECRET_KEY = secret_of(VAR)
 
+# Earlier secret keys: what they sealed stays readable, what they signed stays valid.
+SECRET_KEY_FALLBACKS = env.items("RETUNE_SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.items("RETUNE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.items("RETUNE_TRUSTED_ORIGINS")
 BASE_URL = env.text("RETUNE_BASE_URL", "http://127.0.0.1:8420")
@@ -37,6 +39,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_htmx",
     "django_q",
     "tenants",
@@ -48,16 +54,18 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "agency.middleware.SecurityPolicyMiddleware",
     "agency.middleware.ScopeMiddleware",
+    "agency.middleware.LanguageMiddleware",
+    "agency.middleware.ReadOnlyMiddleware",
 ]
 
 ROOT_URLCONF = "agency.urls"
@@ -76,7 +84,7 @@ TEMPLATES = [
         "APP_DIRS": False,
         "OPTIONS": {
             "builtins": ["django.templatetags.i18n", "agency.templatetags.retune"],
-            "libraries": {"retune": "agency.templatetags.retune"},
+            "libraries": {name: f"agency.templatetags.{name}" for name in ("retune", "reports")},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -122,8 +130,13 @@ if env.boolean("RETUNE_AS_OWNER") and env.text("DATABASE_OWNER_URL"):
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("es", "Español")]
 USE_I18N = True
+LOCALE_PATHS = [ROOT / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
+
+# Counts of the rate limits. One process counts for itself; several share Redis.
+if env.text("REDIS_URL"):
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.text("REDIS_URL")}}
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
@@ -141,6 +154,48 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Accounts by django-allauth: password or a code by mail, then an app or a key; passkeys; a list of sessions.
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "agency.accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # The address was proven by the invitation that came to it.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 600
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_FORMS = {
+    name: f"agency.accounts.forms.{form}"
+    for name, form in {
+        "login": "LoginForm",
+        "request_login_code": "RequestLoginCodeForm",
+        "confirm_login_code": "ConfirmLoginCodeForm",
+        "change_password": "ChangePasswordForm",
+        "set_password": "SetPasswordForm",
+        "reauthenticate": "ReauthenticateForm",
+    }.items()
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Retune"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = BASE_URL.startswith("http://")
+MFA_FORMS = {
+    name: f"agency.accounts.forms.{form}"
+    for name, form in {
+        "authenticate": "AuthenticateForm",
+        "reauthenticate": "MfaReauthenticateForm",
+        "activate_totp": "ActivateTOTPForm",
+        "add_webauthn": "AddWebAuthnForm",
+        "edit_webauthn": "EditWebAuthnForm",
+    }.items()
+}
+# How many proxies stand before the web process: limits count by the address that the last trusted one saw.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("RETUNE_TRUSTED_PROXIES", 0)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -154,11 +209,11 @@ EMAIL_HOST_USER = env.text("RETUNE_SMTP_USER")
 EMAIL_HOST_PASSWORD = env.text("RETUNE_SMTP_PASSWORD")
 EMAIL_USE_TLS = env.boolean("RETUNE_SMTP_TLS")
 EMAIL_TIMEOUT = 20
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "agency.mail.files.EmailBackend"
 EMAIL_FILE_PATH = VAR / "mail"
 DEFAULT_FROM_EMAIL = env.text("RETUNE_MAIL_FROM", "retune@localhost")
 
-# Engine. Leases in seconds; `LEASE_S` bounds how long a stage may take between two writes.
+# Engine. Leases in seconds, renewed by heartbeats: how long after its worker died a run or job is taken over.
 REDIS_URL = env.text("REDIS_URL")
 LEASE_S = env.number("RETUNE_LEASE_S", 60)
 JOB_LEASE_S = env.number("RETUNE_JOB_LEASE_S", 60)
@@ -195,13 +250,32 @@ BASES = {
     "tiny": str(ROOT / "agency" / "demo" / "base" / "tiny"),
     "smollm2": str(ROOT / "var" / "bases" / "smollm2"),
 } | env.pairs("RETUNE_BASES")
+# Metrics of this installation beside the built-in ones, {name: "module:object"} (docs/reference/registries.md). Only
+# this file and its environment name code: never the database, an upload or the API.
+OWN_METRICS: dict[str, str] = {} | env.pairs("RETUNE_METRICS")
+# Keys of judge endpoints by name, {"name": "key"}: rows only name them. RETUNE_JUDGE_KEYS_FILE reads them from a file.
+JUDGE_KEYS: dict[str, str] = env.pairs("RETUNE_JUDGE_KEYS")
+# The installation's own ways to redact kept bodies, beside the built-in ones: {name: "module:object"}.
+OWN_REDACTIONS: dict[str, str] = {} | env.pairs("RETUNE_REDACTIONS")
 CONVERTER_DIR = env.text("RETUNE_CONVERTER_DIR", str(ROOT / ".setup" / "converter"))
 ARTIFACTS = VAR / "artifacts"
+# An S3 bucket behind that folder, which then is a cache; without a bucket's name the folder is all there is.
+ARTIFACTS_S3 = {
+    "bucket_name": env.text("RETUNE_S3_BUCKET"),
+    "endpoint_url": env.text("RETUNE_S3_ENDPOINT") or None,
+    "region_name": env.text("RETUNE_S3_REGION") or None,
+    "access_key": env.text("RETUNE_S3_ACCESS_KEY") or None,
+    "secret_key": env.text("RETUNE_S3_SECRET_KEY") or None,
+}
 SCRATCH = VAR / "scratch"
 CHILD_MEMORY_BYTES = env.integer("RETUNE_CHILD_MEMORY_BYTES", 16 * 2**30)
 CHILD_CPU_S = env.integer("RETUNE_CHILD_CPU_S", 12 * 3600)
 CHILD_FILE_BYTES = env.integer("RETUNE_CHILD_FILE_BYTES", 32 * 2**30)
 ALLOW_PRIVATE_HOSTS = env.boolean("RETUNE_ALLOW_PRIVATE_HOSTS", ENGINE != "celery")
+TRAFFIC_MINUTE_DAYS = env.integer("RETUNE_TRAFFIC_MINUTE_DAYS", 14)
+TRAFFIC_HOUR_DAYS = env.integer("RETUNE_TRAFFIC_HOUR_DAYS", 180)
+HOST_LOOK_S = env.number("RETUNE_HOST_LOOK_S", 60)
+HOST_SAMPLE_DAYS = env.integer("RETUNE_HOST_SAMPLE_DAYS", 14)
 EXCHANGE_RETENTION_DAYS = env.integer("RETUNE_EXCHANGE_RETENTION_DAYS", 30)
 
 LOGGING = {

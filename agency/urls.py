@@ -3,11 +3,15 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from agency.api import api
+from agency.health.views import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("agency.portal.urls")),
-    path("report/", include("agency.reports.urls")),
+    path("", include("agency.reports.urls")),
+    path("account/", include("agency.accounts.urls")),
     path("rest/v1/", api.urls),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
 ]
 
 handler403 = "agency.portal.views.errors.forbidden"

@@ -124,7 +124,7 @@ def kill(start: Start, var: Path, point: str) -> tuple[float | None, Counter[str
     var.mkdir()
     with start(var, RETUNE_TEST_KILL=point):
         _seconds, run = held_run(var)
-    killed_at = datetime.fromtimestamp((var / "killed").stat().st_mtime, UTC)
+    killed_at = datetime.fromtimestamp((var / "killed" / point).stat().st_mtime, UTC)
     lines = [line.split() for line in (var / "effects.log").read_text().splitlines()]
     landed = Counter(kind for run_id, kind, _what in lines if int(run_id) == run.pk)
     where, _, stage = point.partition(":")

@@ -11,11 +11,16 @@ class PipelinesConfig(AppConfig):
 
     def ready(self) -> None:
         from django.conf import settings
-        from django.db.models.signals import post_save
+        from django.db.models.signals import post_migrate, post_save, pre_migrate
 
+        from pipelines import metrics
         from pipelines.triggers import look_at_pipeline
+        from tenants.postgresql.belts import fasten_examples, loosen_examples
 
         post_save.connect(look_at_pipeline, sender="tenants.Pipeline", dispatch_uid="look_at_pipeline")
+        pre_migrate.connect(loosen_examples, sender=self)
+        post_migrate.connect(fasten_examples, sender=self)
 
+        metrics.register(settings.OWN_METRICS)
         # Child processes get an allow-listed environment; where the converter lies is on that list.
         os.environ.setdefault("RETUNE_CONVERTER_DIR", settings.CONVERTER_DIR)

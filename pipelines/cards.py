@@ -25,6 +25,7 @@ def version_card(version: ModelVersion) -> dict[str, Any]:
         "version": version.label,
         "status": version.status,
         "run": {"id": run.pk, "number": run.number, "occasion": run.occasion},
+        "prompt": _prompt(version),
         "base_model": {"name": kept.pop("base_model", recipe["base"]), "digest": kept.pop("base_digest", None)},
         "dataset": _dataset(version),
         "training": _training(recipe, kept),
@@ -46,6 +47,27 @@ def version_card(version: ModelVersion) -> dict[str, Any]:
     }
 
 
+def facts_of(version: ModelVersion) -> dict[str, Any]:
+    """What the ledger keeps of a version when traffic moves to it, as plain JSON values.
+
+    `template` is the digest of the prompt template, `dataset` and `gguf` those of the bytes.
+    """
+    run, dataset = version.run, version.dataset
+    gates = GateResult.objects.filter(run=run).order_by("position").values_list("name", "verdict")
+    hosts = Placement.objects.filter(version=version, status="placed").order_by("host__name")
+    return {
+        "version": version.label,
+        "run": run.number,
+        "gguf": version.gguf_digest,
+        "template": version.template_digest,
+        "dataset": dataset.digest if dataset else None,
+        "settings": f"r{run.revision.number} {run.revision.digest}",
+        "gates": dict(gates),
+        "approved_by": version.approved_by or None,
+        "hosts": list(hosts.values_list("host__name", flat=True)),
+    }
+
+
 def version_yaml(version: ModelVersion) -> str:
     """The card as YAML 1.1, keys in the card's own order."""
     text: str = yaml.safe_dump(version_card(version), sort_keys=False, allow_unicode=True, width=120)
@@ -57,6 +79,14 @@ def _dataset(version: ModelVersion) -> dict[str, Any] | None:
     if data is None:
         return None
     return {"digest": data.digest, "rows_total": data.rows_total, "rows_new": data.rows_new, "labels": data.labels}
+
+
+def _prompt(version: ModelVersion) -> dict[str, Any] | None:
+    """What a prompt version has of its own; null where the weights are new."""
+    if version.parent is None:
+        return None
+    own = {"system": version.system, "replaces_system": version.replaces_system, "parameters": version.parameters}
+    return {"weights_of": version.parent.label} | own
 
 
 def _training(recipe: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 from pipelines import notifiers
 from pipelines.models import Notice, Run
 from pipelines.notifiers import Message, Notifier, SendFailed
+from tenants.models import Pipeline
 
-KINDS = ("promoted", "stopped", "rejected", "held", "failed", "rolled_back")
+KINDS = ("promoted", "stopped", "rejected", "held", "failed", "rolled_back", "noticed", "drill_failed", "drift")
 BACKOFF = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60))
 MAX_ATTEMPTS = 27  # The last pause repeats: a mail server may be down for a day.
 
@@ -30,12 +31,19 @@ def register_composer(composer: Composer) -> None:
 def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = None) -> Notice:
     """The notice of this kind about the run, written once: a second call answers with the first one's row.
 
-    A run may be held once per stage, so the key of `held` holds the stage as well. Without recipients the row is kept,
-    but never due. `detail` keeps stage and reason as they are now. Raises ValueError for an unknown kind.
+    A run that was approved may be held again, in the same stage too, and each time a person must hear of it. Without
+    recipients the row is kept, but never due. `detail` keeps stage and reason as they are now. Raises ValueError for
+    an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown notice {kind!r}. Known: {', '.join(KINDS)}.")
-    key = f"{kind}:{run.pk}:{run.stage}" if kind == "held" else f"{kind}:{run.pk}"
+    key = f"{kind}:{run.pk}"
+    if kind == "noticed":
+        key += f":{(detail or {})['guardrail']}"  # Once for each guardrail, not at every look.
+    if kind == "drill_failed":
+        key += f":{(detail or {})['drill']}"
+    if kind == "held":
+        key += f":{run.stage}:{len(run.approvals.get(run.stage, []))}"
     found = Notice.objects.filter(pipeline_id=run.pipeline_id, key=key).first()
     if found is not None:
         return found
@@ -44,6 +52,15 @@ def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = N
     fields = {"kind": kind, "recipients": recipients, "detail": told, "due_at": now if recipients else None}
     notice = Notice.of(run, pipeline_id=run.pipeline_id, run=run, key=key, created_at=now, **fields)
     notice.save()
+    return notice
+
+
+def notify_of_host(pipeline: Pipeline, key: str, kind: str, now: datetime, detail: dict[str, Any]) -> Notice:
+    """A notice that no run is behind: to those whom the pipeline's settings name, once for each key."""
+    recipients = list(pipeline.settings.recipients) if pipeline.revision else []
+    fields = {"kind": kind, "recipients": recipients, "detail": detail, "created_at": now}
+    owner = {"agency_id": pipeline.agency_id, "client_id": pipeline.client_id, "due_at": now if recipients else None}
+    notice: Notice = Notice.objects.get_or_create(pipeline=pipeline, key=key, defaults=fields | owner)[0]
     return notice
 
 

@@ -12,13 +12,18 @@ is a job, done in a child process by whichever worker claims it.
     deploy    jobs: push to every host; then canary 5 % -> 25 % -> 100 % through the gateway's route
     monitor   watches 100 % for a day; takes it back when the evidence says so
 
+A prompt run brings a version's weights under a new system prompt or new parameters: it leaves out validate and
+finetune, and meets every gate and guardrail after them.
+
 Where a run can end: succeeded, skipped (too little data), stopped (data checks), rejected (gates), rolled_back, failed,
 cancelled. Pure decisions are in pipelines/domain, each with its formula's source.
 """
 
 from pipelines.engine.jobs import Handler
 from pipelines.engine.outcome import Plan, Stage
-from pipelines.heavy import build, measure, preflight, push, restore, train
+from pipelines.heavy import bring, build, hops, judge, measure, preflight, push, replay, restore, train
+from pipelines.heavy.asking import drill, probe
+from pipelines.heavy.retiring import job as retire
 from pipelines.shipping.ending import on_rest
 from pipelines.stages import compare, deploy, evaluate, finetune, monitor, trigger, validate
 
@@ -41,7 +46,15 @@ JOBS: dict[str, Handler] = {
     "train": train.work,
     "build": build.work,
     "evaluate": measure.work,
+    "hops": hops.work,
+    "judge": judge.work,
     "push": push.work,
     "alias": restore.point_aliases,
     "restore": restore.work,
+    "replay": replay.work,
+    "last": restore.look_again,
+    "bring": bring.work,
+    "drill": drill.work,
+    "probe": probe.work,
+    "retire": retire.work,
 }

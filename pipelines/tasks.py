@@ -4,7 +4,9 @@ from celery import shared_task
 from django.utils.timezone import now as clock
 
 from pipelines import outbox, ticker
+from pipelines.actions import imports
 from pipelines.engine import jobs, kernel
+from pipelines.fleet import look
 from pipelines.plan import JOBS, PLAN
 from tenants.scope import client_scope
 
@@ -31,3 +33,15 @@ def look_at_triggers(client_id: int, state_id: int) -> None:
 def send_notice(client_id: int, notice_id: int) -> None:
     with client_scope(client_id):
         outbox.send_due(notice_id, clock())
+
+
+@shared_task(name="pipelines.tasks.look_at_host")
+def look_at_host(client_id: int, host_id: int) -> None:
+    with client_scope(client_id):
+        look.look_at(host_id, clock())
+
+
+@shared_task(name="pipelines.tasks.read_file")
+def read_file(client_id: int, batch_id: int) -> None:
+    with client_scope(client_id):
+        imports.read_file(batch_id, clock)

@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 
 from pipelines.engine import dispatch
 from pipelines.models import Job, PipelineState
+from pipelines.shipping.back.drills import begin_if_due
 from pipelines.triggers import consider
 from tenants import crossing, scope
 
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 Send = Callable[[int, int], None]
+# All ids are read: rows that stay due for want of a worker must not hide the others. Only a part is sent at once.
+READ_A_TICK = 20_000
+SENT_A_TICK = 200
 
 
 def send_job(client_id: int, job_id: int) -> None:
@@ -27,6 +31,8 @@ SENDERS: dict[str, Send] = {
     "due_runs": dispatch.wake_run,
     "due_jobs": send_job,
     "due_triggers": dispatch.look_at_triggers,
+    "due_imports": dispatch.read_file,
+    "due_hosts": dispatch.look_at_host,
     "due_notices": dispatch.send_notice,
 }
 
@@ -40,10 +46,12 @@ class Told:
 
 
 class Ticker:
-    """Remembers what it sent while it stays due, so that a slow queue is not flooded with the same wake-up."""
+    """Remembers what it sent while it stays due, so that a slow queue is not flooded with the same wake-up.
 
-    def __init__(self, limit: int = 200) -> None:
-        self.limit = limit
+    What was not sent yet goes before what is sent again, and the oldest first: nothing that is due starves.
+    """
+
+    def __init__(self) -> None:
         self.told: dict[str, dict[int, Told]] = {name: {} for name in SENDERS}
 
     def tick(self, now: datetime) -> int:
@@ -51,20 +59,23 @@ class Ticker:
         return sum(self._send_due(name, send, now) for name, send in SENDERS.items())
 
     def _send_due(self, name: str, send: Send, now: datetime) -> int:
-        due = crossing.due(name, now, self.limit)
+        due = crossing.due(name, now, READ_A_TICK)
         # What is no longer due was done: if it comes up again, that is news.
         told = {row_id: self.told[name][row_id] for _client_id, row_id in due if row_id in self.told[name]}
-        fresh = [pair for pair in due if pair[1] not in told or told[pair[1]].again_at <= now]
+        self.told[name] = told  # Kept at once: a row that cannot be sent is postponed, and blocks nothing behind it.
+        fresh = [pair for pair in due if pair[1] not in told]
+        fresh += [pair for pair in due if pair[1] in told and told[pair[1]].again_at <= now]
+        fresh = fresh[:SENT_A_TICK]
         for client_id, row_id in fresh:
             pause = min(told[row_id].pause * 2, LONGEST_PAUSE) if row_id in told else FIRST_PAUSE
             told[row_id] = Told(now + pause, pause)
             send(client_id, row_id)
-        self.told[name] = told
         return len(fresh)
 
 
 def look_at_triggers(state_id: int, now: datetime) -> None:
-    """Starts a run of the pipeline if its settings say so, else writes down why not yet."""
+    """Starts a run of the pipeline if its settings say so, else writes down why not yet; and a drill that is due."""
     state = PipelineState.objects.select_related("pipeline__revision", "client").filter(pk=state_id).first()
     if state is not None and state.due_at is not None and state.due_at <= now:
         consider(state, now)
+        begin_if_due(state.pipeline, now)

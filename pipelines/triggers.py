@@ -29,7 +29,7 @@ def consider(state: PipelineState, now: datetime) -> Run | None:
     if pipeline.revision is None:
         return None
     if pipeline.is_paused:
-        _not_yet(state, judge.NotYet("the pipeline is paused"), now)
+        _not_yet(state, judge.NotYet(pipeline.pause), now)
         return None
     settings = settings_of(pipeline)
     match judge.should_start(settings, facts_of(state, settings, now), now):

@@ -1,4 +1,4 @@
-// The page's own script: theme, dialogs, relative times, logs that follow, title that shows the run's state.
+// The page's own script: theme, dialogs, relative times, logs that follow, files on their way, the run's state as title.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -48,6 +48,41 @@
       const box = on("[data-all]");
       document.querySelectorAll(`input[name="${box.dataset.all}"]`).forEach((one) => { one.checked = box.checked; });
     }
+  });
+
+  // Ctrl-K opens the way to every page; the arrows walk through what it offers.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
+      const opener = document.querySelector("[data-jump]");
+      if (opener) { event.preventDefault(); opener.click(); }
+    }
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], list = step && document.getElementById("places");
+    if (!list) return;
+    const stops = [document.getElementById("jump-to"), ...list.querySelectorAll("a")];
+    const next = stops[stops.indexOf(document.activeElement) + step];
+    if (stops.includes(document.activeElement)) { event.preventDefault(); next?.focus(); }
+  });
+
+  // How much of a large file is sent: htmx tells nothing of it. Without this script the form is sent as any other.
+  const send = (form) => {
+    const bar = form.querySelector("progress"), request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("HX-Request", "true");
+    request.upload.onprogress = (event) => { bar.hidden = false; bar.max = event.total; bar.value = event.loaded; };
+    request.onload = () => {
+      const next = request.getResponseHeader("HX-Redirect");
+      if (next) { location.assign(next); return; }
+      const page = new DOMParser().parseFromString(request.responseText, "text/html");
+      document.querySelector("main")?.replaceWith(page.querySelector("main") || page.body);
+    };
+    request.onerror = () => { bar.hidden = true; form.submit(); };
+    request.send(new FormData(form));
+  };
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-upload]")) return;
+    event.preventDefault();
+    event.submitter?.setAttribute("disabled", "");
+    send(event.target);
   });
 
   document.addEventListener("htmx:after:swap", () => {

@@ -18,12 +18,16 @@ ROLES: dict[Role, frozenset[str]] = {
     Role.READER: frozenset({REPORT}),
 }
 
+# Nobody invites above their own.
+RANK: dict[Role, int] = {Role.READER: 0, Role.VIEWER: 1, Role.ENGINEER: 2, Role.OWNER: 3}
+
 KEY_VERBS: dict[str, str] = {
     "examples": "add examples",
     "feedback": "send feedback on answers",
     "runs": "start and read runs",
     "versions": "read versions",
     "rollback": "roll back",
+    "waivers": "waive gates, and end waivers",
     "gateway": "ask the models",
 }
 

@@ -33,6 +33,10 @@ from tenants.models import (
 from tenants.pipeline_settings import PipelineSettings
 
 
+class MemberRefused(ValueError):
+    """A person cannot be added or removed so: the sentence says why. Nothing was changed."""
+
+
 class SetupClosed(RuntimeError):
     """The installation already has an agency: sign-up is closed."""
 
@@ -64,10 +68,24 @@ def create_client(agency: Agency, name: str, slug: str, actor: str, now: datetim
 
 
 @transaction.atomic
-def add_host(client: Client, name: str, url: str, actor: str, now: datetime, kind: str = "ollama") -> Host:
-    host = Host(agency_id=client.agency_id, client=client, name=name, url=url.rstrip("/"), kind=kind)
+def set_retention(client: Client, versions: int, days: int, actor: str, now: datetime) -> None:
+    """How many versions that were in production keep their weights for ever, and for how many days all of them do."""
+    if versions < 1 or days < 1:
+        raise ValueError(_("Keep at least one version, and each for at least a day."))
+    before = [client.keep_versions, client.keep_days]
+    client.keep_versions, client.keep_days = versions, days
+    client.save(update_fields=["keep_versions", "keep_days"])
+    detail = {"versions": [before[0], versions], "days": [before[1], days]}
+    AuditEvent.append(client, actor, "client.retention", client.slug, now, detail)
+
+
+@transaction.atomic
+def add_host(client: Client, name: str, url: str, actor: str, now: datetime, **more: Any) -> Host:
+    """`more`: kind, sealed, access."""
+    host = Host(agency_id=client.agency_id, client=client, name=name, url=url.rstrip("/"), **more)
     host.save()
-    AuditEvent.append(client, actor, "host.add", name, now, {"url": host.url, "kind": kind})
+    detail = {"url": host.url, "kind": host.kind} | ({"access": host.access} if host.access else {})
+    AuditEvent.append(client, actor, "host.add", name, now, detail)
     return host
 
 
@@ -106,8 +124,14 @@ def change_settings(
 
 
 @transaction.atomic
-def put_eval_set(pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]], actor: str, now: datetime) -> EvalSet:
-    """A new version of the pipeline's set of this kind. Each case: {"id", "messages", "check", "expected"}."""
+def put_eval_set(
+    pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]], actor: str, now: datetime, note: str = ""
+) -> EvalSet:
+    """A new version of the pipeline's set of this kind.
+
+    Each case: {"id", "messages", "check", "expected"}, and "origin" where it did not come by upload. The same cases as
+    before give the version that there is.
+    """
     body = json.dumps(list(cases), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(body.encode()).hexdigest()
     last = EvalSet.objects.filter(pipeline=pipeline, kind=kind).order_by("-version").first()
@@ -118,6 +142,8 @@ def put_eval_set(pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]],
         "version": last.version + 1 if last else 1,
         "digest": digest,
         "size": len(cases),
+        "note": note,
+        "created_by": actor,
         "created_at": now,
     }
     made = EvalSet.of(pipeline, pipeline=pipeline, **fields)
@@ -129,13 +155,14 @@ def put_eval_set(pipeline: Pipeline, kind: str, cases: Sequence[dict[str, Any]],
         "evalset.put",
         f"{pipeline.slug}/{kind} v{made.version}",
         now,
-        {"size": len(cases), "digest": digest},
+        {"size": len(cases), "digest": digest, "note": note},
     )
     return made
 
 
 def _case(made: EvalSet, case: dict[str, Any]) -> EvalCase:
     fields = {"messages": case["messages"], "check_name": case["check"], "expected": case.get("expected", {})}
+    fields["origin"] = case.get("origin", "")
     return EvalCase.of(made, eval_set=made, key=case["id"], input_digest=input_digest(case["messages"]), **fields)
 
 
@@ -145,14 +172,24 @@ def input_digest(messages: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256("\x00".join(said).encode()).hexdigest()
 
 
+class KeyLimits(TypedDict, total=False):
+    """How much a key may ask the models, a minute and gateway process; None is no limit."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+
+
 @transaction.atomic
-def issue_key(client: Client, name: str, verbs: Sequence[str], actor: str, now: datetime) -> tuple[ApiKey, str]:
+def issue_key(
+    client: Client, name: str, verbs: Sequence[str], actor: str, now: datetime, **limits: Unpack[KeyLimits]
+) -> tuple[ApiKey, str]:
     """A key for programs; its text is shown once. Raises ValueError for a verb that no key can carry."""
     unknown = sorted(set(verbs) - access.KEY_VERBS.keys())
     if unknown or not verbs:
         raise ValueError(_("Unknown verb: %(verbs)s.") % {"verbs": ", ".join(unknown) or "-"})
-    row, text = ApiKey.issue(client, name, list(verbs), now)
-    AuditEvent.append(client, actor, "key.issue", f"{name} rk_{row.prefix}", now, {"verbs": row.verbs})
+    row, text = ApiKey.issue(client, name, list(verbs), now, **limits)
+    detail = {"verbs": row.verbs} | {limit: value for limit, value in limits.items() if value is not None}
+    AuditEvent.append(client, actor, "key.issue", f"{name} rk_{row.prefix}", now, detail)
     return row, text
 
 
@@ -174,10 +211,32 @@ class Invited(TypedDict, total=False):
 def add_member(
     agency: Agency, email: str, role: str, actor: str, now: datetime, **invited: Unpack[Invited]
 ) -> Membership:
-    """A person with a role; readers belong to a client. The account is made when the address is new."""
+    """A person with a role; readers belong to a client. The account is made when the address is new.
+
+    Raises `MemberRefused` for one who is a member there already.
+    """
     email, client = email.lower(), invited.get("client")
+    Agency.objects.select_for_update().get(pk=agency.pk)
+    if Membership.objects.filter(user__email=email, client=client).exists():
+        raise MemberRefused(_("This person is a member here already."))
     user = User.objects.filter(email=email).first() or User.objects.create_user(email, invited.get("password"))
     membership = Membership(agency=agency, user=user, role=role, client=client)
     membership.save()
     AuditEvent.append(client or agency, actor, "member.add", email, now, {"role": role})
     return membership
+
+
+@transaction.atomic
+def remove_member(membership: Membership, actor: str, now: datetime, reason: str = "") -> None:
+    """The person may do nothing there any more, from the next request on; the account and its acts stay.
+
+    Raises `MemberRefused` for the agency's last owner.
+    """
+    # Locked: two owners may remove each other at once.
+    agency = Agency.objects.select_for_update().get(pk=membership.agency_id)
+    owners = Membership.objects.filter(role=Role.OWNER)
+    if membership.role == Role.OWNER and not owners.exclude(pk=membership.pk).exists():
+        raise MemberRefused(_("The last owner stays: make somebody else an owner first."))
+    detail = {"role": membership.role, "reason": reason}
+    AuditEvent.append(membership.client or agency, actor, "member.remove", membership.user.email, now, detail)
+    membership.delete()

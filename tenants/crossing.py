@@ -49,6 +49,16 @@ CROSSINGS: dict[str, Crossing] = {
         ("client_id", "id"),
         _due("pipelines_pipelinestate"),
     ),
+    "due_imports": Crossing(
+        NOW,
+        ("client_id", "id"),
+        _due("pipelines_batch"),
+    ),
+    "due_hosts": Crossing(
+        NOW,
+        ("client_id", "id"),
+        _due("tenants_host"),
+    ),
     "due_notices": Crossing(
         NOW,
         ("client_id", "id"),
@@ -64,10 +74,25 @@ CROSSINGS: dict[str, Crossing] = {
         ("client_id", "id"),
         "SELECT client_id, id FROM tenants_apikey WHERE digest = {p_digest} AND revoked_at IS NULL",
     ),
+    "invitation_by_digest": Crossing(
+        (("p_digest", "text"),),
+        ("agency_id", "id"),
+        "SELECT agency_id, id FROM tenants_invitation WHERE digest = {p_digest}",
+    ),
+    "share_by_digest": Crossing(
+        (("p_digest", "text"),),
+        ("agency_id", "client_id", "id"),
+        "SELECT agency_id, client_id, id FROM tenants_sharelink WHERE digest = {p_digest}",
+    ),
     "routes_since": Crossing(
         (("p_serial", "bigint"),),
         ("client_id", "serial"),
         "SELECT client_id, MAX(serial) FROM pipelines_route WHERE serial > {p_serial} GROUP BY client_id",
+    ),
+    "traffic_to_roll_up": Crossing(
+        (),
+        ("agency_id", "client_id"),
+        "SELECT DISTINCT agency_id, client_id FROM pipelines_traffic WHERE NOT is_rolled_up",
     ),
     "last_route_serial": Crossing((), ("serial",), "SELECT MAX(serial) FROM pipelines_route"),
     "clients_of_agency": Crossing(

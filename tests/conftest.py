@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client as Browser
 from django.test import TransactionTestCase
 
@@ -69,6 +70,7 @@ def own_settings(settings: Any, tmp_path: Path) -> None:
     settings.ARTIFACTS = tmp_path / "artifacts"
     settings.SCRATCH = tmp_path / "scratch"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
+    cache.clear()  # Rate limits of one test are nobody else's.
 
 
 @pytest.fixture(autouse=True)

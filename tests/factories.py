@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.domain.transitions import RunStatus
-from pipelines.models import PipelineState, Route, Run
+from pipelines.models import PipelineState, Route, Run, Waiver
 from tenants import actions, scope
 from tenants.models import Agency, Client, Host, Membership, Pipeline, Role, User
 from tests import stage_rows
@@ -98,6 +98,15 @@ def make_pipeline(
             pipeline=pipeline, defaults={"client_id": client.pk, "agency_id": client.agency_id}
         )
     return pipeline
+
+
+def make_waiver(pipeline: Pipeline, gate: str = "accuracy", days: float = 3650, now: datetime = NOW) -> Waiver:
+    """In force for ten years, so that it also is by the clock on the wall."""
+    fields = {"gate": gate, "approver": "owner@north.example", "reason": "asked by a test", "created_at": now}
+    with inside(pipeline):
+        row = Waiver.of(pipeline, pipeline=pipeline, expires_at=now + timedelta(days=days), **fields)
+        row.save()
+    return row
 
 
 def make_run(pipeline: Pipeline | None = None, at: str = "compare", status: str = "", now: datetime = NOW) -> Run:

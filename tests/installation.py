@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tenants.postgresql.roles import Login, prepare
 from tests.servers import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 5
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,16 @@ class Installation:
         with psycopg.connect(self.owner_url, autocommit=True) as owner:
             found = owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
             names = ", ".join(name for (name,) in found if name not in ("django_migrations", "django_content_type"))
-            owner.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")  # type: ignore[arg-type]
+            _patiently(owner, f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+
+
+def _patiently(owner: psycopg.Connection, statement: str) -> None:
+    """Again after a deadlock: workers of the test may still be reading."""
+    for _ in range(PATIENCE):
+        with suppress(psycopg.errors.DeadlockDetected):
+            owner.execute(statement)  # type: ignore[arg-type]
+            return
+    raise RuntimeError(f"The tables could not be emptied in {PATIENCE} tries.")
 
 
 def install(server: PostgresServer, database: str = "retune") -> Installation:

@@ -76,7 +76,7 @@ def shapes(document: dict[str, Any]) -> list[Shape]:
 
 
 def name_of(raw: str) -> str:
-    """"Page_RunOut_" is what pydantic makes of Page[RunOut]."""
+    """ "Page_RunOut_" is what pydantic makes of Page[RunOut]."""
     outer, _bar, inner = raw.rstrip("_").partition("_")
     return f"{outer}[{inner}]" if inner else outer
 

@@ -9,9 +9,7 @@ from django.http import HttpRequest, UnreadablePostError
 from django.utils.translation import gettext as _
 from ninja.errors import HttpError
 
-CHUNK_BYTES = 64 * 1024
-# One byte more than the longest line that is accepted: the receiver sees that it is too long and quarantines it.
-KEPT_LINE_BYTES = 1_000_001
+from pipelines.imports.lines import CHUNK_BYTES, split_lines
 
 
 class CutOff(HttpError):
@@ -51,18 +49,3 @@ def _read(read: Callable[[int], bytes], received: int, announced: int) -> bytes:
         return read(CHUNK_BYTES)
     except UnreadablePostError as error:
         raise CutOff(received, announced) from error
-
-
-def split_lines(chunks: Iterator[bytes], limit: int = KEPT_LINE_BYTES) -> Iterator[bytes]:
-    """Lines of at most `limit` bytes: of a longer one only its beginning is given."""
-    begun, is_open = bytearray(), False
-    for chunk in chunks:
-        *whole, rest = chunk.split(b"\n")
-        for piece in whole:
-            begun += piece[: limit - len(begun)]
-            yield bytes(begun).removesuffix(b"\r")
-            begun.clear()
-        begun += rest[: limit - len(begun)]
-        is_open = bool(rest) or (is_open and not whole)
-    if is_open:
-        yield bytes(begun)

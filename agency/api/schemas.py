@@ -58,20 +58,71 @@ class BatchDetail(BatchOut):
 
 
 class PipelineOut(Schema):
+    """`pause`: who paused it and why; empty while it is not paused."""
+
     slug: str
     name: str
     is_paused: bool
+    pause: str
     settings_revision: int | None
     production: str | None
     latest_run: int | None
 
 
+class PauseIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(..., min_length=1, max_length=500)
+
+
+class GuardrailOut(Schema):
+    """`evidence` that the version is worse rolls back at `threshold`; `safe_evidence` lets the last step advance."""
+
+    words: str
+    candidate: float
+    production: float
+    candidate_n: int
+    production_n: int
+    evidence: float
+    threshold: float
+    safe_evidence: float
+    is_safe: bool
+    more: int | None
+
+
+class RolloutOut(Schema):
+    """`share` of the traffic that the version has, null when it is no longer on its way; `missing`: to advance."""
+
+    status: str
+    version: str
+    previous: str | None
+    step: int
+    share: float | None
+    is_paused: bool
+    missing: str
+    pairs: int
+    guardrails: list[GuardrailOut]
+
+
+class PromptIn(Schema):
+    """What a prompt run changes. `version`: whose weights (null: production's). `replaces`: also where an application
+    brings a system prompt. `parameters` as hosts name them: stop, num_predict, temperature, top_p, top_k, min_p,
+    repeat_penalty; all but the first two need `evaluate_on: host` in the settings.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    version: int | None = None
+    system: str = ""
+    replaces: bool = False
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
 class RunIn(Schema):
-    """`force` passes the cooldown after a rollback; it needs a reason."""
+    """`force` passes the cooldown after a rollback; it needs a reason. With `prompt` the run skips training."""
 
     model_config = ConfigDict(extra="forbid")
     reason: str = Field("", max_length=500)
     force: bool = False
+    prompt: PromptIn | None = None
 
 
 class RunOut(Schema):
@@ -165,7 +216,10 @@ class RollbackIn(Schema):
 
 
 class RollbackOut(Schema):
-    """`seconds`: from the decision to the last answer of the version taken back; null until traffic has shown it."""
+    """`seconds`: from the decision to the last answer of the version taken back; null until traffic has shown it.
+
+    `flipped_at`: when the traffic moved; null while the version to go back to is loaded and asked on its hosts.
+    """
 
     id: int
     pipeline: str
@@ -177,6 +231,7 @@ class RollbackOut(Schema):
     numbers: dict[str, Any]
     decided_by: str
     decided_at: datetime
+    flipped_at: datetime | None
     seconds: float | None
 
 

@@ -18,7 +18,20 @@ from ninja.operation import Operation
 from agency.api import errors
 from agency.api.auth import Key
 from agency.api.docs import PlainDocs
-from agency.api.routers import examples, feedback, pipelines, rollbacks, runs, versions
+from agency.api.routers import (
+    drills,
+    examples,
+    feedback,
+    freezes,
+    hosts,
+    ledger,
+    pipelines,
+    rollbacks,
+    rollouts,
+    runs,
+    versions,
+    waivers,
+)
 from tenants import scope
 
 View = Callable[..., HttpResponseBase]
@@ -72,5 +85,8 @@ api = KeyedAPI(
     docs=PlainDocs(),
 )
 errors.register(api)
-for module in (pipelines, examples, runs, versions, rollbacks, feedback):
+MODULES = (
+    pipelines, examples, runs, versions, rollouts, rollbacks, drills, feedback, freezes, waivers, ledger, hosts,
+)  # fmt: skip
+for module in MODULES:
     api.add_router("", module.router)

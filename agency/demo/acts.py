@@ -11,6 +11,7 @@ from agency.demo.clients import DemoClient
 from agency.demo.display import Display
 from agency.demo.installation import Installation
 from agency.demo.outside import Api, DemoFailed
+from agency.demo.pace import SHORT
 from agency.demo.traffic import Traffic
 
 WARM_UP_REQUESTS = 80
@@ -18,7 +19,11 @@ WARM_UP_REQUESTS = 80
 
 @dataclass(frozen=True)
 class Act:
-    """One run of one act, as the summary shows it."""
+    """One run of one act, as the summary shows it.
+
+    `because` is what brought the verdict: the stage, failed gates, the rollback's phase and guardrail; `wanted` must be
+    among it.
+    """
 
     name: str
     client: str
@@ -30,10 +35,25 @@ class Act:
     seconds: float
     requests: dict[str, int] = field(default_factory=dict)
     rollback_s: float | None = None
+    because: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
     @property
     def is_as_expected(self) -> bool:
-        return self.verdict == self.expected
+        return self.verdict == self.expected and set(self.wanted) <= set(self.because)
+
+    @property
+    def is_fair_rejection(self) -> bool:
+        """The gates kept a candidate back that the act wanted further: on a base that nobody tuned it for, a result."""
+        return self.verdict == "rejected" and self.expected != "rejected"
+
+
+def ended_well(told: list[Act], wanted: int, *, is_own_base: bool) -> bool:
+    """Every act as it should; on another base than the demo's own a fair rejection may end it earlier."""
+    *before, last = told
+    if not all(act.is_as_expected for act in before):
+        return False
+    return (last.is_as_expected and len(told) == wanted) or (last.is_fair_rejection and not is_own_base)
 
 
 @dataclass
@@ -43,14 +63,15 @@ class Stage:
     installation: Installation
     client: DemoClient
     display: Display
+    requests_per_s: float = SHORT.requests_per_s
 
     def __post_init__(self) -> None:
         self.api: Api = self.installation.api(self.client)
         self.prompts = self.client.prompts()
 
-    def traffic(self, per_s: float = 25.0) -> Traffic:
+    def traffic(self) -> Traffic:
         key = self.installation.keys[self.client.slug]
-        return Traffic(self.installation.url, key, self.client.pipeline, self.prompts, per_s)
+        return Traffic(self.installation.url, key, self.client.pipeline, self.prompts, self.requests_per_s)
 
     def see(self, run: dict[str, Any]) -> None:
         self.display.see(self.client.slug, run)
@@ -85,26 +106,48 @@ def first_version(stage: Stage, act: str) -> Act:
     with stage.traffic() as traffic:
         run = stage.follow(number)
         _wait_for_requests(traffic)
-    return _told(stage, f"{act}: v1 approved by a person", "succeeded", run, began, traffic)
+    return _told(stage, f"{act}: v1 approved by a person", Expected("succeeded"), run, began, traffic)
 
 
-def retrain(stage: Stage, act: str, drop: str, expected: str, fault: tuple[str, str] | None = None) -> Act:
-    """A run on new data with live traffic from the canary on. `fault`: (at which stage it begins, slow or failing)."""
+@dataclass(frozen=True)
+class Expected:
+    """The verdict, and what must be among the reasons for it."""
+
+    verdict: str
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`kind` ("slow" or "failing") begins at a stage; the rollback must come in this phase by this guardrail."""
+
+    stage: str
+    kind: str
+    phase: str
+    guardrail: str
+
+    def strike(self, stage: Stage, number: int) -> None:
+        run = stage.follow(number, lambda run: run["stage"] == self.stage)
+        stage.installation.proxy.faults[f"{stage.client.pipeline}:{run['version']}"] = self.kind
+
+
+def retrain(stage: Stage, act: str, drop: str, expected: str, fault: Fault | None = None) -> Act:
+    """A run on new data with live traffic from the canary on."""
     began = time.monotonic()
     number = _start(stage, drop)
     run = stage.follow(number, _in_traffic)
+    awaited = Expected(expected, (fault.phase, fault.guardrail) if fault else ())
     if not _in_traffic(run):
-        return _told(stage, act, expected, run, began)
+        return _told(stage, act, awaited, run, began)
     with stage.traffic() as traffic:
         if fault is not None:
-            run = stage.follow(number, lambda run: run["stage"] == fault[0])
-            stage.installation.proxy.faults[f"{stage.client.pipeline}:{run['version']}"] = fault[1]
+            fault.strike(stage, number)
         run = stage.follow(number)
         time.sleep(1.0)  # So that the meter sees what the version that came back answers.
-    return _told(stage, act, expected, run, began, traffic)
+    return _told(stage, act, awaited, run, began, traffic)
 
 
-def without_traffic(stage: Stage, act: str, drop: str, expected: str) -> Act:
+def without_traffic(stage: Stage, act: str, drop: str, expected: Expected) -> Act:
     """A run that must end before anything reaches the traffic."""
     began = time.monotonic()
     run = stage.follow(_start(stage, drop), _in_traffic)
@@ -130,31 +173,42 @@ def _wait_for_requests(traffic: Traffic) -> None:
 
 
 def _told(
-    stage: Stage, act: str, expected: str, run: dict[str, Any], began: float, traffic: Traffic | None = None
+    stage: Stage,
+    act: str,
+    expected: Expected,
+    run: dict[str, Any],
+    began: float,
+    traffic: Traffic | None = None,
 ) -> Act:
     seconds = round(time.monotonic() - began, 1)
-    reason, rollback_s = run["reason"], None
-    if run["status"] == "rolled_back":
-        rollback_s = _rollback_seconds(stage.api, run["version"])
+    reason, back = run["reason"], _rollback(stage.api, run["version"]) if run["status"] == "rolled_back" else None
     if run["status"] == "succeeded":
         reason = next((g["sentence"] for g in run["gates"] if g["effect"] == "block"), reason)
     arms = dict(traffic.arms) if traffic else {}
     fields = {
         "version": run["version"],
-        "expected": expected,
+        "expected": expected.verdict,
         "verdict": run["status"],
         "reason": reason,
         "seconds": seconds,
+        "rollback_s": back and float(back["seconds"]),
+        "because": _because(run, back),
+        "wanted": expected.because,
     }
-    return Act(act, stage.client.slug, run["number"], requests=arms, rollback_s=rollback_s, **fields)
+    return Act(act, stage.client.slug, run["number"], requests=arms, **fields)
 
 
-def _rollback_seconds(api: Api, version: str | None) -> float | None:
-    """From the decision to the version's last answer, once the product has written it down."""
+def _because(run: dict[str, Any], back: dict[str, Any] | None) -> tuple[str, ...]:
+    kept_back = [g["name"] for g in run["gates"] if g["effect"] == "block" and g["verdict"] == "failed"]
+    return (run["stage"], *kept_back, *((back["phase"], back["metric"]) if back else ()))
+
+
+def _rollback(api: Api, version: str | None) -> dict[str, Any] | None:
+    """The rollback of the version, once the product has written down its seconds: decision to last answer."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = next((r for r in api.rollbacks() if f"{r['from_version']}" in (version, (version or "v")[1:])), None)
         if found and found.get("seconds") is not None:
-            return float(found["seconds"])
+            return found
         time.sleep(0.5)
     return None

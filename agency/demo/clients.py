@@ -9,23 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agency.demo.pace import pace_of
 from tenants.models.settings_revision import flatten
 from tenants.pipeline_settings import PipelineSettings, default_gates
 
 DATA = Path(__file__).parent / "data"
 
-# Durations and minimum evidence only: a canary of seconds instead of hours, on traffic of seconds.
-SHORT: dict[str, Any] = {
-    "rollout": {
-        "steps": [{"share": 0.05, "min_duration_s": 3}, {"share": 0.25, "min_duration_s": 5}],
-        "max_step_s": 180,
-        "check_every_s": 1,
-        "request_timeout_s": 3,
-        "min_keys": 5,
-        "safe_evidence": 3.0,
-    },
-    "monitor": {"duration_s": 15, "safe_evidence": 3.0},
-}
 COOLDOWN_S = 0
 
 
@@ -50,12 +39,9 @@ class DemoClient:
 
     def settings(self, base: str) -> dict[str, Any]:
         """The recipe is the one that its data was measured with (data/README.md)."""
+        pace = pace_of(base)
         triggers = {"cooldown_s": COOLDOWN_S} | self.choices.get("triggers", {})
-        return (
-            SHORT
-            | self.choices
-            | {"triggers": triggers, "recipe": {"base": base, "epochs": 5} | self.choices.get("recipe", {})}
-        )
+        return pace.settings | self.choices | {"triggers": triggers, "recipe": {"base": base} | pace.recipe}
 
 
 def _gates(metric: str) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -19,6 +21,19 @@ def make_console() -> Console:
     """As wide as the terminal; in a log, wide enough for the table."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=WIDTH_IN_FILES)
+
+
+@contextmanager
+def preparing(steps: int) -> Iterator[Callable[[str], None]]:
+    """A bar for what comes before the acts; call it with the name of each step as it begins."""
+    columns = (TextColumn("     set-up"), BarColumn(28), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=make_console(), transient=True) as bar:
+        task = bar.add_task("", total=steps, completed=-1)
+
+        def step(name: str) -> None:
+            bar.update(task, advance=1, description=name)
+
+        yield step
 
 
 @dataclass

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.utils.timezone import now
 
 from agency.demo.clients import DemoClient
+from agency.demo.display import preparing
 from agency.demo.outside import Api, DemoFailed, Person
 from agency.demo.proxy import FaultProxy
 from agency.embedded.processes import Group, Ports, commands
@@ -68,22 +69,29 @@ class Installation:
 def installed(var: Path, port: int) -> Iterator[Installation]:
     """Everything running; ends with it. `var` must be fresh: the caller has emptied it.
 
-    One job worker, as by default: beside another client's training, answer times of 6 ms were too noisy to judge.
+    Two job workers, so that both clients' trainings go on side by side.
     """
     ports = Ports(web=free_port(port), host=free_port())
     url = f"http://127.0.0.1:{ports.web}"
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", verbosity=0, interactive=False)
-    agency = actions.found_agency("Retune Demo", "retune-demo", OWNER, PASSWORD, now())[0]
+    with preparing(3) as step:
+        step("database")
+        call_command("migrate", verbosity=0)
+        step("static files")
+        call_command("collectstatic", verbosity=0, interactive=False)
+        step("agency")
+        agency = actions.found_agency("Retune Demo", "retune-demo", OWNER, PASSWORD, now())[0]
     proxy = FaultProxy(f"http://127.0.0.1:{ports.host}", free_port())
     with (var / "demo.log").open("a") as log:
-        group = Group(log, {"RETUNE_VAR": str(var), "RETUNE_BASE_URL": url})
+        group = Group(log, {"RETUNE_VAR": str(var), "RETUNE_BASE_URL": url, "RETUNE_JOB_WORKERS": "2"})
         try:
-            for name, command in commands(ports, var).items():
-                group.start(name, command)
-            proxy.start()
-            wait_for(url, group)
-            wait_for(proxy.upstream, group)
+            with preparing(2) as step:
+                step("processes")
+                for name, command in commands(ports, var).items():
+                    group.start(name, command)
+                proxy.start()
+                wait_for(url, group)
+                step("model host")
+                wait_for(proxy.upstream, group)
             yield Installation(url, proxy, group, agency, {})
         finally:
             group.stop()

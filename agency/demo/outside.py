@@ -73,7 +73,7 @@ class Person:
 
     def __init__(self, base_url: str, email: str, password: str) -> None:
         self.http = httpx2.Client(base_url=base_url, timeout=60, follow_redirects=True, headers={"Referer": base_url})
-        self._send("/login/", {"username": email, "password": password})
+        self._send("/login/", {"login": email, "password": password})
 
     def approve(self, client: str, pipeline: str, number: int, reason: str) -> None:
         self._send(f"/c/{client}/{pipeline}/runs/{number}/approve/", {"reason": reason})

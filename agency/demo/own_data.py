@@ -19,27 +19,11 @@ from agency.demo.display import Display
 from agency.demo.installation import Installation
 from agency.demo.outside import DemoFailed
 from agency.demo.own_rows import BadInput, OwnRows, ndjson, read_folder
-from agency.demo.traffic import Traffic
+from agency.demo.pace import PATIENT, TINY
 from tenants.pipeline_settings import Criteria
 
-# Durations and minimum evidence only, as for the other clients; a model of 135 M parameters answers 5 to 8 requests
-# a second on two cores, so that the same evidence takes longer.
-PATIENT: dict[str, Any] = {
-    "rollout": {
-        "steps": [{"share": 0.05, "min_duration_s": 15}, {"share": 0.25, "min_duration_s": 20}],
-        "max_step_s": 900,
-        "check_every_s": 2,
-        "request_timeout_s": 10,
-        "min_keys": 5,
-        "safe_evidence": 3.0,
-    },
-    "monitor": {"duration_s": 60, "safe_evidence": 3.0},
-}
-REQUESTS_PER_S = 5.0
-# The product's recipe is made for the tiny base; a pretrained one wants a lower rate, and one epoch is what two cores
-# can afford: 500 + 1000 rows of 52 tokens.
-PRETRAINED: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 1}
-TINY = "tiny"
+# What two cores can afford: 500 + 1000 rows of 52 tokens.
+PRETRAINED = PATIENT.recipe | {"epochs": 1}
 FAIR = ("succeeded", "rejected")
 
 
@@ -61,16 +45,13 @@ class OwnClient(DemoClient):
 
     def settings(self, base: str) -> dict[str, Any]:
         recipe = {} if base == TINY else PRETRAINED
-        return super().settings(base) | PATIENT | {"recipe": {"base": base} | recipe}
+        return super().settings(base) | PATIENT.settings | {"recipe": {"base": base} | recipe}
 
 
 class OwnStage(acts.Stage):
-    """Gentler traffic; a run that waits for a person where none is meant to be asked is a failure with its reason."""
+    """A run that waits for a person where none is meant to be asked is a failure with its reason."""
 
     client: OwnClient
-
-    def traffic(self, per_s: float = REQUESTS_PER_S) -> Traffic:
-        return super().traffic(per_s)
 
     def follow(self, number: int, until: Callable[[dict[str, Any]], bool] = lambda run: False) -> dict[str, Any]:
         run = super().follow(number, lambda run: until(run) or run["status"] == "held")
@@ -103,7 +84,7 @@ def perform(installation: Installation, folder: Path, base: str, var: Path) -> b
     with Display() as display:
         display.say(_describe(rows, folder))
         installation.add_client(client, name)
-        stage = OwnStage(installation, client, display)
+        stage = OwnStage(installation, client, display, PATIENT.requests_per_s)
         try:
             played = _play(stage)
             marks = _marks(stage, played, model, var / "base")

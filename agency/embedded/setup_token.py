@@ -34,8 +34,8 @@ def forget() -> None:
     path().unlink(missing_ok=True)
 
 
-def invitation() -> str:
-    """What the server prints at start while it has no agency; empty afterwards."""
+def invitation(url: str) -> str:
+    """What the server at `url` prints at start while it has no agency; empty afterwards."""
     if not is_open():
         return ""
-    return f"First visit: open {settings.BASE_URL}/setup/ and enter this token: {current()}"
+    return f"First visit: open {url}/setup/ and enter this token: {current()}"

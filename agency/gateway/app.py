@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
 import orjson
+from django.conf import settings
 
 from agency.gateway import listing, wire
+from agency.gateway.allowances import Allowances
 from agency.gateway.asks import Ask, native_ask
 from agency.gateway.limits import Limits
+from agency.gateway.meter import prometheus
 from agency.gateway.meter.flusher import Meter
 from agency.gateway.openai.requests import openai_ask
 from agency.gateway.proxy import Proxy
@@ -28,6 +33,7 @@ from agency.gateway.wire import Path, Receive, Refused, Scope, Send, Wire
 log = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+METRICS_PATH = "/metrics"
 CONVERSATION_HEADER = b"x-conversation-id"
 KEY_CHARS = 200
 GUARD_S = 1.0
@@ -43,7 +49,8 @@ class Gateway:
         self.limits = limits or Limits.from_environment()
         self.follower = Follower(var / "routes" / f"{name}.json")
         self.meter = Meter()
-        self.upstream = Upstream(self.limits)
+        self.upstream = Upstream(self.limits, settings.ALLOW_PRIVATE_HOSTS)
+        self.allowances = Allowances()
         self.proxy = Proxy(self.upstream, self.meter)
         self.admin = AdminSocket(var / f"gateway-{name}.sock", self.follower, self.status)
         self._is_started = False
@@ -118,12 +125,18 @@ class Gateway:
         caller = Caller(receive, send)
         speaks = wire.wire_of(scope["path"])
         try:
+            if scope["path"] == METRICS_PATH:
+                await self._metrics(scope, caller.send)
+                return
             path = wire.find_path(scope["path"], scope["method"])
-            client = await self._enter(scope)
+            client, digest = await self._enter(scope)
             if path in wire.LISTS:
                 await wire.send_bytes(caller.send, 200, orjson.dumps(listing.listing(path, client)))
                 return
+            meters = self.allowances.admit(digest, client.allowances.get(digest))
             ask = await self._read(path, scope, receive)
+            if meters is not None:
+                ask = replace(ask, spend=meters.spend)
             with caller.watched():
                 await self.proxy.answer(ask, lambda: self._find(client.client_id, ask.model), caller.send)
         except Refused as refused:
@@ -135,15 +148,32 @@ class Gateway:
                 raise
             _forget_cancel()
 
-    async def _enter(self, scope: Scope) -> ClientRoutes:
-        """The client whose key this is; 401 for everybody else, whatever they ask."""
-        kind, _, key = wire.header(scope, b"authorization").partition(" ")
-        key = key.strip()
-        if kind.lower() == "bearer" and 0 < len(key) <= KEY_CHARS:
-            client = await self.follower.client_of(hashlib.sha256(key.encode()).hexdigest())
+    async def _enter(self, scope: Scope) -> tuple[ClientRoutes, str]:
+        """The client whose key this is, and the key's digest; 401 for everybody else, whatever they ask."""
+        key = wire.bearer(scope)
+        if 0 < len(key) <= KEY_CHARS:
+            digest = hashlib.sha256(key.encode()).hexdigest()
+            client = await self.follower.client_of(digest)
             if client is not None:
-                return client
+                return client, digest
         raise Refused(401, "a valid API key is required", [(b"www-authenticate", b"Bearer")])
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        token = self.limits.prometheus_token
+        if not token:
+            raise Refused(404, "404 page not found")
+        if not hmac.compare_digest(wire.bearer(scope).encode(), token.encode()):
+            raise Refused(401, "the token of this page is required", [(b"www-authenticate", b"Bearer")])
+        clients = self.follower.current.clients
+        body = prometheus.page(self.meter.totals, lambda pk: clients[pk].slug if pk in clients else "", self._gauges())
+        await wire.send_start(send, 200, prometheus.CONTENT_TYPE, [(b"content-length", str(len(body)).encode())])
+        await wire.send_body(send, body, is_last=True)
+
+    def _gauges(self) -> dict[str, float]:
+        status = self.status()
+        gauges = {"database_up": float(bool(status["database"])), "standing_orders": float(len(status["orders"]))}
+        gauges |= {f"meter_{name}_records": float(count) for name, count in status["meter"].items()}
+        return gauges | {name: float(status[name]) for name in ("serial", "clients", "running", "waiting")}
 
     async def _read(self, path: Path, scope: Scope, receive: Receive) -> Ask:
         body = await wire.read_body(scope, receive, self.limits.body_bytes)
@@ -198,7 +228,7 @@ def _forget_cancel() -> None:
 
 
 def is_data_plane(scope: Scope) -> bool:
-    return scope["type"] == "http" and scope["path"].startswith(wire.PREFIXES)
+    return scope["type"] == "http" and (scope["path"].startswith(wire.PREFIXES) or scope["path"] == METRICS_PATH)
 
 
 def beside(gateway: Gateway, rest: App) -> App:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from agency.gateway.wire import Path, Refused
 from pipelines.domain.assignment import AssignmentKey, choose_key
+from pipelines.domain.prompting import with_system
 
 # Options of the runner: another value makes the host reload the model, for every caller (ollama/ollama#8029, #9977).
 RUNNER_OPTIONS = frozenset(
@@ -32,9 +33,16 @@ class Ask:
     is_stream: bool = True
     wants_usage: bool = False
     caller_path: Path = Path.CHAT
+    spend: Callable[[int], None] | None = None
 
-    def payload(self, model_name: str) -> bytes:
-        return orjson.dumps({"model": model_name, **self.document})
+    def payload(self, model_name: str, system: str = "") -> bytes:
+        """The body for a host; `system` takes the place of the caller's own system prompt."""
+        document = dict(self.document)
+        if system and isinstance(document.get("messages"), list):
+            document["messages"] = with_system(document["messages"], system, replaces=True)
+        elif system and document.get("system"):
+            document["system"] = system
+        return orjson.dumps({"model": model_name, **document})
 
 
 def native_ask(path: Path, document: dict[str, Any], conversation: str) -> Ask:

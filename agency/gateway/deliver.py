@@ -39,6 +39,7 @@ async def deliver(answer: Answer, ask: Ask, send: Send, headers: Sequence[Header
 
 async def _chunks(answer: Answer, sighting: Sighting) -> AsyncIterator[bytes]:
     """Chunks as they come. A connection that breaks ends them; the sighting then carries the fault."""
+    sighting.begin_stream()
     sighting.heard.add(answer.first)
     yield answer.first
     try:
@@ -54,8 +55,9 @@ async def _stream_native(answer: Answer, send: Send, headers: Sequence[Header], 
     async for chunk in _chunks(answer, sighting):
         await send_body(send, chunk)
     if sighting.fault:
-        # The caller may stand in the middle of a line: begin a new one, as a host's own error line would.
-        await send_body(send, b'\n{"error":"' + BROKEN.encode() + b'"}\n')
+        # In the middle of a line a new one is begun; an empty line would be one too many for the ollama package.
+        begin = b"" if sighting.heard.last.endswith(b"\n") else b"\n"
+        await send_body(send, begin + b'{"error":"' + BROKEN.encode() + b'"}\n')
     await send_body(send, b"", is_last=True)
 
 

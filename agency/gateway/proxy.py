@@ -111,7 +111,8 @@ class Proxy:
 
     async def _exchange(self, tried: _Try, sighting: Sighting, send: Send) -> None:
         ask, place = tried.ask, tried.attempt.place
-        async with self.upstream.ask(place, ask.path, ask.payload(place.model_name), ask.is_stream) as answer:
+        payload = ask.payload(place.model_name, tried.attempt.target.system)
+        async with self.upstream.ask(place, ask.path, payload, ask.is_stream) as answer:
             sighting.status = answer.status
             headers = _marks(tried.request_id, tried.attempt)
             await deliver(answer, ask, send, headers, sighting)
@@ -137,9 +138,12 @@ class _Try:
     def sighting(self) -> Sighting:
         attempt = self.attempt
         key_hash = self.ask.key.value
-        return Sighting(
+        sighting = Sighting(
             self.request_id, self.entry, attempt.target, attempt.arm, attempt.place, key_hash, self.ask.path
         )
+        sighting.asked = self.ask.document if self.entry.bodies else None
+        sighting.spend = self.ask.spend
+        return sighting
 
 
 def _marks(request_id: str, attempt: Attempt | None = None) -> list[Header]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ import orjson
 from agency.gateway.limits import Limits
 from agency.gateway.meter.sighting import Fault
 from agency.gateway.routes.snapshot import Place
+from pipelines.outbound import Access
+from pipelines.outbound.sockets import judged_sockets
+from tenants.crypto.sealing import Unreadable, unseal
 
 # A host that broke a connection is asked last for this long; one good answer forgives it.
 SICK_S = 5.0
@@ -37,13 +41,30 @@ class Busy(Exception):
     """The queue of this model on this host is full, or waiting took too long: no fault of the version."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How one host lets us in. `tls` is True for the usual verification."""
+
+    headers: dict[str, str]
+    tls: ssl.SSLContext | bool
+
+    @classmethod
+    def of(cls, access: Access) -> Entry:
+        own = bool(access.certificate or access.authority)
+        return cls(HEADERS | access.headers(), access.tls() if own else True)
+
+
 @dataclass(slots=True)
 class Pool:
-    """Places at one model on one host. `load` orders hosts: healthy, least loaded, longest not asked."""
+    """Places at one model on one host, within those of the `host`. `load` orders hosts: healthy, least loaded, longest
+
+    not asked.
+    """
 
     limit: int
     queue: int
     slots: asyncio.Semaphore
+    host: asyncio.Semaphore
     waiting: int = 0
     running: int = 0
     sick_until: float = 0.0
@@ -56,7 +77,7 @@ class Pool:
     @asynccontextmanager
     async def place(self, queue_s: float) -> AsyncIterator[bool]:
         """Waits for its turn. Gives whether it had to. Raises `Busy`."""
-        has_waited = self.slots.locked()
+        has_waited = self.slots.locked() or self.host.locked()
         await self._enter(queue_s)
         self.running += 1
         self.asked_at = monotonic()
@@ -64,22 +85,32 @@ class Pool:
             yield has_waited
         finally:
             self.running -= 1
+            self.host.release()
             self.slots.release()
 
     async def _enter(self, queue_s: float) -> None:
-        if not self.slots.locked():
-            await self.slots.acquire()
+        if not (self.slots.locked() or self.host.locked()):
+            await self._acquire()  # Without a pause: both are free.
             return
         if self.waiting >= self.queue:
             raise Busy(BUSY)
         self.waiting += 1
         try:
             async with asyncio.timeout(queue_s):
-                await self.slots.acquire()
+                await self._acquire()
         except TimeoutError:
             raise Busy(BUSY) from None
         finally:
             self.waiting -= 1
+
+    async def _acquire(self) -> None:
+        """Both or none. The model's place comes first, so that who waits for a busy model keeps none of the host's."""
+        await self.slots.acquire()
+        try:
+            await self.host.acquire()
+        except BaseException:
+            self.slots.release()
+            raise
 
 
 @dataclass(slots=True)
@@ -100,16 +131,23 @@ class Answer:
 
 @dataclass(slots=True)
 class Upstream:
-    """All hosts. One session; one pool per (address, model name)."""
+    """All hosts. One session; one pool per (address, model name), and the places of each address."""
 
     limits: Limits
+    allow_private: bool = False
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
+    hosts: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _session: aiohttp.ClientSession | None = None
+    _entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def start(self) -> None:
         limits = self.limits
         # No limit of its own: the pools bound the connections. No proxies from the environment.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.keep_connection_s)
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=limits.keep_connection_s,
+            socket_factory=judged_sockets(self.allow_private),
+        )
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.read_s)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -129,8 +167,9 @@ class Upstream:
         name = (place.url, place.model_name)
         found = self.pools.get(name)
         if found is None:
-            limit = self.limits.host_concurrency
-            found = self.pools[name] = Pool(limit, self.limits.host_queue, asyncio.Semaphore(limit))
+            limit, total = self.limits.host_concurrency, self.limits.host_total
+            host = self.hosts.setdefault(place.url, asyncio.Semaphore(total))
+            found = self.pools[name] = Pool(limit, self.limits.host_queue, asyncio.Semaphore(limit), host)
         return found
 
     @asynccontextmanager
@@ -141,7 +180,7 @@ class Upstream:
         """
         pool = self.pool(place)
         try:
-            response = await self._post(place.url + path, payload)
+            response = await self._post(place.url + path, payload, self._entry(place))
             answer = await self._begin(response, is_stream)
         except aiohttp.ClientConnectionError as error:
             pool.sick_until = monotonic() + SICK_S
@@ -157,18 +196,28 @@ class Upstream:
                 response.close()
             response.release()
 
-    async def _post(self, url: str, payload: bytes) -> aiohttp.ClientResponse:
+    def _entry(self, place: Place) -> Entry:
+        """Opened once: what was sealed anew has another text."""
+        found = self._entries.get((place.sealed_for, place.sealed))
+        if found is None:
+            try:
+                found = Entry.of(Access.of(unseal(place.sealed_for, place.sealed) if place.sealed else None))
+            except Unreadable:
+                raise Failed(Fault.TRANSPORT, 502, "this host's secret cannot be read") from None
+            self._entries[place.sealed_for, place.sealed] = found
+        return found
+
+    async def _post(self, url: str, payload: bytes, entry: Entry) -> aiohttp.ClientResponse:
         assert self._session is not None, "Upstream.start() comes first"
         trace = SimpleNamespace(is_reused=False)
+        terms: dict[str, Any] = {"data": payload, "headers": entry.headers, "allow_redirects": False, "ssl": entry.tls}
         try:
-            return await self._session.post(
-                url, data=payload, headers=HEADERS, allow_redirects=False, trace_request_ctx=trace
-            )
+            return await self._session.post(url, trace_request_ctx=trace, **terms)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # A kept connection that the host closed meanwhile says nothing about the model: once more, on a new one.
             if not trace.is_reused:
                 raise
-            return await self._session.post(url, data=payload, headers=HEADERS, allow_redirects=False)
+            return await self._session.post(url, **terms)
 
     async def _begin(self, response: aiohttp.ClientResponse, is_stream: bool) -> Answer:
         try:

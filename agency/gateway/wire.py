@@ -44,7 +44,15 @@ class Path(StrEnum):
 LISTS = frozenset({Path.TAGS, Path.VERSION, Path.V1_MODELS})
 PREFIXES = ("/api/", "/v1/")
 CALLERS_FAULT = "invalid_request_error"
-OPENAI_TYPES = {400: CALLERS_FAULT, 401: CALLERS_FAULT, 404: "not_found_error", 413: CALLERS_FAULT, 415: CALLERS_FAULT}
+OPENAI_TYPES = {
+    400: CALLERS_FAULT,
+    401: CALLERS_FAULT,
+    404: "not_found_error",
+    413: CALLERS_FAULT,
+    415: CALLERS_FAULT,
+    429: "rate_limit_error",
+}
+OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 class Refused(Exception):
@@ -75,8 +83,8 @@ def error_document(wire: Wire, status: int, message: str) -> dict[str, Any]:
     """`{"error": text}`, or the error object of the OpenAI format."""
     if wire is Wire.NATIVE:
         return {"error": message}
-    code = "invalid_api_key" if status == 401 else None
-    return {"error": {"message": message, "type": OPENAI_TYPES.get(status, "api_error"), "param": None, "code": code}}
+    kind, code = OPENAI_TYPES.get(status, "api_error"), OPENAI_CODES.get(status)
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -85,6 +93,12 @@ def header(scope: Scope, name: bytes) -> str:
         if key == name:
             return value.decode("latin-1")
     return ""
+
+
+def bearer(scope: Scope) -> str:
+    """The credential of `Authorization: Bearer`; "" where there is none."""
+    kind, _, key = header(scope, b"authorization").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else ""
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

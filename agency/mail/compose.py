@@ -11,22 +11,28 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from agency.mail.report import report_of
+from agency.mail.letter import Letter, letter_of
+from agency.mail.report import Report, report_of
 from pipelines.models import Notice
 from pipelines.notifiers import Message
 
 
 def compose(notice: Notice) -> Message:
-    """In the client's language and time zone. Everything that data or a model said is escaped and kept on one line."""
-    with translation.override(notice.client.language), timezone.override(notice.client.zone):
-        report = report_of(notice)
-        context = {"report": report, "language": notice.client.language}
+    """In the client's time zone; for staff in English, for clients in their language.
+
+    Everything that data or a model said is escaped and kept on one line.
+    """
+    is_letter = notice.kind == "letter"
+    language = notice.client.language if is_letter else "en"
+    with translation.override(language), timezone.override(notice.client.zone):
+        said: Letter | Report = letter_of(notice) if is_letter else report_of(notice)
+        page, context = ("letter", {"letter": said}) if is_letter else ("report", {"report": said})
         return Message(
-            subject=report.subject,
-            html=_inliner().inline(render_to_string("mail/report.html", context)),
-            text=render_to_string("mail/report.txt", context),
+            subject=said.subject,
+            html=inliner().inline(render_to_string(f"mail/{page}.html", context | {"language": language})),
+            text=render_to_string(f"mail/{page}.txt", context),
             message_id=_message_id("notice", notice.client_id, notice.pk, notice.key),
-            thread_id=_message_id("pipeline", notice.client_id, notice.pipeline_id),
+            thread_id=_message_id("letters" if is_letter else "pipeline", notice.client_id, notice.pipeline_id),
         )
 
 
@@ -38,6 +44,6 @@ def _message_id(*parts: object) -> str:
 
 
 @cache
-def _inliner() -> CSSInliner:
+def inliner() -> CSSInliner:
     # Mail programs drop <style>; nothing is fetched while a mail is made.
     return CSSInliner(load_remote_stylesheets=False, keep_style_tags=False)

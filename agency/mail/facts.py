@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
@@ -11,6 +12,7 @@ from django.utils.translation import ngettext
 from agency.mail import scores
 from agency.mail.scores import Delta, GateLine
 from agency.mail.words import moment, one_line
+from pipelines.domain.canary import RULES, Guardrail
 from pipelines.domain.transitions import JobStatus
 from pipelines.models import (
     Example,
@@ -54,7 +56,7 @@ class Facts:
 def gather(notice: Notice) -> Facts:
     run = notice.run
     if run is None:
-        return Facts(what="")
+        return Facts(what=str(notice.detail.get("host", "")), failures=_of_host(notice))
     version = ModelVersion.objects.filter(run=run).first()
     back = _rollback(run) if notice.kind == "rolled_back" else None
     gates = list(GateResult.objects.filter(run=run))
@@ -69,10 +71,15 @@ def gather(notice: Notice) -> Facts:
         deltas=deltas[:SHOWN_DELTAS],
         gates=tuple(scores.line(gate) for gate in gates if notice.kind != "rejected" or gate not in bad),
         quarantine=quarantine,
-        numbers=_numbers(back) if back else (),
+        numbers=_numbers(back) if back else _measured(notice.detail.get("numbers", {})),
         log=_log(run) if notice.kind == "failed" else (),
         next_run=_next_run(notice),
     )
+
+
+def _of_host(notice: Notice) -> tuple[str, ...]:
+    """What was found on a host, where no run is behind the notice."""
+    return (one_line(str(notice.detail["reason"]), 500),) if "reason" in notice.detail else ()
 
 
 def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], back: Rollback | None) -> str:
@@ -85,6 +92,10 @@ def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], bac
             return ", ".join([_("%(gate)s gate") % {"gate": gate.name} for gate in bad[:2]])
         case "rolled_back":
             return one_line(back.metric, 40) if back else ""
+        case "noticed":
+            return RULES[Guardrail(notice.detail["guardrail"])].words
+        case "drill_failed":
+            return _("to %(to)s") % {"to": notice.detail["to"]}
         case "held" | "failed":
             return str(notice.detail.get("stage", ""))
         case _:
@@ -133,8 +144,12 @@ def _numbers(back: Rollback) -> tuple[Fact, ...]:
         Fact(_("Phase"), one_line(back.phase)),
         Fact(_("Until its last answer"), seconds),
     ]
-    measured = [Fact(_words(name), _figure(value)) for name, value in back.numbers.items()]
-    return tuple(fact for fact in known + measured if fact.value)
+    return (*(fact for fact in known if fact.value), *_measured(back.numbers))
+
+
+def _measured(numbers: Mapping[str, object]) -> tuple[Fact, ...]:
+    facts = [Fact(_words(name), _figure(value)) for name, value in numbers.items()]
+    return tuple(fact for fact in facts if fact.value)
 
 
 def _figure(value: object) -> str:

@@ -71,4 +71,28 @@ MAIL_KINDS: dict[str, Kind] = {
         _("Nothing to do at once: the earlier version answers again. Automatic runs wait for the cooldown."),
         _("See the evidence"),
     ),
+    "noticed": Kind(
+        "ask",
+        "⚑",
+        _("differs from production"),
+        _("%(what)s does measurably worse on one count, but by less than the margin, so it goes on."),
+        _("Nothing to do: it stays under watch. If this matters here, roll it back. You are told once, not each time."),
+        _("See the evidence"),
+    ),
+    "drill_failed": Kind(
+        "ask",
+        "⚑",
+        _("no way back"),
+        _("The drill of a rollback from %(what)s failed. Production answers as before; no traffic moved."),
+        _("Mend what the drill found and start another one, so that a rollback works on the day it is needed."),
+        _("See the drill"),
+    ),
+    "drift": Kind(
+        "bad",
+        "≠",
+        _("changed by hand"),
+        _("Something on host %(what)s is not as it was placed. No route was changed."),
+        _("Look at the host's page: what differs, since when, and whether it is put back by itself (Terms)."),
+        _("Open the pipeline"),
+    ),
 }

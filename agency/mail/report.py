@@ -77,6 +77,7 @@ def report_of(notice: Notice) -> Report:
 
 
 def _address(notice: Notice) -> str:
-    """The run's page; the pipeline's where the notice is about no run."""
+    """The run's page; the pipeline's where the notice is about no run; that of its drills."""
     page = f"runs/{notice.run.number}/" if notice.run else ""
+    page = "drills/" if notice.kind == "drill_failed" else page
     return f"{settings.BASE_URL.rstrip('/')}/c/{notice.client.slug}/{notice.pipeline.slug}/{page}"

@@ -3,16 +3,20 @@
 import asyncio
 import hashlib
 import ipaddress
+import os
 import re
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from agency.ollama_host import creating, describe, inference, openai
 from agency.ollama_host.host import Host, Settings
 from agency.ollama_host.store.disk import is_digest
+from agency.ollama_host.store.gguf import ServerEnds
 from agency.ollama_host.wire import (
     Message,
     Receive,
@@ -22,6 +26,7 @@ from agency.ollama_host.wire import (
     Send,
     Stream,
     as_json,
+    disk_fault,
     send_reply,
     send_stream,
 )  # fmt: skip
@@ -54,7 +59,7 @@ async def post_blob(host: Host, request: Request) -> Reply:
         return Reply()
     temporary = host.store.temporary()
     try:
-        found = await _receive_file(request.receive, temporary)
+        found = await _receive_file(host, request.receive, temporary)
         if found is None:
             return Reply(400)
         host.store.adopt(temporary, found)
@@ -71,7 +76,7 @@ def _digest(text: str) -> str:
     return text
 
 
-async def _receive_file(receive: Receive, path: Any) -> str | None:
+async def _receive_file(host: Host, receive: Receive, path: Path) -> str | None:
     """Body to file; its digest, or None where the client left before the end."""
     hasher, waiting = hashlib.sha256(), bytearray()
     with path.open("wb") as file:
@@ -79,6 +84,7 @@ async def _receive_file(receive: Receive, path: Any) -> str | None:
         def flush(data: bytes) -> None:
             hasher.update(data)
             file.write(data)
+            host.store.check_room()
 
         while True:
             message = await receive()
@@ -111,6 +117,7 @@ ROUTES: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/v1/models/([^/]+)", {"GET": openai.model}),
     ("/v1/chat/completions", {"POST": openai.chat_completions}),
     ("/v1/completions", {"POST": openai.completions}),
+    ("/v1/embeddings", {"POST": openai.embeddings}),
 )
 
 
@@ -181,12 +188,17 @@ class App:
     async def _answer(self, handler: Handler, request: Request, send: Send) -> None:
         try:
             found = await handler(self.host, request)
+            if isinstance(found, Stream):
+                await send_stream(found, send)
+                return
         except Refused as refused:
             found = refused.reply()
-        if isinstance(found, Stream):
-            await send_stream(found, send)
-        else:
-            await send_reply(found, send, request.method == "HEAD")
+        except OSError as fault:
+            found = disk_fault(fault).reply()
+        except ServerEnds as end:
+            print(end, file=sys.stderr, flush=True)
+            os._exit(2)
+        await send_reply(found, send, request.method == "HEAD")
 
 
 class _Plain(Exception):

@@ -3,22 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
+from agency.ollama_host import rewriting
 from agency.ollama_host.host import Host
 from agency.ollama_host.runner import gotemplate, known_templates
-from agency.ollama_host.scheduler import child_command, child_environment
 from agency.ollama_host.store import names
-from agency.ollama_host.store.disk import Layer, file_digest, is_digest
+from agency.ollama_host.store.disk import Layer, is_digest, layer_status
 from agency.ollama_host.store.gguf import Generation, Header, human_count, read
-from agency.ollama_host.wire import NDJSON, PLAIN_JSON, Refused, Reply, Request, Stream, as_json, encode
+from agency.ollama_host.wire import NDJSON, PLAIN_JSON, Refused, Reply, Request, Stream, as_json, disk_fault, encode
 
 Status = dict[str, Any]
-QUANTISABLE = ("F16", "BF16", "F32")
-QUANTISATIONS = ("F32", "F16", "Q4_K_S", "Q4_K_M", "Q8_0")
 
 
 def refuse(status: int, text: str) -> Refused:
@@ -61,9 +58,10 @@ async def _lines(statuses: AsyncIterator[Status]) -> AsyncGenerator[bytes]:
         async for status in statuses:
             yield encode(status) + b"\n"
             is_first = False
-    except Refused as refused:
+    except (Refused, OSError) as fault:
         if is_first:
             raise
+        refused = fault if isinstance(fault, Refused) else disk_fault(fault)
         yield encode(refused.document) + b"\n"
 
 
@@ -156,64 +154,22 @@ def _header(draft: Draft, digest: str) -> Header:
 
 async def _model_layer(draft: Draft, digest: str, header: Header) -> AsyncIterator[Status]:
     host, wanted = draft.host, str(draft.document.get("quantize") or "").upper()
+    is_known = f"{wanted} {digest}" in host.rewritten
     if wanted:
-        _check_quantise(header, wanted)
+        rewriting.check_quantise(header, wanted)
         if host.generation is Generation.A:
-            async for status in _quantise_progress(host, digest, header, wanted):
+            async for status in rewriting.quantise_progress(host, digest, header, wanted):
                 yield status
     is_rewritten = bool(wanted) or (host.generation is Generation.B and header.kind == "model")
     if is_rewritten:
         yield {"status": "verifying conversion"}
-        digest = await _rewritten(host, digest, wanted or "COPY")
+        digest = await rewriting.rewritten(host, digest, wanted or "COPY")
         draft.headers[-1] = _header(draft, digest)
     origin = "" if is_rewritten else str(host.store.blob_path(digest).resolve())
-    draft.layers.append(host.store.existing(header.kind, digest, origin))
-
-
-def _check_quantise(header: Header, wanted: str) -> None:
-    if header.file_type not in QUANTISABLE:
-        raise refuse(500, "quantization is only supported for F16, BF16 and F32 models")
-    if wanted not in QUANTISATIONS:
-        supported = ", ".join(QUANTISATIONS)
-        raise refuse(500, f"unsupported quantization type {wanted} - supported types are {supported}")
-
-
-async def _quantise_progress(host: Host, digest: str, header: Header, wanted: str) -> AsyncIterator[Status]:
-    total = host.store.blob_path(digest).stat().st_size
-    text = f"quantizing {header.file_type} model to {wanted}"
-    yield {"status": text, "digest": "0000000000000000000", "total": total, "completed": 1}
-    await _rewritten(host, digest, wanted)
-    yield {"status": text, "digest": "0000000000000000000", "total": total, "completed": total}
-
-
-async def _rewritten(host: Host, digest: str, file_type: str) -> str:
-    """The digest after llama.cpp's rewrite, made once per upload; a canonical file keeps its own."""
-    key = f"{file_type} {digest}"
-    if (known := host.rewritten.get(key)) and host.store.has(known):
-        return known
-    target = host.store.temporary()
-    try:
-        if await _run_rewrite(host, host.store.blob_path(digest), target, file_type) != 0:
-            prefix = "failed to validate GGUF with llama-quantize without compatibility patches"
-            raise refuse(500, f"{prefix}: llama-quantize failed: exit status 1")
-        made = await asyncio.to_thread(file_digest, target)
-        host.rewritten[key] = host.store.adopt(target, made)
-    finally:
-        target.unlink(missing_ok=True)
-    return host.rewritten[key]
-
-
-async def _run_rewrite(host: Host, source: Path, target: Path, file_type: str) -> int:
-    with host.scheduler.log.open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            *child_command("rewrite", str(source), str(target), file_type),
-            stdout=log, stderr=log, env=child_environment(), start_new_session=True,
-        )  # fmt: skip
-    try:
-        return await process.wait()
-    finally:
-        with suppress(ProcessLookupError):  # the client may have left: the work ends with it
-            process.kill()
+    layer = host.store.existing(header.kind, digest, origin)
+    if wanted and not is_known and host.generation is Generation.A:
+        layer = replace(layer, status=layer_status(digest, existed=False))
+    draft.layers.append(layer)
 
 
 async def _adapters(draft: Draft) -> AsyncIterator[Status]:

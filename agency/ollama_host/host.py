@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agency.ollama_host.scheduler import Scheduler
+from agency.ollama_host.scheduler import MAX_QUEUE, Scheduler
 from agency.ollama_host.store import names
 from agency.ollama_host.store.disk import Manifest, Store
 from agency.ollama_host.store.gguf import Generation, Header, read
@@ -16,13 +16,16 @@ TINY_BYTES = 100_000_000  # below this one thread is the fastest: two cost more 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the host behaves; `slow_ms` is waited before each answer (a fault to test latency judgements with)."""
+    """How the host behaves. Two faults to test with: `slow_ms` is waited before each answer, and past `disk_bytes` of
+    blobs there is no space left."""
 
     store: Path
     generation: Generation = Generation.B
     version: str = ""
     max_loaded: int = 3
     slow_ms: int = 0
+    max_queue: int = MAX_QUEUE
+    disk_bytes: int = 0
     extra_hosts: tuple[str, ...] = ()
 
     @property
@@ -38,8 +41,10 @@ class Host:
     rewritten: dict[str, str] = field(default_factory=dict)  # uploaded digest -> digest after the canonical rewrite
 
     def __post_init__(self) -> None:
-        self.store = Store(self.settings.store)
-        self.scheduler = Scheduler(self.settings.max_loaded, self.settings.store / "runner.log")
+        self.store = Store(self.settings.store, self.settings.disk_bytes)
+        self.scheduler = Scheduler(
+            self.settings.max_loaded, self.settings.store / "runner.log", self.settings.max_queue
+        )
 
     @property
     def generation(self) -> Generation:

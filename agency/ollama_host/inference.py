@@ -128,11 +128,17 @@ def want(call: Call) -> Want:
     assert layer  # host.header has refused a model without one
     blob = host.store.blob_path(layer.digest)
     # A compares the asked context, B and C the one clamped to what the model was trained for.
-    compared = asked if host.generation is Generation.A else num_ctx
+    compared = (asked if host.generation is Generation.A else num_ctx, *_launch_flags(call))
     adapter_path = host.store.blob_path(adapter.digest) if adapter else None
     described = describe.details(host, manifest)
     size = blob.stat().st_size + 2 * num_ctx * int(header.of_architecture("embedding_length") or 0)
     return Want(manifest, blob, adapter_path, num_ctx, (compared, adapter_path), threads_for(blob), size, described)
+
+
+def _launch_flags(call: Call) -> tuple[Any, ...]:
+    """What else a runner is started with: another value loads it anew for everybody."""
+    found = _options(call)
+    return (call.document.get("shift") is not False, *(found.get(name) for name in options.LAUNCH))
 
 
 def _options(call: Call) -> Document:
@@ -238,8 +244,11 @@ async def _lines(documents: AsyncIterator[Document]) -> AsyncGenerator[bytes]:
 
 
 async def embed(host: Host, request: Request) -> Reply:
+    return as_json(await embedded(host, request.document()))
+
+
+async def embedded(host: Host, document: Document) -> Document:
     """Embeddings of a chat model: A serves them, the others' inner server says that it does not."""
-    document = request.document()
     manifest = host.model(document.get("model") or "")
     if host.generation is not Generation.A:
         raise Refused(501, "This server does not support embeddings. Start it with `--embeddings`")
@@ -251,4 +260,4 @@ async def embed(host: Host, request: Request) -> Reply:
         async for line in runner.ask({"ask": "embed", "texts": [asked] if isinstance(asked, str) else asked}):
             found = line["done"]
     times = {"total_duration": time.monotonic_ns() - call.started, "load_duration": call.load_ns}
-    return as_json({"model": document["model"], **found, **times})
+    return {"model": document["model"], **found, **times}

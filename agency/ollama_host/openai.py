@@ -56,6 +56,18 @@ async def completions(host: Host, request: Request) -> Reply | Stream:
     return await _respond(host, document, native, _Text(host.generation))
 
 
+async def embeddings(host: Host, request: Request) -> Reply:
+    document = request.document()
+    try:
+        found = await inference.embedded(host, {name: document.get(name) for name in ("model", "input")})
+    except Refused as refused:
+        raise as_openai(refused) from None
+    rows = [{"object": "embedding", "embedding": row, "index": at} for at, row in enumerate(found["embeddings"])]
+    usage = {"prompt_tokens": found["prompt_eval_count"], "total_tokens": found["prompt_eval_count"]}
+    body = {"object": "list", "data": rows, "model": document.get("model", ""), "usage": usage}
+    return as_json(body, content_type=PLAIN_JSON)
+
+
 def _flattened(message: Document) -> Document:
     content = message.get("content") or ""
     if isinstance(content, list):

@@ -12,6 +12,7 @@ INTEGERS = (
 FLOATS = (
     "top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty",
 )  # fmt: skip
+LAUNCH = ("num_batch", "num_gpu", "main_gpu", "num_thread")  # beside num_ctx, what a runner is started with
 DEFAULTS: dict[str, Any] = {
     "num_ctx": 4096, "num_predict": -1, "seed": -1, "temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
     "typical_p": 1.0, "repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "stop": [],

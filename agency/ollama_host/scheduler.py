@@ -110,8 +110,8 @@ def _ending(code: int) -> str:
 
 
 class Scheduler:
-    def __init__(self, max_loaded: int, log: Path) -> None:
-        self.max_loaded, self.log = max_loaded, log
+    def __init__(self, max_loaded: int, log: Path, max_queue: int = MAX_QUEUE) -> None:
+        self.max_loaded, self.log, self.max_queue = max_loaded, log, max_queue
         self.runners: dict[Path, Runner] = {}
         self.loading = asyncio.Lock()
         self.pending = 0
@@ -138,7 +138,7 @@ class Scheduler:
         return runner if runner and runner.is_alive and runner.want.reload_key == want.reload_key else None
 
     async def _load_in_turn(self, want: Want) -> Runner:
-        if self.pending >= MAX_QUEUE:
+        if self.pending >= self.max_queue:
             raise Refused(503, BUSY)
         self.pending += 1
         try:

@@ -21,13 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shown-version", default="", help="version to report; default: one of the generation")
     parser.add_argument("--slow-ms", type=int, default=0, help="wait this long before each answer")
     parser.add_argument("--max-loaded", type=int, default=3, help="models resident at once")
+    parser.add_argument("--max-queue", type=int, default=512, help="requests that may wait for a load; the next is 503")
+    parser.add_argument("--disk-bytes", type=int, default=0, help="no space is left past this much of blobs")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT; models end with the server."""
     settings = Settings(
         arguments.store, Generation(arguments.generation), arguments.shown_version, arguments.max_loaded,
-        arguments.slow_ms,
+        arguments.slow_ms, arguments.max_queue, arguments.disk_bytes,
     )  # fmt: skip
     config = uvicorn.Config(
         App(settings), host=arguments.bind, port=arguments.port, log_level="warning", lifespan="on",

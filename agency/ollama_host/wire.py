@@ -34,6 +34,11 @@ class Refused(Exception):
         return Reply(self.status, encode(self.document), self.content_type)
 
 
+def disk_fault(fault: OSError) -> Refused:
+    """A 500 with the system's own words, as Go prints them."""
+    return Refused(500, f"write {fault.filename}: {(fault.strerror or str(fault)).lower()}", PLAIN_JSON)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int = 200

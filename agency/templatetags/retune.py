@@ -127,6 +127,27 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def share(value: float | None) -> str:
+    """A probability as people say it: 45 %, 3.2 %, below 0.1 %."""
+    if value is None:
+        return "–"
+    if 0 < value < 0.001:
+        return gettext("below 0.1 %")
+    return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.1f} %".replace(".0 %", " %")
+
+
+@register.simple_tag
+def harm(value: float | None, unit: str) -> str:
+    """The smallest harm that a gate tells, in its own unit."""
+    if value is None:
+        return gettext("none")
+    if value == 0:
+        return gettext("any")
+    words = {"points": gettext("%(n)s points"), "share of cases": gettext("%(n)s %% of its cases")}
+    return words.get(unit, gettext("%(n)s %% slower")) % {"n": f"{100 * value:.1f}".removesuffix(".0")}
+
+
+@register.filter
 def short(digest: str) -> SafeString | str:
     """The first twelve characters of a digest, the whole on hover."""
     bare = str(digest or "").removeprefix("sha256:")

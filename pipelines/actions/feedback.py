@@ -1,4 +1,4 @@
-"""Feedback on one answer, found by its request id."""
+"""What people say of answers: feedback on one, found by its request id, and votes in a blind review."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
-from pipelines.models import Exchange, Feedback
+from pipelines.models import BlindVote, Exchange, Feedback, Run
+from pipelines.models.blind_vote import Choice
 from tenants.models import AuditEvent, Client
 
 
@@ -34,3 +35,11 @@ def give_feedback(client: Client, request_id: str, *, actor: str, now: datetime,
     detail = {"is_good": row.is_good, "pipeline": exchange.pipeline_id}
     AuditEvent.append(exchange, actor, "feedback.give", request_id, now, detail)
     return row
+
+
+@transaction.atomic
+def vote(run: Run, *, case: str, choice: Choice, actor: str, now: datetime) -> bool:
+    """A person's preference for one case of a run; False where that person has voted on it before."""
+    fields = {"agency_id": run.agency_id, "client_id": run.client_id, "choice": choice, "created_at": now}
+    _row, is_new = BlindVote.objects.get_or_create(run=run, case_key=case, voter=actor, defaults=fields)
+    return bool(is_new)

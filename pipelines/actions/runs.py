@@ -1,20 +1,42 @@
-"""Starting, approving, rejecting and cancelling runs."""
+"""Starting runs, with new weights or only a new prompt; approving, rejecting and cancelling them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from pydantic import Field, ValidationError
 
+from pipelines.actions.pausing import refuse_paused
 from pipelines.actions.refused import ActionRefused
-from pipelines.domain.transitions import LIVE_RUNS, RunStatus
+from pipelines.artifacts import store_of
+from pipelines.domain.prompting import with_system
+from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, RunStatus
 from pipelines.engine import dispatch
 from pipelines.engine.jobs import cancel_jobs
-from pipelines.models import PipelineState, Rollout, Run, RunEvent
+from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run, RunEvent
+from pipelines.records.version import Prompt, make_prompt_version
 from pipelines.shipping.ending import on_rest
-from tenants.models import AuditEvent, Pipeline
+from tenants.models import AuditEvent, EvalCase, Pipeline
+from tenants.pipeline_settings import Part
+
+MAX_SYSTEM_CHARS = 20_000
+# What the worker's own engine can apply; the others change how a host chooses tokens.
+MEASURED_HERE = frozenset({"stop", "num_predict"})
+
+
+class Parameters(Part):
+    """Parameters that a version may bring, as hosts name them. None: as it is."""
+
+    stop: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field((), max_length=8)
+    num_predict: int | None = Field(None, ge=1, le=4096)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1, le=1000)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repeat_penalty: float | None = Field(None, ge=0.5, le=2)
 
 
 @transaction.atomic
@@ -25,8 +47,7 @@ def start_run(
     state = state_of(pipeline)
     if force and not reason:
         raise ActionRefused(_("Forcing a run needs a reason."))
-    if pipeline.is_paused:
-        raise ActionRefused(_("The pipeline is paused. Resume it first."))
+    refuse_paused(pipeline)
     if not force and state.cooldown_until is not None and now < state.cooldown_until:
         raise ActionRefused(
             _("Cooling down until %(until)s after a rollback or quality run. Force it with a reason if it cannot wait.")
@@ -37,10 +58,80 @@ def start_run(
     return run
 
 
+def read_prompt(system: str, replaces: bool, parameters: dict[str, Any]) -> Prompt:
+    """A prompt out of what a person or an application wrote; ActionRefused with the first thing that is wrong."""
+    if len(system) > MAX_SYSTEM_CHARS:
+        raise ActionRefused(_("A system prompt has at most %(top)s characters.") % {"top": f"{MAX_SYSTEM_CHARS:,}"})
+    if "\x00" in system:
+        raise ActionRefused(_("The system prompt holds a NUL character."))
+    try:
+        read = Parameters.model_validate(parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ActionRefused(_("Parameter %(name)s: %(why)s.") % {"name": where, "why": first["msg"]}) from error
+    given = read.model_dump(mode="json", exclude_defaults=True)
+    return Prompt(system.strip(), bool(replaces and system.strip()), given)
+
+
+@transaction.atomic
+def start_prompt_run(
+    parent: ModelVersion, prompt: Prompt, *, actor: str, reason: str, now: datetime, force: bool = False
+) -> Run:
+    """A run that skips training: its version is there at once, and judged as any other."""
+    pipeline = parent.pipeline
+    _refuse_idle(parent, prompt)
+    _refuse_unmeasured(pipeline, prompt)
+    if not store_of(parent.client_id).has(parent.gguf_digest):
+        raise ActionRefused(_("The file of %(label)s is no longer in the store.") % {"label": parent.label})
+    run = start_run(pipeline, actor=actor, now=now, reason=reason, force=force, kind="prompt")
+    make_prompt_version(run, parent, prompt, now)
+    return run
+
+
+def _refuse_idle(parent: ModelVersion, prompt: Prompt) -> None:
+    if (prompt.system, prompt.replaces, prompt.parameters) == (
+        parent.system,
+        parent.replaces_system,
+        parent.parameters,
+    ):
+        raise ActionRefused(_("Nothing differs from %(label)s: there is nothing to judge.") % {"label": parent.label})
+
+
+def _refuse_unmeasured(pipeline: Pipeline, prompt: Prompt) -> None:
+    """What no evaluation would see must not reach the traffic."""
+    settings = pipeline.settings
+    unseen = sorted(set(prompt.parameters) - MEASURED_HERE)
+    if unseen and settings.criteria.evaluate_on != "host":
+        names = ", ".join(unseen)
+        raise ActionRefused(
+            _(
+                "%(names)s can only be measured on a host. Set “Measure on” to host in the settings, "
+                "or leave it as it is."
+            )
+            % {"names": names}
+        )
+    if prompt.system and not _seen_by(pipeline, prompt):
+        raise ActionRefused(
+            _(
+                "Every evaluation case brings a system prompt of its own, so this one would not be measured. "
+                "Let it replace theirs, or change the evaluation sets."
+            )
+        )
+
+
+def _seen_by(pipeline: Pipeline, prompt: Prompt) -> bool:
+    """Whether some case would be asked under the new system prompt; without cases there is nothing to refuse."""
+    cases = list(EvalCase.objects.filter(eval_set__pipeline=pipeline).values_list("messages", flat=True))
+    under = (with_system(messages, prompt.system, prompt.replaces) for messages in cases)
+    return not cases or any(asked and asked[0].get("content") == prompt.system for asked in under)
+
+
 def create_run(state: PipelineState, occasion: dict[str, Any], now: datetime) -> Run:
     """The next run of a pipeline, queued. At most one is live, which the database makes sure of."""
     state = PipelineState.objects.select_for_update(of=("self",)).select_related("pipeline__revision").get(pk=state.pk)
     pipeline = state.pipeline
+    refuse_paused(pipeline)
     if pipeline.revision is None:
         raise ActionRefused(_("The pipeline has no settings yet."))
     live = Run.objects.filter(pipeline=pipeline, status__in=LIVE_RUNS).first()
@@ -67,6 +158,23 @@ def state_of(pipeline: Pipeline) -> PipelineState:
             pipeline=pipeline, defaults={"agency_id": pipeline.agency_id, "client_id": pipeline.client_id}
         )[0]
     )
+
+
+@transaction.atomic
+def measure_hops(version: ModelVersion, *, actor: str, now: datetime) -> Job:
+    """Orders the measurement of what each step from base model to host cost; one at a time for each version."""
+    run = Run.objects.select_for_update().get(pk=version.run_id)
+    if not version.adapter_digest:
+        raise ActionRefused(_("No adapter was kept of %(label)s.") % {"label": version.label})
+    earlier = Job.objects.filter(run=run, kind__startswith="hops")
+    if earlier.filter(status__in=LIVE_JOBS).exists():
+        raise ActionRefused(_("It is being measured already."))
+    fields = {"kind": f"hops:{earlier.count() + 1}", "stage": "evaluate", "queue": "cpu"}
+    job = Job.of(run, run=run, created_at=now, due_at=now, **fields)
+    job.save()
+    dispatch.work_job(job.client_id, job.pk, job.queue)
+    AuditEvent.append(version, actor, "version.hops", f"{version.pipeline.slug} {version.label}", now, {})
+    return job
 
 
 @transaction.atomic

@@ -54,6 +54,10 @@ class Slot:
         """Bad shares of candidate and baseline; 0 without requests."""
         return self.x_c / max(1, self.n_c), self.x_b / max(1, self.n_b)
 
+    def to_json(self) -> list[int]:
+        """Its four counts; `Slot(*...)` is the inverse."""
+        return [self.n_c, self.x_c, self.n_b, self.x_b]
+
 
 NOTHING = Slot()
 
@@ -74,12 +78,17 @@ def log_e(slot: Slot, odds_ratio: float) -> float:
         return 0.0
     if slot.n_c == 1:
         return slot.x_c * log(odds_ratio) - log((total - bad + bad * odds_ratio) / total)
-    lowest, highest = max(0, bad - slot.n_b), min(slot.n_c, bad)
-    terms = (
-        _log_choose(slot.n_c, k) + _log_choose(slot.n_b, bad - k) + k * log(odds_ratio)
-        for k in range(lowest, highest + 1)
-    )
-    return slot.x_c * log(odds_ratio) - (log_sum_exp(terms) - _log_choose(total, bad))
+    step = log(odds_ratio)
+    lowest, terms = _log_terms(slot.n_c, slot.n_b, bad)
+    weighted = (term + k * step for k, term in enumerate(terms, lowest))
+    return slot.x_c * step - (log_sum_exp(weighted) - _log_choose(total, bad))
+
+
+@lru_cache(maxsize=4_096)
+def _log_terms(n_c: int, n_b: int, bad: int) -> tuple[int, tuple[float, ...]]:
+    """(lowest k, ln C(n_c,k)C(n_b,bad-k) for each possible k): the same for every odds ratio of the grid."""
+    lowest, highest = max(0, bad - n_b), min(n_c, bad)
+    return lowest, tuple(_log_choose(n_c, k) + _log_choose(n_b, bad - k) for k in range(lowest, highest + 1))
 
 
 @dataclass(frozen=True)
@@ -131,18 +140,14 @@ class EProcess:
 
     def to_json(self) -> Json:
         """JSON values only; floats survive exactly."""
-        starts = [{"log_wealth": list(s.log_wealth), "counts": _list(s.counts)} for s in self.starts]
-        return {"grid": list(self.grid), "starts": starts, "pending": _list(self.pending)}
+        starts = [{"log_wealth": list(s.log_wealth), "counts": s.counts.to_json()} for s in self.starts]
+        return {"grid": list(self.grid), "starts": starts, "pending": self.pending.to_json()}
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """The inverse of `to_json`."""
         starts = tuple(Start(tuple(s["log_wealth"]), Slot(*s["counts"])) for s in data["starts"])
         return cls(tuple(data["grid"]), starts, Slot(*data["pending"]))
-
-
-def _list(slot: Slot) -> list[int]:
-    return [slot.n_c, slot.x_c, slot.n_b, slot.x_b]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from typing import Self
 from pipelines.domain.canary.guardrails import (
     RULES,
     Guardrail,
+    Noticed,
     Outcome,
     Reading,
     is_bad_by,
     log_threshold,
     new_process,
+    within_margin,
 )
 from pipelines.domain.canary.literal import is_literal_drop
 from pipelines.domain.canary.transport import Transport, transport_errors
@@ -22,6 +24,7 @@ from pipelines.domain.eprocess import NOTHING, Bet, EProcess, Json, Slot
 
 Numbers = Mapping[str, float | int | str | bool | None]
 Counts = Mapping[Guardrail, Slot]
+NO_COUNTS: Counts = {}
 
 
 @dataclass(frozen=True)
@@ -99,62 +102,91 @@ class DeckWatch:
             self, process=self.process.after(merged), safe=self.safe.after([c - b]), pending=NOTHING, last=merged
         )
 
+    def to_json(self) -> Json:
+        """JSON values only."""
+        evidence = {"process": self.process.to_json(), "safe": self.safe.to_json()}
+        return evidence | {"pending": self.pending.to_json(), "last": self.last.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """The inverse of `to_json`."""
+        process, safe = EProcess.from_json(data["process"]), Bet.from_json(data["safe"])
+        return cls(process, safe, Slot(*data["pending"]), Slot(*data["last"]))
+
+
+Watches = Mapping[Guardrail, DeckWatch]
+
 
 @dataclass(frozen=True)
 class MonitorState:
-    """Where the monitor stands."""
+    """Where the monitor stands. `watches`: against the deck; `held`: against the holdback of the same slots."""
 
     began_at: datetime
     watches: Mapping[Guardrail, DeckWatch]
+    held: Mapping[Guardrail, DeckWatch]
     last_slot: int = -1
     starts_opened: int = 0
 
     def to_json(self) -> Json:
         """JSON values only."""
-        watches = {
-            name.value: {
-                "process": watch.process.to_json(),
-                "safe": watch.safe.to_json(),
-                "pending": [watch.pending.n_c, watch.pending.x_c, watch.pending.n_b, watch.pending.x_b],
-                "last": [watch.last.n_c, watch.last.x_c, watch.last.n_b, watch.last.x_b],
-            }
-            for name, watch in self.watches.items()
-        }
-        began = self.began_at.isoformat()
-        return {"began_at": began, "watches": watches, "last_slot": self.last_slot, "starts": self.starts_opened}
+        watches, held = (
+            {name.value: watch.to_json() for name, watch in found.items()} for found in (self.watches, self.held)
+        )
+        moments = {"began_at": self.began_at.isoformat(), "last_slot": self.last_slot, "starts": self.starts_opened}
+        return moments | {"watches": watches, "held": held}
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """The inverse of `to_json`."""
-        watches = {
-            Guardrail(name): DeckWatch(
-                EProcess.from_json(w["process"]), Bet.from_json(w["safe"]), Slot(*w["pending"]), Slot(*w["last"])
-            )
-            for name, w in data["watches"].items()
-        }
-        return cls(datetime.fromisoformat(data["began_at"]), watches, data["last_slot"], data["starts"])
+        # Not as a database ordered them.
+        watches = {name: DeckWatch.from_json(data["watches"][name]) for name in Guardrail}
+        stored = data.get("held") or {}
+        held = {name: DeckWatch.from_json(stored[name]) if stored else _fresh(name) for name in Guardrail}
+        return cls(datetime.fromisoformat(data["began_at"]), watches, held, data["last_slot"], data["starts"])
 
 
 def begin(now: datetime) -> MonitorState:
     """The state at the first moment at 100 %."""
-    return MonitorState(now, {n: DeckWatch(new_process(n), Bet.safe(RULES[n].tolerance)) for n in Guardrail})
+    return MonitorState(now, {n: _fresh(n) for n in Guardrail}, {n: _fresh(n) for n in Guardrail})
 
 
-def apply_slot(state: MonitorState, plan: MonitorPlan, number: int, counts: Counts) -> MonitorState:
-    """The state after slot `number` since the begin, live counts beside the deck's; applied before: no change."""
+def _fresh(guardrail: Guardrail) -> DeckWatch:
+    return DeckWatch(new_process(guardrail), Bet.safe(RULES[guardrail].tolerance))
+
+
+def apply_slot(
+    state: MonitorState, plan: MonitorPlan, number: int, counts: Counts, held: Counts = NO_COUNTS
+) -> MonitorState:
+    """The state after slot `number` since the begin: live counts beside the deck's, and beside the holdback's.
+
+    A slot that was applied before changes nothing.
+    """
     if number <= state.last_slot:
         return state
-    watches = dict(state.watches)
     periods = int(number * plan.slot / plan.start_every)
-    if periods > state.starts_opened:
+    is_new = periods > state.starts_opened
+    watches, beside = _after(state.watches, counts, is_new), _after(state.held, held, is_new)
+    opened = max(periods, state.starts_opened)
+    return replace(state, watches=watches, held=beside, last_slot=number, starts_opened=opened)
+
+
+def _after(watches: Watches, counts: Counts, is_new: bool) -> Watches:
+    if is_new:
         watches = {name: replace(w, process=w.process.opened()) for name, w in watches.items()}
-    for name, slot in counts.items():
-        watches[name] = watches[name].after(slot)
-    return replace(state, watches=watches, last_slot=number, starts_opened=max(periods, state.starts_opened))
+    return {name: w.after(counts[name]) if name in counts else w for name, w in watches.items()}
 
 
 def readings(state: MonitorState, plan: MonitorPlan) -> tuple[Reading, ...]:
-    """Every guardrail as it stands."""
+    """Every guardrail as it stands against the deck."""
+    return _readings(state.watches, plan)
+
+
+def held_readings(state: MonitorState, plan: MonitorPlan) -> tuple[Reading, ...]:
+    """Every guardrail as it stands against the holdback; none without one."""
+    return _readings(state.held, plan) if plan.baselines > 1 else ()
+
+
+def _readings(watches: Watches, plan: MonitorPlan) -> tuple[Reading, ...]:
     return tuple(
         Reading(
             name,
@@ -165,7 +197,7 @@ def readings(state: MonitorState, plan: MonitorPlan) -> tuple[Reading, ...]:
             watch.safe.log_evidence >= log(plan.safe_threshold),
             watch.safe.more_outcomes(plan.safe_threshold),
         )
-        for name, watch in state.watches.items()
+        for name, watch in watches.items()
     )
 
 
@@ -195,7 +227,7 @@ class MonitorDecision:
     sentence: str
     numbers: Numbers = field(default_factory=dict)
     guardrail: Guardrail | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Noticed, ...] = ()
     is_conclusive: bool = False
 
 
@@ -206,18 +238,32 @@ def decide(
     recent: Sequence[Outcome] = (),
     replay: Replay = Replay.IMPOSSIBLE,
 ) -> MonitorDecision:
-    """The decision at one look. `recent`: the latest requests, for the rule on transport errors."""
-    stands = readings(state, plan)
-    notices = tuple(
-        f"{r.sentence}: a difference, but within the margin" for r in stands if r.is_evidence and not r.is_past_margin
-    )
-    fired = [r for r in stands if r.is_evidence and r.is_past_margin]
+    """The decision at one look. `recent`: the latest requests, for the rule on transport errors.
+
+    `replay`: what pairs say of a deck that fired. A holdback met the same traffic: what it finds needs no pairs.
+    """
+    stands, held = readings(state, plan), held_readings(state, plan)
+    notices = within_margin((*stands, *held))
+    fired = _past_margin(stands)
     if fired and replay is Replay.DISAGREES:
-        notices = (*notices, f"{fired[0].sentence}, but pairs agree: the traffic changed")
+        sentence = f"{fired[0].sentence}, but pairs agree: the traffic changed"
+        notices = (*notices, Noticed(fired[0].guardrail, sentence, fired[0].numbers()))
         fired = []
-    urgent = _transport(recent, plan) or _fired(fired, replay) or _literal(state, plan)
-    decision = urgent or _end(state, plan, now, stands)
+    urgent = _transport(recent, plan) or _against_holdback(_past_margin(held)) or _fired(fired, replay)
+    decision = urgent or _literal(state, plan) or _end(state, plan, now, (stands, held))
     return replace(decision, notices=notices)
+
+
+def _past_margin(stands: Sequence[Reading]) -> list[Reading]:
+    return [r for r in stands if r.is_evidence and r.is_past_margin]
+
+
+def _against_holdback(fired: Sequence[Reading]) -> MonitorDecision | None:
+    if not fired:
+        return None
+    reading = max(fired, key=lambda r: r.log_evidence - r.log_threshold)
+    sentence = f"{reading.sentence}, past the margin, against the holdback of the same hours"
+    return MonitorDecision(MonitorMove.ROLL_BACK, sentence, reading.numbers(), reading.guardrail)
 
 
 def _transport(recent: Sequence[Outcome], plan: MonitorPlan) -> MonitorDecision | None:
@@ -256,12 +302,16 @@ def _literal(state: MonitorState, plan: MonitorPlan) -> MonitorDecision | None:
     return None
 
 
-def _end(state: MonitorState, plan: MonitorPlan, now: datetime, stands: Sequence[Reading]) -> MonitorDecision:
+def _end(
+    state: MonitorState, plan: MonitorPlan, now: datetime, baselines: tuple[Sequence[Reading], Sequence[Reading]]
+) -> MonitorDecision:
+    stands, held = baselines
+    safe = {r.guardrail for r in held if r.is_safe}
     elapsed = now - state.began_at
     numbers: Numbers = {"elapsed_s": elapsed.total_seconds(), "candidate_n": max(r.counts.n_c for r in stands)}
     if elapsed < plan.duration:
         return MonitorDecision(MonitorMove.CONTINUE, "no guardrail fired", numbers)
-    unsafe = [RULES[r.guardrail].words for r in stands if not r.is_safe]
+    unsafe = [RULES[r.guardrail].words for r in stands if not (r.is_safe or r.guardrail in safe)]
     if not unsafe:
         return MonitorDecision(MonitorMove.END, "monitor over, no guardrail fired", numbers, is_conclusive=True)
     sentence = f"monitor over, no guardrail fired, without enough evidence on {' and '.join(unsafe)}"

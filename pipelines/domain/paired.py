@@ -176,8 +176,9 @@ def more_cases(variance: float, n: int, drop: float, tolerance: float = 0.0) -> 
     """About how many further cases would settle it: 6.18 * variance / (tolerance - max(0, drop))^2 - n.
 
     `variance` of one case's difference; for right/wrong cases the share of discordant ones. None: no number would.
+    Where no drop is tolerated, what was gained counts too: a gain of -tolerance is to be told from what was found.
     """
-    gap = tolerance - max(0.0, drop)
+    gap = tolerance - (max(0.0, drop) if tolerance > 0 else drop)
     if variance <= 0 or abs(gap) < 1e-9:
         return None
     more = Z_POWER * variance / gap**2 - n

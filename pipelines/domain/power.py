@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import sqrt
 
 import numpy as np
@@ -81,23 +81,36 @@ def smallest_detectable_drop(n: int, discordance: float, alpha: float = 0.05, ta
     return high
 
 
-def _outcomes(n: int, discordance: float, drop: float) -> Iterator[tuple[Pairs, float]]:
+def verdict_rates(n: int, discordance: float, drop: float, decide: Callable[[Pairs], Verdict]) -> dict[Verdict, float]:
+    """How often a rule gives each verdict when the true drop is `drop`: exact, by enumeration.
+
+    Among outcomes with equally many discordant cases a rule only ever changes its mind in one direction; so it is asked
+    at the ends of a stretch, and inside it only where those differ.
+    """
     share = discordance + drop
     lost = (discordance / 2 + drop) / share if share > 0 else 0.0
-    counts = _likely(n, share)
-    for discordant, weight in zip(counts.tolist(), binomial_pmf(n, share, counts), strict=True):
-        minus = _likely(discordant, lost)
-        for lost_cases, chance in zip(minus.tolist(), binomial_pmf(discordant, lost, minus), strict=True):
-            if weight * chance > 1e-12:
-                yield Pairs(n, discordant - lost_cases, lost_cases), float(weight * chance)
-
-
-def verdict_rates(n: int, discordance: float, drop: float, decide: Callable[[Pairs], Verdict]) -> dict[Verdict, float]:
-    """How often a rule gives each verdict when the true drop is `drop`: exact, by enumeration."""
     rates: dict[Verdict, float] = defaultdict(float)
-    for pairs, chance in _outcomes(n, discordance, drop):
-        rates[decide(pairs)] += chance
+    counts = _likely(n, share)
+    for discordant, weight in zip(counts.tolist(), binomial_pmf(n, share, counts).tolist(), strict=True):
+        minus = _likely(discordant, lost)
+        mass = weight * binomial_pmf(discordant, lost, minus)
+        for verdict, first, after in _stretches(_asked(n, discordant, decide), int(minus[0]), int(minus[-1])):
+            rates[verdict] += float(mass[first - int(minus[0]) : after - int(minus[0])].sum())
     return {verdict: rates[verdict] for verdict in Verdict}
+
+
+def _asked(n: int, discordant: int, decide: Callable[[Pairs], Verdict]) -> Callable[[int], Verdict]:
+    return cache(lambda minus: decide(Pairs(n, discordant - minus, minus)))
+
+
+def _stretches(verdict: Callable[[int], Verdict], first: int, last: int) -> Iterator[tuple[Verdict, int, int]]:
+    """(verdict, from, before) of each stretch of first..last."""
+    if verdict(first) == verdict(last):
+        yield verdict(first), first, last + 1
+    else:
+        middle = (first + last) // 2
+        yield from _stretches(verdict, first, middle)
+        yield from _stretches(verdict, middle + 1, last)
 
 
 def all_pass_block_rate(cases: int, flip: float) -> float:

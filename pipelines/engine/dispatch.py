@@ -45,5 +45,13 @@ def look_at_triggers(client_id: int, state_id: int) -> None:
     send("look_at_triggers", "default", client_id, state_id)
 
 
+def look_at_host(client_id: int, host_id: int) -> None:
+    send("look_at_host", "default", client_id, host_id)
+
+
 def send_notice(client_id: int, notice_id: int) -> None:
     send("send_notice", "default", client_id, notice_id)
+
+
+def read_file(client_id: int, batch_id: int) -> None:
+    send("read_file", "cpu", client_id, batch_id)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 
+from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus, check_move
 from pipelines.engine import dispatch
+from pipelines.engine.heartbeat import beating
 from pipelines.engine.kernel import Clock, poke
 from pipelines.models import Job, Run
 from pipelines.models.job import MAX_ATTEMPTS
-from tenants import scope
+from pipelines.work.child import log_tail
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +29,14 @@ ATTEMPTS = {"push": 6}
 
 
 class JobFailed(RuntimeError):
-    """A job could not do its work. The message says what to do; `permanent` means that a second try cannot help."""
+    """A job could not do its work. The message says what to do; `permanent` means that a second try cannot help.
 
-    def __init__(self, message: str, *, permanent: bool = False, log_tail: str = "") -> None:
+    `is_final`: a second try may help, but only a person may order it.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, is_final: bool = False, log_tail: str = "") -> None:
         super().__init__(message)
-        self.permanent = permanent
+        self.permanent, self.is_final = permanent, is_final
         self.log_tail = log_tail
 
 
@@ -77,7 +82,10 @@ def work_on(job_id: int, handlers: dict[str, Handler], clock: Clock) -> bool:
         with heartbeat(work, clock):
             result = handlers[job.kind.partition(":")[0]](work)
     except JobFailed as error:
-        settle_failure(work, str(error), error.permanent, clock(), error.log_tail)
+        if error.is_final:
+            settle(work, JobStatus.FAILED, clock(), error=str(error), log_tail=error.log_tail)
+        else:
+            settle_failure(work, str(error), error.permanent, clock(), error.log_tail)
     except Exception as error:
         log.exception("job %s (%s)", job.pk, job.kind)
         permanent = bool(getattr(error, "permanent", False))
@@ -93,7 +101,8 @@ def claim(job_id: int, now: datetime) -> Job | None:
     if job is None:
         return None
     if job.attempts >= job.max_attempts:
-        settle(Work(job), JobStatus.FAILED, now, error=job.error or "its worker was lost on every attempt")
+        error = job.error or "its worker was lost on every attempt"
+        settle(Work(job), JobStatus.FAILED, now, error=error, log_tail=job.log_tail or _last_words(job))
         return None
     lease = now + timedelta(seconds=settings.JOB_LEASE_S)
     fields = {"status": JobStatus.RUNNING, "version": job.version + 1, "attempts": job.attempts + 1, "due_at": lease}
@@ -105,39 +114,20 @@ def claim(job_id: int, now: datetime) -> Job | None:
     return job
 
 
+def _last_words(job: Job) -> str:
+    """What its children logged before the worker was gone, where the scratch folder is in reach."""
+    logs = sorted(scratch_of(job.pk).glob("*.log"), key=lambda path: path.stat().st_mtime)
+    return log_tail(logs[-1]) if logs else ""
+
+
 def _fenced(job: Job) -> Any:
     return Job.objects.filter(pk=job.pk, client_id=job.client_id, version=job.version, status=job.status)
 
 
-@contextmanager
-def heartbeat(work: Work, clock: Clock) -> Iterator[None]:
-    """Renews the lease and stores the progress from a thread; tells the work when the job is no longer its own."""
-    stop = threading.Event()
-    owner = scope.current()
-    thread = threading.Thread(
-        target=_beat, args=(work, clock, stop, owner), name=f"heartbeat-{work.job.pk}", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _beat(work: Work, clock: Clock, stop: threading.Event, owner: scope.Scope | None) -> None:
+def heartbeat(work: Work, clock: Clock) -> AbstractContextManager[None]:
+    """Renews the lease and stores the progress; tells the work when the job is no longer its own."""
     pause = min(1.0, settings.JOB_LEASE_S / 4)
-    try:
-        while not stop.wait(pause):
-            with scope.entered(owner):
-                try:
-                    renew(work, clock())
-                except Exception:
-                    # The database may be away for a while; the lease is what decides.
-                    log.warning("heartbeat of job %s failed", work.job.pk, exc_info=True)
-                    close_old_connections()
-    finally:
-        connection.close()
+    return beating(f"job {work.job.pk}", pause, lambda: renew(work, clock()))
 
 
 def renew(work: Work, now: datetime) -> None:

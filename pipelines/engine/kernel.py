@@ -13,6 +13,7 @@ from django.db.models import Case, F, Value, When
 
 from pipelines.domain.transitions import RunStatus
 from pipelines.engine import dispatch
+from pipelines.engine.heartbeat import beating
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Plan, Retry, Stop, Wait
 from pipelines.models import Run, StageRun
 
@@ -28,7 +29,8 @@ def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
     run = claim(run_id, clock())
     if run is None:
         return False
-    outcome = ask(run, plan, clock())
+    with beating(f"run {run.pk}", settings.LEASE_S / 4, lambda: renew(run, clock())):
+        outcome = ask(run, plan, clock())
     settle(run, outcome, plan, clock())
     return True
 
@@ -45,11 +47,29 @@ def claim(run_id: int, now: datetime) -> Run | None:
     with transaction.atomic():
         if run.status != RunStatus.RUNNING:
             return run if run.move(RunStatus.RUNNING, "", now, due_at=lease) else None
-        taken = Run.objects.filter(pk=run.pk, client_id=run.client_id, version=run.version, status=RunStatus.RUNNING)
-        if not taken.update(version=run.version + 1, due_at=lease, retries=run.retries + 1):
+        if not _own(run).update(version=run.version + 1, due_at=lease, retries=run.retries + 1):
             return None
     run.version, run.due_at, run.retries = run.version + 1, lease, run.retries + 1
     return run
+
+
+def renew(run: Run, now: datetime) -> None:
+    """A stage that takes long is not taken over while its worker lives."""
+    _own(run).update(due_at=now + timedelta(seconds=settings.LEASE_S))
+
+
+def _own(run: Run) -> Any:
+    return Run.objects.filter(pk=run.pk, client_id=run.client_id, version=run.version, status=RunStatus.RUNNING)
+
+
+class TakenOver(RuntimeError):
+    """Another worker has the run now."""
+
+
+def check_own(run: Run) -> None:
+    """The last statement of a stage's own transaction: what a worker wrote that lost its run is not committed."""
+    if _own(run).select_for_update().values_list("pk").first() is None:
+        raise TakenOver("another worker took the run over while this one was still at it")
 
 
 def ask(run: Run, plan: Plan, now: datetime) -> Outcome:
@@ -110,7 +130,7 @@ def _finish_stage(run: Run, status: str, now: datetime, output: dict[str, Any] |
 
 
 def _go_on(run: Run, plan: Plan, now: datetime) -> None:
-    following = plan.after(run.stage, run.revision.settings.stages)
+    following = plan.after(run.stage, run.path)
     if following is None:
         run.move(RunStatus.SUCCEEDED, "every stage is done", now, verdict="succeeded", retries=0)
         return

@@ -26,7 +26,8 @@ def work(work: Work) -> dict[str, Any]:
     adapter = store.unpack_folder(trained["adapter_digest"], scratch / "adapter")
     full = scratch / "full.gguf"
     golden = golden_prompts(run.pipeline_id)
-    convert = {"base": str(base_folder(recipe.base)), "adapter": str(adapter), "out": str(full)}
+    convert: dict[str, Any] = {"base": str(base_folder(recipe.base)), "adapter": str(adapter), "out": str(full)}
+    convert["prompts"] = [asked["messages"] for asked in golden]
     converted = run_child(work, "convert", convert, (0.0, 0.6))
     shipped = _quantised(work, full, recipe.quantisation)
     verify = {"gguf": str(shipped), "parity": converted["parity"], "golden": golden}
@@ -35,8 +36,10 @@ def work(work: Work) -> dict[str, Any]:
     wipe_scratch(work.job.pk)
     kept = {name: value for name, value in verified.items() if name != "gguf"}
     kept["answers"] = [asked | said for asked, said in zip(golden, verified["answers"], strict=True)]
+    rendered = converted["parity"][-len(golden) :]
     return kept | {
         "digest": digest,
+        "parity": [{"messages": g["messages"], "text": r["text"]} for g, r in zip(golden, rendered, strict=True)],
         "converter_digest": converted["converter_digest"],
         "quantisation": recipe.quantisation,
     }

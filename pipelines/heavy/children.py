@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,19 @@ from pipelines.engine.jobs import JobFailed, Work
 from pipelines.work.child import Limits, spawn
 
 
-def run_child(work: Work, kind: str, spec: Mapping[str, Any], span: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
-    """Runs `pipelines.work <kind>` to its end. `span`: which part of the job's progress bar it is."""
+def run_child(
+    work: Work,
+    kind: str,
+    spec: Mapping[str, Any],
+    span: tuple[float, float] = (0.0, 1.0),
+    *,
+    network: bool = False,
+    secret: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Runs `pipelines.work <kind>` to its end. `span`: which part of the job's progress bar it is.
+
+    `network`: only for work that asks a host; `secret`: what opens that host.
+    """
     start, end = span
 
     def on_line(line: Mapping[str, Any]) -> None:
@@ -27,10 +39,11 @@ def run_child(work: Work, kind: str, spec: Mapping[str, Any], span: tuple[float,
         kind,
         {**spec, "scratch": str(scratch / "work")},
         scratch=scratch / "work",
-        limits=limits(),
+        limits=replace(limits(), network=network),
         on_line=on_line,
         cancelled=work.cancelled,
         log_path=scratch / f"{kind}.log",
+        secret=secret or {},
     )
     if ended.result is not None:
         return dict(ended.result)

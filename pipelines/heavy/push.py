@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.utils.timezone import now as clock
 
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import JobFailed, Work
+from pipelines.fleet.alone import KEY, room_for
 from pipelines.hosts import Host as HostAdapter
-from pipelines.hosts import HostDown, HostRefused, open_host
+from pipelines.hosts import HostDown, HostLost, HostRefused, Messages
 from pipelines.hosts.naming import model_name
-from pipelines.hosts.release import Release, Smoke, place
+from pipelines.hosts.release import GREEDY, Release, Smoke, place
 from pipelines.models import ModelVersion, Placement
-from pipelines.work.gguf_header import check
+from pipelines.reach import open_row
+from pipelines.work.gguf_header import Header, check
 from tenants.models import Host
 
 PUSH_TIMEOUT_S = 600.0
+SMOKE_TOKENS = 64
+SENDING = 0.9  # share of the work that sending a file is taken for
 CHATML_MARK = "<|im_start|>"
 CHATML_GO = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 
@@ -28,20 +34,52 @@ def work(work: Work) -> dict[str, Any]:
     job = work.job
     version = ModelVersion.objects.select_related("pipeline", "client").get(run=job.run)
     row = Host.objects.get(pk=job.spec["host"])
+    with room_for(version, row) if job.spec.get(KEY) else nullcontext():
+        return placed(version, row, work)[1]
+
+
+def place_on(row: Host, version: ModelVersion, work: Work) -> tuple[str, str]:
+    """The version's name on the host and the digest of its manifest there."""
+    name, facts = placed(version, row, work)
+    return name, facts["manifest_digest"]
+
+
+def placed(version: ModelVersion, row: Host, work: Work) -> tuple[str, dict[str, Any]]:
+    """The version's name on the host, where it now stands and serves, and the facts of its placing."""
     release = release_of(version)
     try:
-        adapter = open_adapter(row)
-        facts = asdict(place(adapter, release, check, lambda sent, total: work.report(sent / max(total, 1), "pushing")))
+        with closing(open_adapter(row)) as adapter:
+            found = place(adapter, release, check, Told(work))
     except HostRefused as error:
         raise JobFailed(f"{row.name}: {error}", permanent=True) from error
+    except HostLost as error:
+        raise JobFailed(f"{row.name}: {error}", is_final=True) from error
     except HostDown as error:
         raise JobFailed(f"{row.name}: {error}") from error
-    record(version, row, release.name, facts)
-    return facts
+    record(version, row, release.name, asdict(found))
+    return release.name, asdict(found)
+
+
+@dataclass
+class Told:
+    """Puts on the run's page how far a push has come; ends it when the job is no longer its worker's."""
+
+    work: Work
+    began: float = field(default_factory=time.monotonic)
+
+    def sent(self, done: int, total: int) -> None:
+        if self.work.cancelled():
+            raise JobFailed("the run was cancelled, or another worker has taken the push over")
+        rate = done / max(time.monotonic() - self.began, 0.001)
+        numbers = {"sent_mb": round(done / 1e6, 1), "of_mb": round(total / 1e6, 1), "mb_per_s": round(rate / 1e6, 1)}
+        self.work.report(SENDING * done / max(total, 1), "sending the file", **numbers)
+
+    def step(self, text: str) -> None:
+        self.work.report(SENDING, text, **self.work.progress.get("numbers", {}))
 
 
 def open_adapter(row: Host, timeout_s: float = PUSH_TIMEOUT_S) -> HostAdapter:
-    return open_host(row.kind, row.url, timeout_s=timeout_s, allow_private=settings.ALLOW_PRIVATE_HOSTS)
+    return open_row(row, timeout_s)
 
 
 def record(version: ModelVersion, row: Host, name: str, facts: dict[str, Any]) -> None:
@@ -54,25 +92,51 @@ def release_of(version: ModelVersion) -> Release:
     """What is placed: the judged file, by digest, under a tag that is never written again."""
     path = store_of(version.client_id).verified(version.gguf_digest)
     header = check(path)
-    recipe = version.run.revision.settings
     jinja = header.chat_template
     is_chatml = CHATML_MARK in (jinja or "")
+    stop = (*(("<|im_end|>",) if is_chatml else ()), *version.parameters.get("stop", ()))
     return Release(
         name=model_name(version.client.slug, version.pipeline.slug, version.number),
         path=path,
         digest=f"sha256:{version.gguf_digest}",
-        parameters={"temperature": 0, "num_ctx": recipe.criteria.context_tokens},
+        parameters=parameters_of(version, stop),
+        system=version.system or None,
         go_template=CHATML_GO if is_chatml else None,
-        stop=("<|im_end|>",) if is_chatml else (),
+        stop=stop,
         jinja=jinja,
         architecture=header.architecture,
+        info=info_of(header),
+        prompts=prompts_of(version),
         smoke=[_smoke(answer) for answer in version.card.get("golden_answers", []) if answer.get("messages")],
     )
 
 
+def info_of(header: Header) -> dict[str, Any]:
+    """What a host must show of the file, as far as the file says it."""
+    keys = ("general.file_type", f"{header.architecture}.block_count")
+    return {key: header.metadata[key] for key in keys if key in header.metadata}
+
+
+def prompts_of(version: ModelVersion) -> list[tuple[Messages, str]]:
+    """Conversations and the text that the training made of them, which the host must render to the letter.
+
+    A baked system prompt changes those that bring none; nothing was trained under it.
+    """
+    asked = [(sample["messages"], sample["text"]) for sample in version.card.get("parity", [])]
+    return [pair for pair in asked if not version.system or pair[0][0]["role"] == "system"]
+
+
+def parameters_of(version: ModelVersion, stop: Sequence[str]) -> dict[str, Any]:
+    """What is baked beside the file: greedy and the settings' context, under what the version says of its own."""
+    own = {name: value for name, value in version.parameters.items() if name != "stop"}
+    usual = {"temperature": 0, "num_ctx": version.run.revision.settings.criteria.context_tokens}
+    return usual | own | ({"stop": list(stop)} if version.parameters.get("stop") else {})
+
+
 def _smoke(golden: dict[str, Any]) -> Smoke:
     """The host must answer what the verified file answered; the tolerance over all of them is the release's."""
-    return Smoke(golden["messages"], partial(_same, golden["text"]))
+    options = GREEDY | {"num_predict": golden.get("max_tokens", SMOKE_TOKENS)}
+    return Smoke(golden["messages"], partial(_same, golden["text"]), options)
 
 
 def _same(expected: str, answer: str) -> bool:

@@ -5,13 +5,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.hosts.address import check_url
-from pipelines.hosts.errors import HostDown, HostError, HostRefused
-from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Shown, Tag
+from pipelines.hosts.errors import HostDown, HostError, HostLost, HostRefused
+from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Loaded, Shown, Tag
+from pipelines.outbound import Access, OutboundRefused
+from pipelines.outbound.names import parse
 
 __all__ = [
-    "HOSTS", "Answer", "Created", "Generation", "Host", "HostDown", "HostError", "HostFacts", "HostRefused", "Shown",
-    "Tag", "open_host",
+    "HOSTS", "Answer", "Created", "Generation", "Host", "HostDown", "HostError", "HostFacts", "HostLost", "HostRefused",
+    "Loaded",
+    "Shown", "Tag", "open_host",
 ]  # fmt: skip
 
 HOSTS = {"ollama": "pipelines.hosts.ollama:OllamaHost", "fake": "pipelines.hosts.fake:FakeHost"}
@@ -38,8 +40,8 @@ class Host(Protocol):
         template: str | None = None,
         system: str | None = None,
     ) -> Created:
-        """Make a name from an uploaded GGUF. Only a final success counts; a broken connection is answered by reading
-        the tags, never by a second try."""
+        """Make a name from an uploaded GGUF. Only a final success counts; a broken connection is answered by looking,
+        never by a second try: HostLost where nothing shows that the host lived on."""
 
     def show(self, name: str) -> Shown | None:
         """What the name holds, or None where it does not exist."""
@@ -56,13 +58,26 @@ class Host(Protocol):
     def delete(self, name: str) -> None:
         """Remove a name; one that is already gone is fine. It does not unload: unload first."""
 
-    def chat(self, name: str, messages: Messages, options: Mapping[str, Any] | None = None) -> Answer: ...
+    def chat(
+        self,
+        name: str,
+        messages: Messages,
+        options: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """One answer; `schema` is that of the JSON which the host enforces."""
 
     def render(self, name: str, messages: Messages) -> str | None:
         """The prompt text the model would be given, or None where this kind of host cannot tell."""
 
+    def prove(self, name: str) -> Mapping[str, bool]:
+        """What else a version must do than answer, and whether it does: `schema`, `length`, `openai`."""
+
     def resident(self) -> tuple[str, ...]:
         """Manifest digests (bare hex) of loaded models; a row keeps the digest it was first loaded under."""
+
+    def loaded(self) -> tuple[Loaded, ...]:
+        """Models in memory with what they take there."""
 
     def close(self) -> None: ...
 
@@ -70,16 +85,21 @@ class Host(Protocol):
 def open_host(
     kind: str,
     url: str,
-    headers: Mapping[str, str] | None = None,
+    access: Access | None = None,
     timeout_s: float = 10.0,
     allow_private: bool = False,
 ) -> Host:
-    """A host by kind and address. `allow_private` admits private, loopback and link-local addresses.
+    """A host by kind and address. `allow_private` admits private and loopback addresses; `access` is how a proxy in
+    front of it knows us.
 
-    Raises HostRefused for an address the outbound rule forbids, KeyError for an unknown kind.
+    Raises HostRefused for what is no address of a host, KeyError for an unknown kind. Where its name leads is judged
+    at each connection (pipelines.outbound).
     """
     module, _, name = HOSTS[kind].partition(":")
     if kind != "fake":
-        check_url(url, allow_private)
-    host: Host = getattr(import_module(module), name)(url, headers=dict(headers or {}), timeout_s=timeout_s)
+        try:
+            parse(url)
+        except OutboundRefused as refused:
+            raise HostRefused(str(refused)) from refused
+    host: Host = getattr(import_module(module), name)(url, access or Access(), timeout_s, allow_private)
     return host

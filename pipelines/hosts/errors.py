@@ -15,3 +15,10 @@ class HostDown(HostError):
 
 class HostRefused(HostError):
     """The host (or our own rule) said no: the same call will be refused again."""
+
+
+class HostLost(HostDown):
+    """A connection broke while the host made a model, and nothing shows that the host lived on: a person looks first.
+
+    One generation ends with every client's model on some files; sending the same again would end it again.
+    """

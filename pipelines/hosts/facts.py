@@ -15,6 +15,29 @@ class Generation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A name on the host; `digest` is the bare hex digest of its manifest, `size_bytes` the sum of its layers."""
+
+    name: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory. `name` is the one it was first loaded under; `size_bytes` is weights and context, of which
+
+    `vram_bytes` lie on the graphics card. `expires_at` is the host's own text; a year far away is for ever.
+    """
+
+    name: str
+    digest: str
+    size_bytes: int
+    vram_bytes: int
+    expires_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What a probe found; `resident` are the manifest digests (bare hex) of loaded models."""
 
@@ -22,15 +45,6 @@ class HostFacts:
     generation: Generation
     resident: tuple[str, ...]
     latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A name on the host; `digest` is the bare hex digest of its manifest, `size_bytes` the sum of its layers."""
-
-    name: str
-    digest: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

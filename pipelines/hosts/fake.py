@@ -1,8 +1,9 @@
 """A host in a folder: several processes see the same one, every effect is counted, and it fails when told to.
 
-`mode` in the folder is one of `down`, `refuse`, `slow:<seconds>`, `kill-before:<effect>`, `kill-after:<effect>`; the
-kill modes end the calling process once. `answers.json` maps a model name to the text it answers with; a model without
-one repeats the last message. Effects (blob, create, copy, delete, load, unload) are lines of `effects.jsonl`.
+`mode` in the folder is one of `down`, `refuse`, `lost` (in the middle of a create), `slow:<seconds>`,
+`kill-before:<effect>`, `kill-after:<effect>`; the kill modes end the calling process once. `answers.json` maps a model
+name to the text it answers with; a model without one repeats the last message. Effects (blob, create, copy, delete,
+load, unload) are lines of `effects.jsonl`.
 """
 
 import fcntl
@@ -17,15 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.hosts import Messages, Progress
-from pipelines.hosts.errors import HostDown, HostRefused
-from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Shown, Tag
+from pipelines.hosts.errors import HostDown, HostLost, HostRefused
+from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Loaded, Shown, Tag
 from pipelines.hosts.versions import generation_of
+from pipelines.outbound import Access
 
 VERSION = "0.33.0"
 
 
 class FakeHost:
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, access: Access | None = None, timeout_s: float = 10.0, allow_private: bool = True
+    ) -> None:
         self.root = Path(url.removeprefix("fake://"))
         self.timeout_s = timeout_s
         (self.root / "blobs").mkdir(parents=True, exist_ok=True)
@@ -81,6 +85,8 @@ class FakeHost:
     ) -> Created:
         if not self.has_blob(digest):
             raise HostRefused(f"no such blob: {digest}")
+        if self._mode()[0] == "lost":
+            raise HostLost(f"{self.root} broke off while it created the model: look at its log before trying again")
         model = {"blob": digest, "parameters": dict(parameters), "template": template or "", "system": system or ""}
         with self._effect("create", name=name, digest=digest):
             self._change("names.json", {name: model})
@@ -107,6 +113,12 @@ class FakeHost:
         self._gate()
         return tuple(self._read("resident.json").values())
 
+    def loaded(self) -> tuple[Loaded, ...]:
+        self._gate()
+        sizes = {name: self._size(model["blob"]) for name, model in self._read("names.json").items()}
+        rows = self._read("resident.json").items()
+        return tuple(Loaded(name, digest, sizes.get(name, 0), 0) for name, digest in rows)
+
     def preload(self, name: str, keep_alive: int = -1) -> None:
         model = self._model(name)
         with self._effect("load", name=name):
@@ -127,7 +139,13 @@ class FakeHost:
         with self._effect("delete", name=name):
             self._change("names.json", {name: None})
 
-    def chat(self, name: str, messages: Messages, options: Mapping[str, Any] | None = None) -> Answer:
+    def chat(
+        self,
+        name: str,
+        messages: Messages,
+        options: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answer:
         self._model(name)
         text = self._read("answers.json").get(name, messages[-1]["content"])
         return Answer(text, 0.001, 0.0)
@@ -135,6 +153,10 @@ class FakeHost:
     def render(self, name: str, messages: Messages) -> str | None:
         self._model(name)
         return None
+
+    def prove(self, name: str) -> Mapping[str, bool]:
+        self._model(name)
+        return {}
 
     def _model(self, name: str) -> dict[str, Any]:
         self._gate()

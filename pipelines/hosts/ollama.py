@@ -10,40 +10,35 @@ from typing import Any
 import httpx2
 
 from pipelines.hosts import Messages, Progress
-from pipelines.hosts.errors import HostDown, HostRefused
-from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Shown, Tag
+from pipelines.hosts.calls import NO_SPACE, Calls, error_of
+from pipelines.hosts.errors import HostDown, HostLost, HostRefused
+from pipelines.hosts.facts import Answer, Created, Generation, HostFacts, Loaded, Shown, Tag
 from pipelines.hosts.versions import generation_of
+from pipelines.outbound import OutboundRefused
+from pipelines.outbound.client import reason_of
 
 CHUNK_BYTES = 1 << 20
 # Create re-reads and on generation B rewrites the whole file without a word in between; a load reads it from disk.
 CREATE_TIMEOUT_S, LOAD_TIMEOUT_S, UPLOAD_TIMEOUT_S = 1800.0, 600.0, 300.0
 FROM = re.compile(r"^(FROM|ADAPTER) .*sha256[-:]([0-9a-f]{64})", re.MULTILINE)
-CONNECT_TIMEOUT_S = 10.0  # a caller's patience with a slow host is not patience with an absent one
+LONGEST_CREATE_S, SLOWEST_UPLOAD_BYTES_S = 2 * 3600.0, 64 * 1024
 PROBE_NAME = "deploy.invalid/retune/probe"
-NO_SPACE = re.compile(r"no space left|disk full|ENOSPC", re.IGNORECASE)
+# What ends by itself under this schema must fit it; every tokenizer can write it in a few tokens.
+PROOF_SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+LONGEST_TOKEN = 200  # characters; the longest of large vocabularies are runs of 128 blanks
+PROOF = ({"role": "user", "content": "Is it ok?"},)
 
 
-class OllamaHost:
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0) -> None:
-        self.url, self.timeout_s = url.rstrip("/"), timeout_s
-        # trust_env off: a proxy set for the whole machine must not see clients' traffic.
-        self.client = httpx2.Client(
-            base_url=self.url,
-            headers=dict(headers or {}),
-            timeout=self._timeout(timeout_s),
-            follow_redirects=False,
-            trust_env=False,
-        )
+class BlobDamaged(HostRefused):
+    """What arrived is not what was sent."""
 
-    def _timeout(self, seconds: float) -> httpx2.Timeout:
-        return httpx2.Timeout(seconds, connect=min(self.timeout_s, CONNECT_TIMEOUT_S))
 
-    def close(self) -> None:
-        self.client.close()
-
+class OllamaHost(Calls):
     def probe(self) -> HostFacts:
         started = time.monotonic()
-        version = str(self._ask("GET", "/api/version")["version"])
+        version = str(self._ask("GET", "/api/version").get("version", ""))
+        if not version:
+            raise self._not_a_host()
         latency_ms = (time.monotonic() - started) * 1000
         generation = generation_of(version) or self._probed_generation()
         return HostFacts(version, generation, self.resident(), latency_ms)
@@ -54,11 +49,11 @@ class OllamaHost:
         A names an unknown model as it was asked for, B and C with `:latest`; C refuses adapters before anything else.
         """
         shown = self._send("POST", "/api/show", {"model": PROBE_NAME})
-        if ":latest" not in _error(shown):
+        if ":latest" not in error_of(shown):
             return Generation.A
         digest = "sha256:" + "0" * 64
         refused = self._send("POST", "/api/create", {"model": PROBE_NAME, "adapters": {"a.gguf": digest}})
-        return Generation.C if "adapters" in _error(refused) else Generation.B
+        return Generation.C if "adapters" in error_of(refused) else Generation.B
 
     def has_blob(self, digest: str) -> bool:
         response = self._send("HEAD", f"/api/blobs/{digest}")
@@ -69,6 +64,13 @@ class OllamaHost:
     def push_blob(self, path: Path, digest: str, on_progress: Progress | None = None) -> int:
         if self.has_blob(digest):
             return 0
+        try:
+            return self._send_blob(path, digest, on_progress)
+        except BlobDamaged:
+            # The file was whole when it left: seen once in a while on big files, so it is sent once more.
+            return self._send_blob(path, digest, on_progress)
+
+    def _send_blob(self, path: Path, digest: str, on_progress: Progress | None) -> int:
         size = path.stat().st_size
         try:
             response = self._upload(path, digest, size, on_progress)
@@ -77,6 +79,10 @@ class OllamaHost:
             if self.has_blob(digest):
                 return size
             raise
+        if response.status_code == 400 and "digest mismatch" in error_of(response):
+            raise BlobDamaged(
+                f"{self.url} received other bytes than were sent ({error_of(response)[:40]}): check its memory and disk"
+            )
         if response.status_code not in (200, 201):
             raise self._refusal(response, "uploading")
         if not self.has_blob(digest):
@@ -85,9 +91,9 @@ class OllamaHost:
 
     def _upload(self, path: Path, digest: str, size: int, on_progress: Progress | None) -> httpx2.Response:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        timeout = self._timeout(UPLOAD_TIMEOUT_S)
+        patience = self._patience(UPLOAD_TIMEOUT_S, UPLOAD_TIMEOUT_S + size / SLOWEST_UPLOAD_BYTES_S)
         request = self.client.build_request(
-            "POST", f"/api/blobs/{digest}", content=_chunks(path, size, on_progress), headers=headers, timeout=timeout
+            "POST", f"/api/blobs/{digest}", content=_chunks(path, size, on_progress), headers=headers, **patience
         )
         return self._checked(request)
 
@@ -101,39 +107,54 @@ class OllamaHost:
     ) -> Created:
         body: dict[str, Any] = {"model": name, "files": {"model.gguf": digest}, "parameters": dict(parameters)}
         body |= {key: value for key, value in (("template", template), ("system", system)) if value}
+        loaded = self.resident()
         try:
             self._stream_create(body)
         except HostDown as broken:
-            return self._after_broken_create(name, broken)
+            return self._after_broken_create(name, broken, loaded)
         return self._created(name) or self._lost(name)
 
     def _stream_create(self, body: dict[str, Any]) -> None:
-        timeout = self._timeout(CREATE_TIMEOUT_S)
+        patience = self._patience(CREATE_TIMEOUT_S, LONGEST_CREATE_S)
         last: dict[str, Any] = {}
         try:
-            with self.client.stream("POST", "/api/create", json=body, timeout=timeout) as response:
+            with self.client.stream("POST", "/api/create", json=body, **patience) as response:
                 if response.status_code != 200:
                     response.read()
                     raise self._refusal(response, "creating the model")
                 for line in response.iter_lines():
-                    last = json.loads(line) if line.strip() else last
+                    last = _status(line) if line.strip() else last
                     if "error" in last:
                         raise self._create_refusal(str(last["error"]))
         except httpx2.HTTPError as fault:
-            raise HostDown(f"{self.url} broke off while it created the model ({_reason(fault)})") from fault
+            raise HostDown(f"{self.url} broke off while it created the model ({reason_of(fault)})") from fault
+        except OutboundRefused as refused:
+            raise HostRefused(str(refused)) from refused
         if last.get("status") != "success":
             raise HostDown(f"{self.url} ended the creation without a success; its last word was {last or 'nothing'}")
 
-    def _after_broken_create(self, name: str, broken: HostDown) -> Created:
-        """The outcome is unknown: a version tag is written once, so its presence tells. Nothing is sent again."""
+    def _create_refusal(self, text: str) -> HostRefused:
+        if NO_SPACE.search(text):
+            return HostRefused(f"{self.url} has no space left: free at least three times the model's size on it")
+        return HostRefused(f"{self.url} refused to create the model: {text}")
+
+    def _after_broken_create(self, name: str, broken: HostDown, loaded: tuple[str, ...]) -> Created:
+        """The outcome is unknown: a version tag is written once, so its presence tells. Nothing is sent again here.
+
+        A host that still has what was `loaded` has lived on, so the same may be tried later. One that has not, or of
+        which nothing can be said, may have ended on this very file.
+        """
+        look = "look at its log before trying again"
         try:
             self._ask("GET", "/api/version")
+            if created := self._created(name):
+                return created
+            has_lived_on = bool(loaded) and set(loaded) <= set(self.resident())
         except HostDown:
-            text = f"{broken}; it no longer answers: look whether it ended, and at its log, before trying again"
-            raise HostDown(text) from broken
-        if created := self._created(name):
-            return created
-        raise broken
+            raise HostLost(f"{broken}; it no longer answers: {look}") from broken
+        if has_lived_on:
+            raise broken
+        raise HostLost(f"{broken}; it answers, but without the model, and may have ended meanwhile: {look}")
 
     def _created(self, name: str) -> Created | None:
         return next((Created(tag.digest) for tag in self.tags() if tag.name == name), None)
@@ -157,11 +178,17 @@ class OllamaHost:
         )
 
     def tags(self) -> tuple[Tag, ...]:
-        rows = self._ask("GET", "/api/tags")["models"] or []
-        return tuple(Tag(row["name"], row["digest"], row["size"]) for row in rows)
+        return tuple(Tag(row["name"], row["digest"], row.get("size", 0)) for row in self._rows("/api/tags"))
 
     def resident(self) -> tuple[str, ...]:
-        return tuple(row["digest"] for row in self._ask("GET", "/api/ps")["models"] or [])
+        return tuple(row["digest"] for row in self._rows("/api/ps"))
+
+    def loaded(self) -> tuple[Loaded, ...]:
+        return tuple(
+            Loaded(str(row["name"]), str(row["digest"]), int(row.get("size", 0)), int(row.get("size_vram", 0)),
+                   str(row.get("expires_at", "")))
+            for row in self._rows("/api/ps")
+        )  # fmt: skip
 
     def preload(self, name: str, keep_alive: int = -1) -> None:
         # The connection is held until the model is loaded: a load ends when its client leaves.
@@ -180,8 +207,16 @@ class OllamaHost:
         if response.status_code not in (200, 404):
             raise self._refusal(response, f"deleting {name}")
 
-    def chat(self, name: str, messages: Messages, options: Mapping[str, Any] | None = None) -> Answer:
-        body = {"model": name, "messages": [dict(m) for m in messages], "options": dict(options or {}), "stream": False}
+    def chat(
+        self,
+        name: str,
+        messages: Messages,
+        options: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        said = [dict(m) for m in messages]
+        body: dict[str, Any] = {"model": name, "messages": said, "options": dict(options or {}), "stream": False}
+        body |= {"format": dict(schema)} if schema else {}
         started = time.monotonic()
         found = self._ask("POST", "/api/chat", body, max(self.timeout_s, LOAD_TIMEOUT_S))
         if not found.get("done"):
@@ -194,47 +229,17 @@ class OllamaHost:
         info = self._ask("POST", "/api/chat", body, LOAD_TIMEOUT_S).get("_debug_info") or {}
         return info.get("rendered_template")
 
-    def _ask(self, method: str, path: str, body: Any = None, read_s: float | None = None) -> dict[str, Any]:
-        return self._document(self._send(method, path, body, read_s), f"{method} {path}")
-
-    def _send(self, method: str, path: str, body: Any = None, read_s: float | None = None) -> httpx2.Response:
-        timeout = self._timeout(read_s or self.timeout_s)
-        return self._checked(self.client.build_request(method, path, json=body, timeout=timeout))
-
-    def _checked(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            response = self.client.send(request)
-        except httpx2.HTTPError as fault:
-            raise HostDown(f"{self.url} does not answer ({_reason(fault)}): it will be tried again") from fault
-        if response.is_redirect:
-            raise HostRefused(f"{self.url} sends requests elsewhere: enter the address that it leads to")
-        return response
-
-    def _document(self, response: httpx2.Response, doing: str) -> dict[str, Any]:
-        if response.status_code != 200:
-            raise self._refusal(response, doing)
-        try:
-            found = response.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise HostRefused(f"{self.url} does not speak as an Ollama host does: is the address right?")
-        return found
-
-    def _refusal(self, response: httpx2.Response, doing: str) -> HostDown | HostRefused:
-        status, text = response.status_code, _error(response)
-        if status in (408, 429, 499, 502, 503, 504):
-            return HostDown(f"{self.url} is busy ({status} {text}): it will be tried again")
-        if status in (401, 403):
-            return HostRefused(f"{self.url} refuses us ({status}): check its headers, allowed origins and Host rule")
-        if NO_SPACE.search(text):
-            return HostRefused(f"{self.url} has no space left: free at least three times the model's size on it")
-        return HostRefused(f"{self.url} refused {doing} ({status} {text}): see the host's log")
-
-    def _create_refusal(self, text: str) -> HostRefused:
-        if NO_SPACE.search(text):
-            return HostRefused(f"{self.url} has no space left: free at least three times the model's size on it")
-        return HostRefused(f"{self.url} refused to create the model: {text}")
+    def prove(self, name: str) -> Mapping[str, bool]:
+        """An answer that ended by itself under a schema fits it, one of one token ends there, and /v1 answers."""
+        formed = self.chat(name, PROOF, {"temperature": 0, "num_predict": 64}, PROOF_SCHEMA)
+        short = self.chat(name, PROOF, {"temperature": 0, "num_predict": 1})
+        body = {"model": name, "messages": list(PROOF), "max_tokens": 1, "temperature": 0}
+        said = self._send("POST", "/v1/chat/completions", body, LOAD_TIMEOUT_S)
+        return {
+            "schema": formed.done_reason == "length" or _is_object(formed.text),
+            "length": len(short.text) < LONGEST_TOKEN,
+            "openai": said.status_code == 200 and '"choices"' in said.text,
+        }
 
 
 def _chunks(path: Path, size: int, on_progress: Progress | None) -> Iterator[bytes]:
@@ -248,16 +253,22 @@ def _chunks(path: Path, size: int, on_progress: Progress | None) -> Iterator[byt
                 on_progress(sent, size)
 
 
-def _error(response: httpx2.Response) -> str:
+def _status(line: str) -> dict[str, Any]:
+    """A line of a create's stream. What is none says nothing about the outcome, so it counts as a broken connection."""
     try:
-        found = response.json()
+        found = json.loads(line)
     except ValueError:
-        return response.text[:200]
-    return str(found.get("error", "")) if isinstance(found, dict) else str(found)[:200]
+        found = None
+    if not isinstance(found, dict):
+        raise HostDown("The host answered the creation with something that is no status")
+    return found
 
 
-def _reason(fault: Exception) -> str:
-    return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _parameters(text: str) -> tuple[tuple[str, str], ...]:

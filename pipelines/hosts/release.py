@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pipelines.hosts import Host, Messages, Progress
-from pipelines.hosts.errors import HostDown, HostRefused
+from pipelines.hosts import Host, Messages
+from pipelines.hosts.errors import HostDown, HostError, HostRefused
 from pipelines.hosts.facts import Generation, HostFacts, Shown
 
+UNLOAD_S, LOOK_S = 60.0, 0.2  # running answers end first
 GREEDY = {"temperature": 0, "seed": 1}
 
 
@@ -25,8 +27,8 @@ class Smoke:
 @dataclass(frozen=True, slots=True)
 class Release:
     """What to place. `digest` is `sha256:<hex>` of the file; `jinja` the GGUF's own template, `go_template` and `stop`
-    its equivalent for generation A, which never reads Jinja; `architecture` as in the GGUF; `prompts` are messages and
-    the text they were trained as, which the host must render to the letter.
+    its equivalent for generation A, which never reads Jinja; `architecture` and `info` as in the GGUF's metadata;
+    `prompts` are messages and the text they were trained as, which the host must render to the letter.
 
     `smoke_share` of the smoke prompts must be accepted: the same bytes answer about a fifth of unusual prompts
     differently from one generation to another, so asking for all would refuse healthy models.
@@ -41,6 +43,7 @@ class Release:
     stop: tuple[str, ...] = ()
     jinja: str | None = None
     architecture: str | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
     prompts: Sequence[tuple[Messages, str]] = ()
     smoke: Sequence[Smoke] = ()
     smoke_share: float = 0.75
@@ -48,7 +51,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class PlacementFacts:
-    """`manifest_digest` (bare hex) identifies what is live; `blob_digest` is the file that the host really uses."""
+    """`manifest_digest` (bare hex) identifies what is live; `blob_digest` is the file that the host really uses.
+
+    `prompts_checked`: how many were rendered there to the letter; 0 where the host cannot tell. `proofs`: see
+    Host.prove. `is_resident`: whether the list of loaded models has it; beside another name of one file it may not.
+    """
 
     manifest_digest: str
     blob_digest: str
@@ -58,40 +65,120 @@ class PlacementFacts:
     bytes_sent: int
     smoke_passed: int
     smoke_total: int
+    prompts_checked: int = 0
+    proofs: Mapping[str, bool] = field(default_factory=dict)
+    is_resident: bool = True
+
+
+class Watcher(Protocol):
+    """Who is told how far a placing has come; what it raises ends the placing."""
+
+    def sent(self, done: int, total: int) -> None: ...
+
+    def step(self, text: str) -> None: ...
+
+
+class Nobody:
+    def sent(self, done: int, total: int) -> None: ...
+
+    def step(self, text: str) -> None: ...
 
 
 def place(
-    host: Host, release: Release, check: Callable[[Path], object], on_progress: Progress | None = None
+    host: Host, release: Release, check: Callable[[Path], object], watcher: Watcher | None = None
 ) -> PlacementFacts:
     """Push, create, compare, load and smoke-test one version on one host.
 
     `check` judges the file before the first byte is sent (one generation's whole server dies of a malformed one); what
-    it raises passes through. Raises HostDown (run it again: what is done is not repeated) or HostRefused.
+    it raises passes through. Raises HostDown (run it again: what is done is not repeated), HostLost (after a look) or
+    HostRefused; a name that was made here and then refused is taken away again.
     """
-    started = time.monotonic()
+    started, watcher = time.monotonic(), watcher or Nobody()
     facts = host.probe()
-    bytes_sent, is_new = 0, host.show(release.name) is None
-    if is_new:
-        check(release.path)
-        bytes_sent = host.push_blob(release.path, release.digest, on_progress)
-        host.create(release.name, release.digest, *_create_arguments(release, facts))
-    shown = host.show(release.name)
-    if shown is None:
-        raise HostDown(f"{release.name} is gone from the host again: something else deletes names there")
-    _compare(shown, release, facts.generation, is_new)
-    host.preload(release.name)
-    _check_prompts(host, release)
-    passed = _smoke(host, release)
+    is_new = host.show(release.name) is None
+    bytes_sent = _make(host, release, facts, check, watcher) if is_new else 0
+    try:
+        shown = _compared(host, release, facts.generation, is_new)
+        found = _proved(host, release, watcher)
+    except HostRefused:
+        if is_new:
+            withdraw(host, release.name)
+        raise
     return PlacementFacts(
-        manifest_digest=_manifest_digest(host, release.name),
         blob_digest=shown.blob_digest,
         generation=facts.generation,
         version=facts.version,
         seconds=time.monotonic() - started,
         bytes_sent=bytes_sent,
-        smoke_passed=passed,
         smoke_total=len(release.smoke),
+        **found,
     )
+
+
+def _make(host: Host, release: Release, facts: HostFacts, check: Callable[[Path], object], watcher: Watcher) -> int:
+    """The file and its name on the host; the bytes that were sent."""
+    arguments = _create_arguments(release, facts)
+    check(release.path)
+    sent = host.push_blob(release.path, release.digest, watcher.sent)
+    watcher.step("creating")
+    host.create(release.name, release.digest, *arguments)
+    return sent
+
+
+def _compared(host: Host, release: Release, generation: Generation, is_new: bool) -> Shown:
+    shown = host.show(release.name)
+    if shown is None:
+        raise HostDown(f"{release.name} is gone from the host again: something else deletes names there")
+    _compare(shown, release, generation, is_new)
+    return shown
+
+
+def _proved(host: Host, release: Release, watcher: Watcher) -> dict[str, Any]:
+    """Loaded, given the trained prompts, and answering as it should."""
+    watcher.step("loading")
+    host.preload(release.name)
+    watcher.step("asking smoke prompts")
+    found: dict[str, Any] = {"prompts_checked": _check_prompts(host, release), "smoke_passed": _smoke(host, release)}
+    proofs = host.prove(release.name)
+    if failed := [name for name in ("schema", "length") if not proofs.get(name, True)]:
+        raise HostRefused(f"{release.name} does not keep to a {failed[0]} on this host: look at its log")
+    digest = _manifest_digest(host, release.name)
+    return found | {"manifest_digest": digest, "proofs": dict(proofs), "is_resident": digest in host.resident()}
+
+
+def withdraw(host: Host, name: str) -> None:
+    """Take away what was made a moment ago and refused; production stays as it was. A host that fails keeps it."""
+    with suppress(HostError):
+        host.unload(name)
+        host.delete(name)
+
+
+def retire(host: Host, name: str, may_unload: bool = True) -> bool:
+    """Unload, wait until it is out of memory, delete; False where the name was gone.
+
+    Deleted first, its process could be addressed no more and would keep the memory. `may_unload`: no other name that is
+    needed runs the same file. Raises HostRefused where another name, such as the production alias, means this version.
+    """
+    digests = {tag.name: tag.digest for tag in host.tags()}
+    if name not in digests:
+        return False
+    if others := [other for other, digest in digests.items() if digest == digests[name] and other != name]:
+        raise HostRefused(f"{others[0]} still means the same as {name}: point it elsewhere first")
+    if may_unload:
+        host.unload(name)
+        _await_unloaded(host, name, digests[name])
+    host.delete(name)
+    return True
+
+
+def _await_unloaded(host: Host, name: str, digest: str) -> None:
+    end = time.monotonic() + UNLOAD_S
+    while digest in host.resident():
+        if time.monotonic() > end:
+            raise HostDown(
+                f"{name} is still in the host's memory: it will be tried again; restart the host if it stays"
+            )
+        time.sleep(LOOK_S)
 
 
 def _create_arguments(release: Release, facts: HostFacts) -> tuple[Mapping[str, Any], str | None, str | None]:
@@ -126,6 +213,7 @@ def _differences(shown: Shown, release: Release, generation: Generation) -> list
         _unless(not template or not shown.template or shown.template == template, "it uses another prompt template"),
         _unless(shown.system == (release.system or ""), "it has another system prompt"),
         _unless(_has_architecture(shown, release), "it is of another architecture"),
+        *(_unless(shown.model_info.get(key, value) == value, f"{key} differs") for key, value in release.info.items()),
         *(_unless(_has_parameter(shown, *pair), f"parameter {pair[0]} differs") for pair in release.parameters.items()),
     ]
 
@@ -159,7 +247,9 @@ def _manifest_digest(host: Host, name: str) -> str:
     return found
 
 
-def _check_prompts(host: Host, release: Release) -> None:
+def _check_prompts(host: Host, release: Release) -> int:
+    """How many prompts the host could show. Raises HostRefused for one that is not what was trained."""
+    shown = 0
     for messages, expected in release.prompts:
         found = host.render(release.name, messages)
         if found not in (None, expected):
@@ -167,6 +257,8 @@ def _check_prompts(host: Host, release: Release) -> None:
                 f"The host gives {release.name} another prompt than it was trained on: {found!r} in place of "
                 f"{expected!r}. Check the chat template"
             )
+        shown += found is not None
+    return shown
 
 
 def _smoke(host: Host, release: Release) -> int:

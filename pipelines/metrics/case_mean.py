@@ -17,6 +17,7 @@ class CaseMean:
 
     score_one: Callable[[Mapping[str, Any], str], float]
     higher_is_better: bool = True
+    is_corpus: bool = False
 
     def score(self, expected: Mapping[str, Any], answer: str) -> float:
         return self.score_one(expected, answer)

@@ -9,14 +9,25 @@ from typing import Any
 from pipelines.metrics.case_mean import CaseMean
 from pipelines.metrics.text import normalise
 
+NOT_JSON = object()
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value that `text` is (a code fence around it is forgiven), or NOT_JSON."""
+    body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
 
 def parse_object(text: str) -> dict[str, Any] | None:
     """The JSON object that `text` is (a code fence around it is forgiven), or None."""
-    body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    value = parse_json(text)
     return value if isinstance(value, dict) else None
 
 

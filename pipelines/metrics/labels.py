@@ -1,11 +1,12 @@
-"""Labels out of a closed set: accuracy per case, macro F1 over a set."""
+"""Labels out of a closed set: accuracy per case; F1, precision, recall and the confusion matrix over a set."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.metrics.case_mean import CaseMean
 from pipelines.metrics.text import normalise
@@ -13,48 +14,105 @@ from pipelines.metrics.text import normalise
 if TYPE_CHECKING:
     from pipelines.metrics import Row
 
+# What a label is confused with when the answer was none of them.
+OTHER = ""
+
+Confusion = Mapping[tuple[str, str], int]
+
 
 def _label(expected: Mapping[str, Any], answer: str) -> float:
     """`label` is the right one; where `labels` is given, the right one must be a member of it."""
-    return float(normalise(answer) == normalise(str(expected["label"])))
+    right, closed = expected["label"], expected.get("labels")
+    if closed is not None and right not in closed and not _is_among(right, closed):
+        raise ValueError(f"the label {right!r} is not among `labels`")
+    return float(normalise(answer) == normalise(str(right)))
+
+
+def _one_of(expected: Mapping[str, Any], answer: str) -> float:
+    """The answer is one of `labels`, whichever: what holds a classifier to its task, whatever it is asked."""
+    return float(_is_among(answer, expected["labels"]))
+
+
+def _is_among(name: Any, labels: Sequence[Any]) -> bool:
+    wanted = normalise(str(name))
+    return any(normalise(str(label)) == wanted for label in labels)
 
 
 label = CaseMean(_label)
+one_of = CaseMean(_one_of)
 
 
 @dataclass(frozen=True)
-class MacroF1:
-    """Unweighted mean of the per-class F1 over all classes expected or answered.
+class LabelScore:
+    """How one label fared. `support`: how often it was right; a figure that would divide by 0 is 0."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion(rows: Sequence[Row]) -> Confusion:
+    """{(right label, answered label or OTHER): cases}.
 
     An answer outside the closed set (`labels`) is a miss of the right class and no class of its own: one stray word
     must not add a class with F1 0. Without `labels` the classes are the expected ones.
     """
+    names = {normalise(name): name for group in {_names(row.expected) for row in rows} for name in group}
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        right = names[normalise(str(row.expected["label"]))]
+        counts[right, names.get(normalise(row.answer), OTHER)] += 1
+    return counts
 
+
+def _names(expected: Mapping[str, Any]) -> tuple[str, ...]:
+    """Spelled as they are; most cases of a set share one closed set, so each group is normalised once."""
+    closed = tuple(map(str, expected.get("labels", ())))
+    return closed if expected["label"] in closed else (*closed, str(expected["label"]))
+
+
+def per_label(counts: Confusion) -> list[LabelScore]:
+    """Every label that was right or answered at least once, in alphabetical order."""
+    right, given = Counter[str](), Counter[str]()
+    for (wanted, answered), n in counts.items():
+        right[wanted] += n
+        given[answered] += n
+    names = sorted((right.keys() | given.keys()) - {OTHER})
+    return [_scored(name, counts.get((name, name), 0), right[name], given[name]) for name in names]
+
+
+def _scored(name: str, hits: int, right: int, given: int) -> LabelScore:
+    f1 = 2 * hits / (right + given) if right + given else 0.0
+    return LabelScore(name, hits / given if given else 0.0, hits / right if right else 0.0, f1, right)
+
+
+@dataclass(frozen=True)
+class F1:
+    """macro: unweighted mean over the labels; weighted: by support; micro: from the summed counts."""
+
+    average: Literal["macro", "micro", "weighted"]
     higher_is_better: bool = True
+    is_corpus: bool = True
 
     def score(self, expected: Mapping[str, Any], answer: str) -> float:
         return _label(expected, answer)
 
     def corpus(self, rows: Sequence[Row]) -> float:
-        if not rows:
-            return math.nan
-        pairs = [(normalise(str(row.expected["label"])), normalise(row.answer)) for row in rows]
-        classes = _classes(rows, pairs)
-        return math.fsum(_f1(pairs, name) for name in classes) / len(classes)
+        return self.of(confusion(rows)) if rows else math.nan
+
+    def of(self, counts: Confusion) -> float:
+        scores = per_label(counts)
+        match self.average:
+            case "macro":
+                return math.fsum(one.f1 for one in scores) / len(scores)
+            case "weighted":
+                return math.fsum(one.f1 * one.support for one in scores) / sum(one.support for one in scores)
+            case "micro":
+                hits = sum(n for (right, given), n in counts.items() if right == given)
+                answered = sum(n for (_, given), n in counts.items() if given != OTHER)
+                return 2 * hits / (sum(counts.values()) + answered)
 
 
-def _classes(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Classes that occur on either side; a class of the closed set that nobody uses has no F1."""
-    expected = {right for right, _ in pairs}
-    closed = {normalise(str(name)) for row in rows for name in row.expected.get("labels", ())}
-    return sorted(expected | (closed & {given for _, given in pairs}))
-
-
-def _f1(pairs: Sequence[tuple[str, str]], name: str) -> float:
-    hits = sum(right == name == given for right, given in pairs)
-    expected = sum(right == name for right, _ in pairs)
-    answered = sum(given == name for _, given in pairs)
-    return 2 * hits / (expected + answered) if expected + answered else 0.0
-
-
-f1_macro = MacroF1()
+f1_macro, f1_micro, f1_weighted = F1("macro"), F1("micro"), F1("weighted")

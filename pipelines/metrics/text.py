@@ -1,7 +1,8 @@
-"""Plain text checks: exact, normalised, contains, must not contain, regular expression."""
+"""Plain text checks: exact, normalised, contains, must not contain, a number within a tolerance."""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -55,14 +56,29 @@ def _spelled(expected: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return {**expected, key: expected["phrases"]} if "phrases" in expected else expected
 
 
-def _regex(expected: Mapping[str, Any], answer: str) -> float:
-    """`pattern` is searched for; `match: false` asks that it does not occur."""
-    found = re.search(str(expected["pattern"]), answer, re.MULTILINE) is not None
-    return float(found is bool(expected.get("match", True)))
+# Digits, also with separators of thousands ("1,234.5") or an exponent; none hangs on to a word or another number.
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+# A number stands early in an answer; a longer text is not searched.
+SEARCHED_CHARACTERS = 2000
+
+
+def first_number(answer: str) -> float | None:
+    """The first number of the answer; None where there is none."""
+    found = _NUMBER.search(answer[:SEARCHED_CHARACTERS])
+    return float(found[0].replace(",", "")) if found else None
+
+
+def _close(expected: Mapping[str, Any], answer: str) -> float:
+    """`number`, and how far off it may be: `abs` in its own unit, `rel` as a share of it; the wider one holds."""
+    wanted, given = float(expected["number"]), first_number(answer)
+    limits = float(expected.get("abs", 0.0)), float(expected.get("rel", 0.0)) * abs(wanted)
+    if not all(math.isfinite(value) and value >= 0 for value in limits) or not math.isfinite(wanted):
+        raise ValueError("number, abs and rel must be finite, abs and rel not below 0")
+    return float(given is not None and abs(given - wanted) <= max(limits) + 1e-12)
 
 
 exact_match = CaseMean(_exact)
 normalised_match = CaseMean(_normalised)
 contains = CaseMean(_contains)
 not_contains = CaseMean(_not_contains)
-regex = CaseMean(_regex)
+numeric = CaseMean(_close)

@@ -6,7 +6,11 @@ from tenants.models.owned import ClientOwned
 
 
 class GateResult(ClientOwned):
-    """A verdict with its sentence and numbers; `judge_version` says which formulas spoke."""
+    """A verdict with its sentence and numbers; `judge_version` says which formulas spoke.
+
+    `spec`: {"metric", "rule", "params"} as the judge was given them, so that the numbers can be judged again. `waiver`:
+    in force for this gate when it spoke, whatever it said.
+    """
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="gates")
     position = models.PositiveSmallIntegerField()
@@ -17,6 +21,8 @@ class GateResult(ClientOwned):
     verdict = models.CharField(max_length=12)
     sentence = models.TextField()
     numbers = models.JSONField(default=dict)
+    spec = models.JSONField(default=dict)
+    waiver = models.ForeignKey("pipelines.Waiver", on_delete=models.SET_NULL, null=True, related_name="verdicts")
     judge_version = models.PositiveSmallIntegerField()
     created_at = models.DateTimeField()
 
@@ -26,3 +32,8 @@ class GateResult(ClientOwned):
 
     def __str__(self) -> str:
         return self.sentence
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether a waiver kept this verdict from deciding."""
+        return self.waiver_id is not None and self.verdict != "passed"

@@ -10,12 +10,19 @@ from tenants.models.owned import ClientOwned
 class ModelVersion(ClientOwned):
     """`v<number>` of a pipeline. `card` keeps every fact of the version card that has no column of its own.
 
+    `parent`: whose bytes these are, where only the prompt or parameters differ. `system` is baked into the name on the
+    host; `replaces_system`: the gateway gives it in place of an application's own. `parameters` as hosts name them.
+
     `status`: candidate -> production -> archived, or rejected, or rolled_back.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="versions")
     run = models.OneToOneField("pipelines.Run", on_delete=models.CASCADE, related_name="model_version")
     dataset = models.ForeignKey("pipelines.DatasetVersion", on_delete=models.PROTECT, null=True, related_name="+")
+    parent = models.ForeignKey("self", on_delete=models.RESTRICT, null=True, blank=True, related_name="+")
+    system = models.TextField(blank=True)
+    replaces_system = models.BooleanField(default=False)
+    parameters = models.JSONField(default=dict, blank=True)
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=12, default="candidate")
     gguf_digest = models.CharField(max_length=64)
@@ -33,6 +40,16 @@ class ModelVersion(ClientOwned):
 
     def __str__(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether this is the parent's model under another prompt or other parameters."""
+        return self.parent_id is not None
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether it ran on a host before anybody built it here: its bytes are only there."""
+        return "adopted" in self.card
 
     @property
     def label(self) -> str:

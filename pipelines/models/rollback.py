@@ -1,12 +1,19 @@
-"""A rollback: what was taken back, to what, on which numbers, how fast."""
+"""A rollback: what was taken back, to what, on which numbers, how fast. And its rehearsal."""
+
+from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
+from pipelines.models.model_version import ModelVersion
 from tenants.models.owned import ClientOwned
 
 
 class Rollback(ClientOwned):
-    """`last_answer_at` is the candidate's last answer after the decision; `seconds` the time between the two."""
+    """`last_answer_at` is the candidate's last answer after the decision; `seconds` the time between the two.
+
+    `flipped_at` is empty while a version that was not loaded is proven on its hosts (`hosts`: what each said).
+    """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="rollbacks")
     rollout = models.ForeignKey("pipelines.Rollout", on_delete=models.SET_NULL, null=True, related_name="rollbacks")
@@ -30,8 +37,48 @@ class Rollback(ClientOwned):
         return self.sentence
 
     @property
+    def target(self) -> ModelVersion:
+        if self.to_version is None:
+            raise ValueError("The version that this rollback went back to is gone.")
+        return self.to_version
+
+    @property
     def seconds(self) -> float | None:
         """From the decision to the last answer of the version rolled back; None while traffic has not yet shown it."""
         if self.last_answer_at is None:
             return None
         return max(0.0, (self.last_answer_at - self.decided_at).total_seconds())
+
+
+class Drill(ClientOwned):
+    """A rollback rehearsed up to its flip: no traffic moved. One of a pipeline at a time.
+
+    `is_passed` is empty while it goes on. `hosts`: name -> {"is_ready", "sentence", "load_s", "answer_s"}.
+    """
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="drills")
+    from_version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="+")
+    to_version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="+")
+    ordered_by = models.CharField(max_length=200)
+    is_passed = models.BooleanField(null=True)
+    sentence = models.TextField(blank=True)
+    hosts = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("pipeline",), condition=Q(is_passed=None), name="one_drill_at_a_time"),
+            models.CheckConstraint(
+                name="drill_ends_with_a_result",
+                condition=Q(is_passed=None, finished_at=None) | Q(is_passed__isnull=False, finished_at__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def status(self) -> str:
+        return "running" if self.is_passed is None else "passed" if self.is_passed else "failed"

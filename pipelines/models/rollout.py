@@ -15,7 +15,8 @@ from tenants.models.owned import ClientOwned
 class Rollout(ClientOwned):
     """`canary` and `monitor` are the judges' own JSON states.
 
-    `frozen` is what was fixed at the start (slow limit, baseline).
+    `frozen` is what was fixed at the start (slow limit, baseline). `stepping` without `step_started_at` is step 0: the
+    replay, in which no user meets the version. Paused, it keeps its share; guardrails go on.
     """
 
     run = models.OneToOneField("pipelines.Run", on_delete=models.CASCADE, related_name="rollout")
@@ -29,6 +30,9 @@ class Rollout(ClientOwned):
     frozen = models.JSONField(default=dict)
     canary = models.JSONField(default=dict)
     monitor = models.JSONField(default=dict)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_by = models.CharField(max_length=200, blank=True)
+    pause_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -47,6 +51,10 @@ class Rollout(ClientOwned):
         if self.live_at is None:
             raise ValueError("The rollout has not reached 100 %.")
         return self.live_at
+
+    @property
+    def is_paused(self) -> bool:
+        return self.paused_at is not None
 
     def move(self, to: RolloutStatus, **changes: Any) -> bool:
         """The one writer of `status`; False when another writer was first."""

@@ -12,6 +12,8 @@ from pipelines.domain.transitions import LIVE_RUNS, RunStatus, check_move
 from tenants.models.owned import ClientOwned
 
 LIVE = sorted(LIVE_RUNS)
+# What a run needs no more because of its kind: a prompt run brings the weights of a version that there is.
+LEFT_OUT = {"prompt": ("validate", "finetune")}
 
 
 class Run(ClientOwned):
@@ -53,6 +55,12 @@ class Run(ClientOwned):
 
     def __str__(self) -> str:
         return f"run {self.number}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The stages that this run walks through: those of its settings, less what its kind leaves out."""
+        left_out = LEFT_OUT.get(self.occasion.get("kind", ""), ())
+        return tuple(stage for stage in self.revision.settings.stages if stage not in left_out)
 
     @property
     def is_live(self) -> bool:

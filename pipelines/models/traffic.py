@@ -1,34 +1,72 @@
-"""What the gateway met: minute rows, one line per exchange (no bodies), and feedback on answers."""
+"""What the gateway met: minutes, hours and days, one line per exchange, bodies where wanted, and feedback."""
 
 from django.db import models
 
 from tenants.models.owned import ClientOwned
 
 
-class Traffic(ClientOwned):
-    """One minute of one version on one host.
+class Counted(models.Model):
+    """What is counted of requests. `latency` and `first_token` are mergeable log-bucket histograms in ms
 
-    `latency` is a mergeable log-bucket histogram (pipelines.domain.histogram).
+    (pipelines.domain.histogram); `first_token` holds streamed answers only.
     """
 
-    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="traffic")
-    version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="traffic")
-    host = models.CharField(max_length=60)
-    arm = models.CharField(max_length=10)
-    minute = models.DateTimeField()
     requests = models.PositiveIntegerField(default=0)
     errors = models.PositiveIntegerField(default=0)
     bad = models.PositiveIntegerField(default=0)
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     latency = models.JSONField(default=dict)
+    first_token = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class Traffic(Counted, ClientOwned):
+    """One minute of one version on one host. Whoever counts into it takes `is_rolled_up` away again."""
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="traffic")
+    version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="traffic")
+    host = models.CharField(max_length=60)
+    arm = models.CharField(max_length=10)
+    minute = models.DateTimeField()
+    is_rolled_up = models.BooleanField(default=False)
 
     class Meta(ClientOwned.Meta):
         constraints = (models.UniqueConstraint(fields=("version", "host", "arm", "minute"), name="traffic_minute"),)
-        indexes = (models.Index(fields=("pipeline", "minute"), name="traffic_by_minute"),)
+        indexes = (
+            models.Index(fields=("pipeline", "minute"), name="traffic_by_minute"),
+            models.Index(fields=("client",), name="traffic_not_rolled_up", condition=models.Q(is_rolled_up=False)),
+        )
 
     def __str__(self) -> str:
         return f"{self.minute} {self.arm}"
+
+
+class Unit(models.TextChoices):
+    HOUR = "hour"
+    DAY = "day"
+
+
+class TrafficSpan(Counted, ClientOwned):
+    """An hour or a day (UTC) of one version on one host: the sum of its minutes, made anew whenever one changed."""
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="traffic_spans")
+    version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="traffic_spans")
+    host = models.CharField(max_length=60)
+    arm = models.CharField(max_length=10)
+    unit = models.CharField(max_length=4, choices=Unit)
+    begins_at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(fields=("version", "host", "arm", "unit", "begins_at"), name="traffic_span"),
+        )
+        indexes = (models.Index(fields=("pipeline", "unit", "begins_at"), name="traffic_by_span"),)
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.begins_at} {self.arm}"
 
 
 class Exchange(ClientOwned):
@@ -47,6 +85,7 @@ class Exchange(ClientOwned):
     at = models.DateTimeField()
     finished_at = models.DateTimeField()
     latency_ms = models.FloatField(null=True)
+    first_token_ms = models.FloatField(null=True)
     status = models.PositiveSmallIntegerField()
     is_error = models.BooleanField(default=False)
     is_transport_error = models.BooleanField(default=False)
@@ -64,6 +103,27 @@ class Exchange(ClientOwned):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class Body(ClientOwned):
+    """What was asked and answered in one exchange, where the client opted in. Of low trust: strangers wrote it.
+
+    `request` is the JSON of the host's request without its model; `prompt_digest` tells equal ones. Redacted before it
+    is written, never longer than the settings allow, and removed after their days, or when the client opts out.
+    """
+
+    pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="bodies")
+    exchange = models.OneToOneField("pipelines.Exchange", on_delete=models.CASCADE, related_name="body")
+    request = models.TextField()
+    answer = models.TextField(blank=True)
+    prompt_digest = models.CharField(max_length=64)
+    at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        indexes = (models.Index(fields=("pipeline", "at"), name="body_by_time"),)
+
+    def __str__(self) -> str:
+        return f"body of {self.exchange_id}"
 
 
 class Feedback(ClientOwned):

@@ -9,32 +9,48 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pipelines.domain.data_checks import Example as Parsed
-from pipelines.domain.data_checks import RowProblem, parse_line
+from pipelines.domain.data_checks import RowProblem, Unreadable, language_of, parse_line, words_of
 from pipelines.models import Batch, Example, ExampleState
+from pipelines.models.source import Trust
 from tenants.actions import input_digest
 from tenants.pipeline_settings import OutputFormat
 
 MAX_LINE_BYTES = 1_000_000
 KEPT_RAW_CHARS = 20_000
 MAX_LABEL_CHARS = 200
+MAX_POINTER_CHARS = 200
 
 
-def example_of(batch: Batch, number: int, line: bytes, output: OutputFormat, now: datetime) -> Example:
+def example_of(batch: Batch, number: int, line: bytes | Unreadable, output: OutputFormat, now: datetime) -> Example:
     """The row of line `number`; never raises on bad input."""
     fields: dict[str, Any] = {"line": number, "created_at": now, "pipeline_id": batch.pipeline_id}
-    problem, parsed = _parse(line)
+    problem, parsed = _unread(line) if isinstance(line, Unreadable) else _parse(line)
     if parsed is None:
-        raw = line[:KEPT_RAW_CHARS].decode("utf-8", "replace").replace("\x00", "\ufffd")
-        broken = {"rule": problem[0], "pointer": problem[1], "detail": problem[2]}
+        given = line.raw if isinstance(line, Unreadable) else line
+        raw = given[:KEPT_RAW_CHARS].decode("utf-8", "replace").replace("\x00", "\ufffd")
+        broken = {"rule": problem[0], "pointer": problem[1][:MAX_POINTER_CHARS], "detail": problem[2]}
         return Example.of(batch, batch=batch, raw=raw, state=ExampleState.QUARANTINED, **broken, **fields)
+    facts = facts_of(parsed, output)
+    if batch.origin is not None and batch.origin.trust == Trust.LOW:
+        facts |= {"state": ExampleState.REVIEW, "rule": "trust"}
+    return Example.of(batch, batch=batch, **facts, **fields)
+
+
+def facts_of(parsed: Parsed, output: OutputFormat) -> dict[str, Any]:
+    """The columns of a whole row that follow from its text."""
     messages = [{"role": role, "content": text} for role, text in parsed.turns]
-    facts = {
+    return {
         "messages": messages,
-        "label": label_of(parsed.answer, output),
+        "label": label_of(parsed.answer, output) or parsed.label,
         "content_digest": parsed.content_digest,
         "input_digest": input_digest(messages),
+        "words": words_of(parsed.near_text),
+        "language": language_of(parsed.near_text),
     }
-    return Example.of(batch, batch=batch, **facts, **fields)
+
+
+def _unread(line: Unreadable) -> tuple[tuple[str, str, str], None]:
+    return (line.problem.rule.value, line.problem.pointer, line.problem.message), None
 
 
 def _parse(line: bytes) -> tuple[tuple[str, str, str], Parsed | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +17,11 @@ def make_version(run: Run, dataset: DatasetVersion, now: datetime) -> ModelVersi
     found = ModelVersion.objects.filter(run=run).first()
     if found is not None:
         return found
-    state = PipelineState.objects.select_for_update().get(pipeline_id=run.pipeline_id)
-    state.last_version_number += 1
-    state.save(update_fields=["last_version_number"])
+    number = _next_number(run)
     jobs = {job.kind: job for job in Job.objects.filter(run=run)}
     built = jobs["build"].result
     fields = {
-        "number": state.last_version_number,
+        "number": number,
         "gguf_digest": built["digest"],
         "gguf_bytes": built["size_bytes"],
         "template_digest": built.get("template_digest") or "",
@@ -33,6 +32,44 @@ def make_version(run: Run, dataset: DatasetVersion, now: datetime) -> ModelVersi
     made = ModelVersion.of(run, pipeline_id=run.pipeline_id, run=run, dataset=dataset, **fields)
     made.save()
     return made
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompt run changes: the system prompt, whether it replaces an application's own, parameters of hosts."""
+
+    system: str
+    replaces: bool
+    parameters: dict[str, Any]
+
+
+def make_prompt_version(run: Run, parent: ModelVersion, prompt: Prompt, now: datetime) -> ModelVersion:
+    """The parent's bytes under a new prompt: a version of its own, with its own number and card."""
+    same = ("gguf_digest", "gguf_bytes", "template_digest", "adapter_digest", "dataset")
+    # Which answers the file gives under the new prompt is known once it is evaluated.
+    facts = {name: value for name, value in parent.card.items() if name != "golden_answers"}
+    made = ModelVersion.of(
+        run,
+        run=run,
+        pipeline_id=run.pipeline_id,
+        number=_next_number(run),
+        parent=parent,
+        system=prompt.system,
+        replaces_system=prompt.replaces,
+        parameters=prompt.parameters,
+        created_at=now,
+        card=facts,
+        **{name: getattr(parent, name) for name in same},
+    )
+    made.save()
+    return made
+
+
+def _next_number(run: Run) -> int:
+    state = PipelineState.objects.select_for_update().get(pipeline_id=run.pipeline_id)
+    state.last_version_number += 1
+    state.save(update_fields=["last_version_number"])
+    return state.last_version_number
 
 
 def card(run: Run, jobs: dict[str, Job]) -> dict[str, Any]:
@@ -57,4 +94,5 @@ def card(run: Run, jobs: dict[str, Job]) -> dict[str, Any]:
             k: built.get(k) for k in ("architecture", "file_type", "parameter_count", "tensor_types", "vocabulary")
         },
         "golden_answers": built.get("answers", []),
+        "parity": built.get("parity", []),
     }

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from pipelines.models import Example, ExampleState, Run
+from pipelines.models import Drill, Example, ExampleState, Run
 from pipelines.reports.schedule import next_scheduled
-from tenants.models import Client, Pipeline
+from tenants.models import Client, Host, Pipeline
 
 
 class Need(StrEnum):
@@ -19,7 +19,11 @@ class Need(StrEnum):
 
     HELD = "held"
     FAILED = "failed"
+    REJECTED = "rejected"
     QUARANTINE = "quarantine"
+
+
+OF_RUNS = (Need.HELD, Need.FAILED, Need.REJECTED)
 
 
 class Sort(StrEnum):
@@ -47,7 +51,7 @@ class PipelineLine:
 
     @property
     def need(self) -> Need | None:
-        if self.run is not None and self.run.status in (Need.HELD, Need.FAILED):
+        if self.run is not None and self.run.status in OF_RUNS:
             return Need(self.run.status)
         return Need.QUARANTINE if self.quarantined else None
 
@@ -55,7 +59,7 @@ class PipelineLine:
     def sentence(self) -> str:
         """What a person is asked, in words."""
         match self.need:
-            case Need.HELD | Need.FAILED if self.run is not None:
+            case Need.HELD | Need.FAILED | Need.REJECTED if self.run is not None:
                 return self.run.reason
             case Need.QUARANTINE:
                 return _("%(count)s rows wait in quarantine.") % {"count": self.quarantined}
@@ -68,12 +72,21 @@ class PipelineLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """`lines` are all that matched; `bare` are clients that have no pipeline yet."""
+    """`lines` are all that matched; `bare` are clients that have no pipeline yet.
+
+    `silent` are hosts that do not answer, `drills` those that failed and were not repeated since.
+    """
 
     lines: tuple[PipelineLine, ...]
     needing: tuple[PipelineLine, ...]
     bare: tuple[Client, ...]
     clients: int
+    silent: tuple[Host, ...]
+    drills: tuple[Drill, ...]
+
+    @property
+    def needs(self) -> int:
+        return len(self.needing) + len(self.silent) + len(self.drills)
 
 
 def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
@@ -85,7 +98,21 @@ def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
     bare = tuple(c for c in clients if c.pk not in busy and _matches(text, c.name))
     ordered = sorted(wanted, key=lambda line: _rank(line, sort))
     needing = tuple(sorted((line for line in wanted if line.need), key=lambda line: _rank(line, Sort.NEEDS)))
-    return Overview(tuple(ordered), needing, bare, len(clients))
+    silent = tuple(host for host in _silent_hosts() if _matches(text, host.client.name))
+    drills = tuple(one for one in _failed_drills() if _matches(text, one.client.name, one.pipeline.name))
+    return Overview(tuple(ordered), needing, bare, len(clients), silent, drills)
+
+
+def _silent_hosts() -> QuerySet[Host]:
+    found = Host.objects.filter(is_enabled=True, facts__has_key="error").exclude(facts__error="")
+    return found.select_related("client").order_by("client__name", "name")
+
+
+def _failed_drills() -> QuerySet[Drill]:
+    """The latest of each pipeline, where it failed."""
+    newer = Drill.objects.filter(pipeline=OuterRef("pipeline"), pk__gt=OuterRef("pk"), is_passed__isnull=False)
+    found = Drill.objects.filter(~Exists(newer), is_passed=False)
+    return found.select_related("client", "pipeline", "to_version")
 
 
 def pipeline_lines(rows: object, now: datetime) -> list[PipelineLine]:

@@ -7,7 +7,17 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from pipelines.models import Batch, Example, ExampleState, ModelVersion, PipelineState, Run, Scorecard, TriggerDecision
+from pipelines.models import (
+    Batch,
+    Drill,
+    Example,
+    ExampleState,
+    ModelVersion,
+    PipelineState,
+    Run,
+    Scorecard,
+    TriggerDecision,
+)
 from pipelines.reports.schedule import next_times
 from tenants.models import EvalSet, Pipeline
 
@@ -69,6 +79,7 @@ class PipelinePage:
     data: DataCounts
     batches: tuple[Batch, ...]
     eval_sets: tuple[EvalSet, ...]
+    drill: Drill | None
 
     @property
     def production(self) -> ModelVersion | None:
@@ -93,6 +104,7 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
         data=data_counts(pipeline),
         batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
         eval_sets=current_sets(pipeline),
+        drill=Drill.objects.filter(pipeline=pipeline).select_related("to_version").first(),
     )
 
 

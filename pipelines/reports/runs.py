@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipelines.fleet.memory import Preflight, preflight
 from pipelines.models import (
     Check,
     DatasetVersion,
     GateResult,
     Job,
     ModelVersion,
+    PipelineState,
     Placement,
     Rollback,
     Rollout,
@@ -23,6 +25,7 @@ from pipelines.models import (
 )
 from pipelines.reports.scorecards import Measured, measured
 from pipelines.reports.validation import DataReport, data_report
+from tenants.models import Host
 from tenants.pipeline_settings import STAGES
 
 RECENT_CHECKS = 8
@@ -96,6 +99,7 @@ class RunPage:
     placements: tuple[Placement, ...]
     rollback: Rollback | None
     seconds: float
+    room: Preflight | None = None
 
     @property
     def canary(self) -> Looks:
@@ -114,7 +118,7 @@ def run_page(run: Run, now: datetime) -> RunPage:
     return RunPage(
         run=run,
         stages=stage_lines(run, rows, now),
-        jobs=tuple(_job(job, now) for job in run.jobs.all()),
+        jobs=tuple(job_line(job, now) for job in run.jobs.all()),
         events=tuple(run.events.all()),
         gates=tuple(run.gates.all()),
         checks=tuple(Check.objects.filter(rollout=rollout)) if rollout else (),
@@ -126,12 +130,25 @@ def run_page(run: Run, now: datetime) -> RunPage:
         placements=tuple(Placement.objects.filter(version=version).select_related("host")) if version else (),
         rollback=_rollback(rollout),
         seconds=((run.finished_at or now) - run.created_at).total_seconds(),
+        room=_room(run, version, rollout),
     )
+
+
+def _room(run: Run, version: ModelVersion | None, rollout: Rollout | None) -> Preflight | None:
+    """Shown before anything is placed and while it is on its way: where it fits, and what a way back will cost."""
+    if version is None or not run.is_live or run.stage not in ("compare", "deploy"):
+        return None
+    named = run.revision.settings.hosts
+    hosts = Host.objects.filter(client_id=run.client_id, is_enabled=True, drained_at=None)
+    hosts = hosts.filter(name__in=named) if named else hosts
+    state = PipelineState.objects.filter(pipeline_id=run.pipeline_id).select_related("production").first()
+    previous = rollout.previous if rollout else state.production if state else None
+    return preflight(version, previous, list(hosts)) if previous and hosts else None
 
 
 def stage_lines(run: Run, rows: Sequence[StageRun], now: datetime) -> tuple[StageLine, ...]:
     by_name = {row.stage: row for row in rows}
-    switched_on = set(run.revision.body.get("stages", STAGES))
+    switched_on = set(run.path)
     reached = STAGES.index(run.stage) if run.stage in STAGES else 0
     return tuple(
         _stage(run, by_name.get(name), name, _state(run, name, reached, name in switched_on), now) for name in STAGES
@@ -158,7 +175,7 @@ def _stage(run: Run, row: StageRun | None, name: str, state: str, now: datetime)
     return StageLine(name, state, seconds, row.output if row else {}, row.notes if row else {}, is_open)
 
 
-def _job(job: Job, now: datetime) -> JobLine:
+def job_line(job: Job, now: datetime) -> JobLine:
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else None
     share = 1.0 if job.status == "succeeded" else float(job.progress.get("progress") or 0.0)
     said = (str(job.progress.get("note", "")), dict(job.progress.get("numbers") or {}))

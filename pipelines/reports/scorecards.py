@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.models import Scorecard
+from pipelines.reports.evaluation.labels import Detail, detail_of
 from tenants.models.eval_set import EvalKind
 
 PERCENTILES = ("p50", "p95", "p99")
@@ -41,13 +43,23 @@ class Measured:
     sets: tuple[SetLine, ...]
     calls: int
     engine: str
+    detail: Detail | None = None
+    judge: dict[str, Any] | None = None
 
 
 def measured(card: Scorecard | None) -> Measured | None:
     if card is None:
         return None
     calls = int(card.latency_ms.get("calls") or 0)
-    return Measured(metric_lines(card), latency_lines(card), set_lines(card), calls, card.engine)
+    return Measured(
+        metric_lines(card), latency_lines(card), set_lines(card), calls, card.engine, detail_of(card), judge_of(card)
+    )
+
+
+def judge_of(card: Scorecard) -> dict[str, Any] | None:
+    """Who judged and how it went; None where no judge model was asked."""
+    heldout = card.cases.get("heldout")
+    return heldout.get("judge") if isinstance(heldout, dict) else None
 
 
 def metric_lines(card: Scorecard | None) -> tuple[MetricLine, ...]:

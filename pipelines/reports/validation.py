@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,31 @@ from django.db.models import Count
 from pipelines.models import Example, Run, StageRun
 
 SAMPLES_A_RULE = 4
+SHOWN_LINES = 24
 
 
 @dataclass(frozen=True)
-class LabelLine:
-    """How often a label stands in the new rows and in the rows before."""
+class ShareLine:
+    """How often something stands in the new rows and in those before; widths in hundredths of the longest bar."""
 
-    label: str
+    name: str
     new: int
     existing: int
+    new_width: float
+    existing_width: float
+
+
+@dataclass(frozen=True)
+class ShareChart:
+    """`of`: labels, lengths or languages. `variation` and `p` None: there was nothing to compare with. Lines that
+    changed most come first (lengths by length); `hidden` more are not shown.
+    """
+
+    of: str
+    lines: tuple[ShareLine, ...]
+    hidden: int
+    variation: float | None
+    p: float | None
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,8 @@ class DataReport:
     malformed: int | None
     usable: int | None
     counts: tuple[tuple[str, str, int], ...]
-    labels: tuple[LabelLine, ...]
+    masked: int
+    charts: tuple[ShareChart, ...]
     breaches: tuple[str, ...]
     samples: tuple[Example, ...]
 
@@ -44,13 +62,37 @@ def data_report(run: Run, stage: StageRun | None) -> DataReport:
         malformed=said.get("malformed"),
         usable=said.get("usable"),
         counts=tuple((state, rule, n) for state, rule, n in counts),
-        labels=_labels(shares),
+        masked=said.get("masked") or 0,
+        charts=tuple(chart for chart in _charts(shares) if chart.lines),
         breaches=tuple(shares.get("breaches") or ()),
         samples=tuple(row for _, rule, _ in counts for row in marked.filter(rule=rule)[:SAMPLES_A_RULE]),
     )
 
 
-def _labels(shares: dict[str, Any]) -> tuple[LabelLine, ...]:
-    new, existing = shares.get("new") or {}, shares.get("existing") or {}
-    lines = [LabelLine(name, new.get(name, 0), existing.get(name, 0)) for name in sorted(new.keys() | existing.keys())]
-    return tuple(sorted(lines, key=lambda line: -line.new))
+def _charts(found: dict[str, Any]) -> Iterator[ShareChart]:
+    yield _chart("labels", found)
+    for of in ("lengths", "languages"):
+        yield _chart(of, found.get(of) or {})
+
+
+def _chart(of: str, found: dict[str, Any]) -> ShareChart:
+    new, existing = found.get("new") or {}, found.get("existing") or {}
+    totals = (sum(new.values()) or 1, sum(existing.values()) or 1)
+    shares = {name: (new.get(name, 0) / totals[0], existing.get(name, 0) / totals[1]) for name in new.keys() | existing}
+    longest = max((share for pair in shares.values() for share in pair), default=1.0) or 1.0
+    lines = [
+        ShareLine(name, new.get(name, 0), existing.get(name, 0), 100 * one / longest, 100 * two / longest)
+        for name, (one, two) in shares.items()
+    ]
+    by_length = of == "lengths"
+    lines.sort(key=lambda line: _first_number(line.name) if by_length else _change(line))
+    shown = tuple(lines[:SHOWN_LINES])
+    return ShareChart(of, shown, len(lines) - len(shown), found.get("variation"), found.get("p"))
+
+
+def _change(line: ShareLine) -> tuple[float, float, str]:
+    return -abs(line.new_width - line.existing_width), -line.new_width, line.name
+
+
+def _first_number(name: str) -> int:
+    return int(name.split("-", maxsplit=1)[0].split(maxsplit=1)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -41,6 +41,17 @@ def of_slot(rollout: Rollout, start: datetime, end: datetime) -> list[Outcome]:
     return [outcome_of(row, rollout.version_id) for row in rows]
 
 
+def by_slot(rollout: Rollout, slots: Sequence[tuple[int, datetime, datetime]]) -> dict[int, list[Outcome]]:
+    """Slot -> its requests, where it has any. One question: after an outage a day of slots is due at once."""
+    if not slots:
+        return {}
+    first, start, end = slots[0]
+    found: dict[int, list[Outcome]] = {}
+    for outcome in of_slot(rollout, start, slots[-1][2]):
+        found.setdefault(first + (outcome.at - start) // (end - start), []).append(outcome)
+    return found
+
+
 def keys_seen(rollout: Rollout, since: datetime, until: datetime) -> set[str]:
     """Keys that were counted before: in this step, and within 24 h."""
     start = max(since, until - KEY_MEMORY)
@@ -59,9 +70,8 @@ def recent_transport(rollout: Rollout, since: datetime, now: datetime) -> list[O
 
 def slow_limit_ms(production: ModelVersion, run: Run) -> float:
     """Production's p95 in ms, to be frozen when the rollout begins."""
-    rows = Exchange.objects.filter(
-        version=production, client_id=production.client_id, is_error=False, is_after_load=False
-    )
+    rows = Exchange.objects.filter(version=production, client_id=production.client_id, latency_ms__isnull=False)
+    rows = rows.filter(is_error=False, is_after_load=False)
     latencies = list(rows.order_by("-at").values_list("latency_ms", flat=True)[:BASELINE_REQUESTS])
     if len(latencies) >= LEAST_FOR_P95:
         return float(np.percentile([x for x in latencies if x is not None], 95))

@@ -23,10 +23,12 @@ def rollout_plan(plan: pipeline_settings.RolloutPlan) -> RolloutPlan:
         max_step=timedelta(seconds=plan.max_step_s),
         slot=timedelta(seconds=min(LONGEST_SLOT_S, plan.check_every_s)),
         safe_threshold=plan.safe_evidence,
+        max_pairs=plan.max_pairs,
         literal=plan.is_literal,
     )
 
 
 def monitor_plan(plan: pipeline_settings.MonitorPlan) -> MonitorPlan:
-    standard = MonitorPlan(literal=plan.is_literal, safe_threshold=plan.safe_evidence)
+    baselines = 2 if plan.holdback_share else 1
+    standard = MonitorPlan(literal=plan.is_literal, safe_threshold=plan.safe_evidence, baselines=baselines)
     return standard.scaled(plan.duration_s / standard.duration.total_seconds())

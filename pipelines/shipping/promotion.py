@@ -26,7 +26,9 @@ def promote(rollout: Rollout, now: datetime) -> None:
     PipelineState.objects.filter(pipeline_id=version.pipeline_id).update(production=version)
     rollout.move(RolloutStatus.LIVE, live_at=now)
     _point_aliases(rollout, now)
-    keep_card(rollout.run)
+    for changed in (version, previous):
+        if changed is not None:
+            keep_card(changed.run)
     outbox.notify(rollout.run, "promoted", now, {"from": previous.number if previous else None})
 
 

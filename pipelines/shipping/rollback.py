@@ -13,7 +13,7 @@ from pipelines.artifacts import store_of
 from pipelines.domain.transitions import RolloutStatus, RunStatus
 from pipelines.engine import dispatch
 from pipelines.models import Job, ModelVersion, PipelineState, Placement, Rollback, Rollout, Route, Run, StageRun
-from pipelines.shipping.ending import on_rest
+from pipelines.shipping.ending import keep_card, on_rest
 from pipelines.shipping.promotion import set_status
 from pipelines.shipping.route import flip
 
@@ -34,23 +34,78 @@ def roll_back(route: Route, target: ModelVersion, finding: Finding, decided_by: 
 
     Hosts and mails come after the commit.
     """
+    made = _noted(route, target, finding, decided_by, now)
+    carry_out(made, route, now)
+    return made
+
+
+@transaction.atomic
+def take_back(rollout: Rollout, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> bool:
+    """The machine's own rollback. False when somebody moved the traffic off the version first: nothing to take back."""
+    route = Route.objects.select_for_update().get(pipeline_id=rollout.pipeline_id)
+    if rollout.version_id not in (route.candidate_id, route.production_id):
+        return False
+    roll_back(route, target, finding, decided_by, now)
+    return True
+
+
+@transaction.atomic
+def order(route: Route, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> Rollback:
+    """A rollback to a version that nobody knows to be loaded: a job proves it on its hosts, then moves the traffic."""
+    made = _noted(route, target, finding, decided_by, now)
+    made.save()
+    _send_off(made, target.run, f"bring:{made.pk}", now)
+    return made
+
+
+def _noted(route: Route, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> Rollback:
+    fields: dict[str, Any] = asdict(finding) | {"from_version": leaving(route, target), "to_version": target}
+    return Rollback.of(route, pipeline_id=route.pipeline_id, decided_by=decided_by, decided_at=now, **fields)
+
+
+def leaving(route: Route, target: ModelVersion) -> ModelVersion:
+    """What stops answering when all traffic goes to `target`; a canary beside it stops too.
+
+    Under a holdback the version that is watched is the route's candidate, whatever the target.
+    """
     candidate = route.candidate
-    gone = candidate if candidate is not None and target.pk == route.production_id else route.production
+    if candidate is not None and (target.pk == route.production_id or candidate.status == "production"):
+        return candidate
+    return route.production
+
+
+@transaction.atomic
+def carry_out(made: Rollback, route: Route, now: datetime) -> None:
+    """Moves the traffic of a rollback that was decided. `route` is locked by the caller."""
+    target = made.target
+    gone, candidate = leaving(route, target), route.candidate
     rollout = Rollout.objects.filter(version=gone).order_by("-id").first()
-    flip(target, now)
+    flip(target, now, by=made.decided_by)
     set_status(gone, "rolled_back")
     set_status(target, "production")
+    keep_card(target.run)
     _start_cooldown(gone, target, now)
-    fields: dict[str, Any] = asdict(finding) | {"from_version": gone, "to_version": target}
-    fields |= {"decided_by": decided_by, "decided_at": now, "flipped_at": now}
-    made = Rollback.of(route, pipeline_id=route.pipeline_id, rollout=rollout, **fields)
+    made.from_version, made.rollout, made.flipped_at = gone, rollout, now
     made.save()
     if rollout is not None and rollout.status in (RolloutStatus.STEPPING, RolloutStatus.LIVE, RolloutStatus.HALTED):
         rollout.move(RolloutStatus.ROLLING_BACK)
-    _restore_hosts(made, gone.run, now)
+    if candidate is not None and candidate.pk not in (gone.pk, target.pk):
+        _end_canary(candidate, made, now)
+    _send_off(made, gone.run, f"restore:{made.pk}", now)
     # Locked: a worker that claims the run at this moment waits, and then finds it ended.
-    _end_run(Run.objects.select_for_update().get(pk=gone.run_id), finding.sentence, now)
-    return made
+    _end_run(Run.objects.select_for_update().get(pk=gone.run_id), made.sentence, now)
+
+
+def _end_canary(candidate: ModelVersion, made: Rollback, now: datetime) -> None:
+    """It was judged beside a version that is gone: it may neither go on nor bring that version back."""
+    for rollout in Rollout.objects.filter(version=candidate, status__in=(RolloutStatus.STEPPING, RolloutStatus.HALTED)):
+        rollout.move(RolloutStatus.ROLLING_BACK)
+        rollout.move(RolloutStatus.ROLLED_BACK, finished_at=now)
+    run = Run.objects.select_for_update().get(pk=candidate.run_id)
+    reason = f"{made.from_version.label}, which it was judged beside, was taken back"
+    if run.is_live and run.move(RunStatus.CANCELLED, reason, now, verdict="cancelled"):
+        StageRun.objects.filter(run=run, stage=run.stage).update(status="cancelled", finished_at=now)
+        on_rest(run, now)
 
 
 def _start_cooldown(gone: ModelVersion, target: ModelVersion, now: datetime) -> None:
@@ -58,17 +113,9 @@ def _start_cooldown(gone: ModelVersion, target: ModelVersion, now: datetime) -> 
     PipelineState.objects.filter(pipeline_id=gone.pipeline_id).update(production=target, cooldown_until=now + pause)
 
 
-def _restore_hosts(made: Rollback, run: Run, now: datetime) -> None:
-    job = Job.of(
-        run,
-        run=run,
-        stage="monitor",
-        kind=f"restore:{made.pk}",
-        queue="push",
-        created_at=now,
-        due_at=now,
-        max_attempts=5,
-    )
+def _send_off(made: Rollback, run: Run, kind: str, now: datetime) -> None:
+    fields = {"stage": "monitor", "kind": kind, "queue": "push", "max_attempts": 5}
+    job = Job.of(run, run=run, created_at=now, due_at=now, **fields)
     job.save()
     dispatch.work_job(job.client_id, job.pk, job.queue)
 
@@ -91,18 +138,33 @@ def default_target(route: Route) -> ModelVersion | None:
     return earlier.exclude(pk=route.production_id).order_by("-promoted_at").first()
 
 
+def is_warm(route: Route, target: ModelVersion) -> bool:
+    """Whether hosts keep `target` loaded, so that traffic may go there at once: production beside a canary, or the
+
+    version that production replaced.
+    """
+    last = Rollout.objects.filter(version=route.candidate or route.production).order_by("-id").first()
+    if last is not None and last.frozen.get("one_at_a_time") and not route.candidate_id:
+        return False
+    kept = route.production_id if route.candidate_id else last.previous_id if last else None
+    return target.pk == kept and _is_placed(target)
+
+
 def obstacle(route: Route, target: ModelVersion | None) -> str:
     """Why a person cannot go back to `target` right now; empty when nothing stands in the way."""
     if target is None:
         return _("There is no earlier version to go back to.")
+    words = {"number": target.number}
     if target.pk == route.production_id and not route.candidate_id:
-        return _("v%(number)s is in production already.") % {"number": target.number}
+        return _("v%(number)s is in production already.") % words
+    if target.pk == route.candidate_id:
+        return _("v%(number)s is on its way up: promote it on its run's page, or roll back to another.") % words
     if target.promoted_at is None:
-        return _("v%(number)s was never in production: only a version that passed its gates can be restored.") % {
-            "number": target.number
-        }
-    if not Placement.objects.filter(version=target, status="placed", host__is_enabled=True).exists():
-        return _("v%(number)s is on no host any more.") % {"number": target.number}
-    if not store_of(target.client_id).has(target.gguf_digest):
-        return _("The file of v%(number)s is not in the artifact store.") % {"number": target.number}
+        return _("v%(number)s was never in production: only a version that passed its gates can be restored.") % words
+    if not _is_placed(target) and not store_of(target.client_id).has(target.gguf_digest):
+        return _("v%(number)s is on no host any more, and its file is not in the artifact store.") % words
     return ""
+
+
+def _is_placed(target: ModelVersion) -> bool:
+    return Placement.objects.filter(version=target, status="placed", host__is_enabled=True).exists()

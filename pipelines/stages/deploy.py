@@ -6,18 +6,24 @@ Idempotent by (run, host) and rollout status.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
 from pipelines.domain.canary import Decision, Guardrail, Move
+from pipelines.domain.change.memory import Rung
 from pipelines.domain.transitions import JobStatus, RolloutStatus
 from pipelines.engine.jobs import ensure_job
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop, Wait
 from pipelines.engine.waiting import LOOK_AGAIN
-from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Route, Run
-from pipelines.shipping import canary
+from pipelines.fleet import alone, memory
+from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run
+from pipelines.shipping import canary, replay, watch
+from pipelines.shipping.alias.flip import still_moving, too_little_shown
+from pipelines.shipping.change_control import held_back
+from pipelines.shipping.people import locked
 from pipelines.shipping.promotion import promote
-from pipelines.shipping.rollback import Finding, roll_back
+from pipelines.shipping.rollback import Finding, take_back
 from pipelines.shipping.route import flip
 from tenants.models import Host
 
@@ -29,20 +35,20 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
     if state.production is None and rollout is None and not _is_approved(run):
         return Hold(f"{version.label} is the first version: a person promotes it")
     if rollout is None:
-        placing = _place(run, given, now)
+        placing = held_back(run, now) or _place(run, given, now)
         if placing is not None:
             return placing
         rollout = _open(run, version, state.production, now)
     match rollout.status:
         case RolloutStatus.PLACED:
-            return _begin(rollout, given, now)
+            return held_back(run, now) or _begin(rollout, given, now)
         case RolloutStatus.STEPPING:
             return _step(rollout, given, now)
         case RolloutStatus.HALTED:
             rollout.move(RolloutStatus.STEPPING)  # Only a person's approval wakes a halted rollout.
             return Wait(now, "canary resumed")
         case RolloutStatus.LIVE:
-            return Done({"version": version.number, "live_at": rollout.went_live_at.isoformat()})
+            return _live(rollout, given, now)
         case _:
             return Stop("rolled_back", "the version was taken back")
 
@@ -53,15 +59,24 @@ def _is_approved(run: Run) -> bool:
 
 def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
     """Pushes to every host, side by side. None when the version stands on all of them."""
+    named, approvals = given.settings.hosts, run.approvals.get("deploy", [])
     hosts = Host.objects.filter(client_id=run.client_id, is_enabled=True)
-    if given.settings.hosts:
-        hosts = hosts.filter(name__in=given.settings.hosts)
+    hosts = hosts.filter(name__in=named) if named else hosts
+    missing = sorted(set(named) - {host.name for host in hosts})
+    drained = [host.name for host in hosts if host.is_drained]
+    hosts = hosts.filter(drained_at=None)
     if not hosts:
-        return Hold("no enabled host: add one, then approve")
-    again = len(run.approvals.get("deploy", []))
+        return Hold(_no_host(drained))
+    if missing and not approvals:
+        return Hold(f"disabled or removed: {', '.join(missing)}; enable it, or approve to go on without it")
+    again = len(approvals)
+    room = memory.preflight(ModelVersion.objects.get(run=run), _production(run), list(hosts))
+    if room.fit.rung not in (Rung.CO_RESIDENT, Rung.SECOND_HOST) and not approvals:
+        return Hold(f"{room.sentence}; production is untouched. Free memory there, add a host, or approve all the same")
+    chosen = [host for host in hosts if not room.fit.hosts or host.name in room.fit.hosts]
     jobs = [
-        ensure_job(run, f"push:{host.name}" + (f":{again}" if again else ""), "push", {"host": host.pk}, now)
-        for host in hosts
+        ensure_job(run, f"push:{host.name}" + (f":{again}" if again else ""), "push", _terms(host, room), now)
+        for host in chosen
     ]
     failed = [job for job in jobs if job.status == JobStatus.FAILED]
     if failed:
@@ -69,6 +84,20 @@ def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return Wait(now + LOOK_AGAIN, "push to hosts")
     return None
+
+
+def _terms(host: Host, room: memory.Preflight) -> dict[str, Any]:
+    return {"host": host.pk} | ({alone.KEY: True} if room.fit.rung is Rung.ONE_AT_A_TIME else {})
+
+
+def _production(run: Run) -> ModelVersion | None:
+    return PipelineState.objects.select_related("production").get(pipeline_id=run.pipeline_id).production
+
+
+def _no_host(drained: list[str]) -> str:
+    if drained:
+        return f"every host is drained ({', '.join(drained)}): let one take versions again, or add one, then approve"
+    return "no enabled host: add one, then approve"
 
 
 def _could_not_place(failed: list[Job]) -> Outcome:
@@ -85,46 +114,106 @@ def _could_not_place(failed: list[Job]) -> Outcome:
 def _open(run: Run, version: ModelVersion, production: ModelVersion | None, now: datetime) -> Rollout:
     fields = {"version": version, "previous": production, "created_at": now}
     made = Rollout.of(run, run=run, pipeline_id=run.pipeline_id, **fields)
+    jobs = Job.objects.filter(run=run, kind__startswith="push:")
+    made.frozen = {alone.KEY: True} if any(job.spec.get(alone.KEY) for job in jobs) else {}
     made.save()
     return made
 
 
 @transaction.atomic
 def _begin(rollout: Rollout, given: Given, now: datetime) -> Outcome:
-    steps = given.settings.rollout.steps
-    if rollout.previous is None or not steps:
+    if rollout.previous is None or not given.settings.rollout.steps:
         promote(rollout, now)
-        return Done({"version": rollout.version.number, "live_at": now.isoformat()})
+        return _live(rollout, given, now)
     canary.begin(rollout, now)
     rollout.move(RolloutStatus.STEPPING)
-    flip(rollout.previous, now, candidate=rollout.version, share=steps[0].share, rollout=rollout)
-    return _wait(given, now, steps[0].share)
+    # No traffic yet: the route names the version, so that taking it back is one flip from the first moment on.
+    flip(rollout.previous, now, candidate=rollout.version, share=0.0, rollout=rollout)
+    return _replay(rollout, given, now)
 
 
-def _wait(given: Given, now: datetime, share: float) -> Outcome:
-    return Wait(now + timedelta(seconds=given.settings.rollout.check_every_s), f"canary at {share * 100:g} %")
+def _live(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+    """Through; without a gateway only once the name has moved on every host."""
+    moving = still_moving(rollout, now) if given.settings.rollout.is_direct else None
+    done = {"version": rollout.version.number, "live_at": rollout.went_live_at.isoformat()}
+    return moving or Done(done)
+
+
+def _replay(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+    """Step 0: both versions answer recent prompts, where the client keeps some. No user meets the new one."""
+    job = replay.job_of_step(rollout, given.settings, now)
+    if job is not None and not replay.is_over(job):
+        return Wait(now + LOOK_AGAIN, "replay of recent prompts")
+    decision = canary.look_at_pairs(rollout, given.settings, now) if job is not None else None
+    if decision is not None and decision.move is Move.ROLL_BACK:
+        return _take_back(rollout, decision, now)
+    if rollout.is_paused:
+        return _paused(rollout, given, now)
+    closed = held_back(rollout.run, now)
+    if closed is not None:
+        return closed
+    return _leave_replay(rollout, decision, given, now)
+
+
+def _leave_replay(rollout: Rollout, decision: Decision | None, given: Given, now: datetime) -> Outcome:
+    """On to the first step; without a gateway there are no shares, and what the pairs show has to be enough."""
+    if given.settings.rollout.is_direct:
+        held = too_little_shown(rollout, decision)
+        if held is None:
+            promote(rollout, now)
+        return held or _live(rollout, given, now)
+    if alone.is_alone(rollout):
+        # Shares would have the host load one version after the other, for every caller. The pairs have decided.
+        promote(rollout, now)
+        return Done({"version": rollout.version.number, "live_at": now.isoformat(), "one_at_a_time": True})
+    share = canary.open_steps(rollout, given.settings, now)
+    flip(rollout.beside, now, candidate=rollout.version, share=share, rollout=rollout)
+    return _wait(given, now, share)
+
+
+def _wait(given: Given, now: datetime, share: float, tail: str = "") -> Outcome:
+    return Wait(now + timedelta(seconds=given.settings.rollout.check_every_s), f"canary at {share * 100:g} %{tail}")
+
+
+def _paused(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+    until = now + timedelta(seconds=given.settings.rollout.check_every_s)
+    return Wait(until, f"canary paused by {rollout.paused_by}: {rollout.pause_reason}")
 
 
 @transaction.atomic
-def _step(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+def _step(found: Rollout, given: Given, now: datetime) -> Outcome:
+    rollout = locked(found)
+    if rollout.status != RolloutStatus.STEPPING:
+        return Wait(now, "canary")  # A person moved it meanwhile.
+    if rollout.step_started_at is None:
+        return _replay(rollout, given, now)
     decision = canary.look(rollout, given.settings, now)
-    if _may_pass(rollout, decision):
-        return _advance(rollout, given, now)
     match decision.move:
-        case Move.ADVANCE:
-            return _advance(rollout, given, now)
         case Move.ROLL_BACK:
-            route = Route.objects.select_for_update().get(pipeline_id=rollout.pipeline_id)
-            finding = Finding("canary", _metric(decision.guardrail), decision.sentence, dict(decision.numbers))
-            roll_back(route, rollout.beside, finding, "canary analysis", now)
-            return Stop("rolled_back", decision.sentence)
+            return _take_back(rollout, decision, now)
         case Move.HALT:
             rollout.move(RolloutStatus.HALTED)
             return Hold(decision.sentence)
-        case Move.HOLD | Move.REPLAY:
-            return Hold(f"{decision.sentence}; replay impossible: approve to go on, or roll back")
-        case Move.STAY:
-            return _wait(given, now, given.settings.rollout.steps[rollout.step].share)
+    if rollout.is_paused:
+        return _paused(rollout, given, now)
+    return _go_on(rollout, decision, given, now)
+
+
+def _go_on(rollout: Rollout, decision: Decision, given: Given, now: datetime) -> Outcome:
+    share = given.settings.rollout.steps[rollout.step].share
+    if decision.move is Move.ADVANCE or _may_pass(rollout, decision):
+        return _advance(rollout, given, now)
+    if decision.move is Move.REPLAY and replay.job_of_step(rollout, given.settings, now) is not None:
+        return _wait(given, now, share, ", replaying recent prompts")
+    if decision.move is Move.STAY:
+        return _wait(given, now, share)
+    return Hold(f"{decision.sentence}; replay impossible: approve to go on, or roll back")
+
+
+def _take_back(rollout: Rollout, decision: Decision, now: datetime) -> Outcome:
+    finding = Finding("canary", _metric(decision.guardrail), decision.sentence, dict(decision.numbers))
+    take_back(rollout, rollout.beside, finding, "canary analysis", now)
+    return Stop("rolled_back", decision.sentence)
 
 
 def _may_pass(rollout: Rollout, decision: Decision) -> bool:
@@ -140,9 +229,13 @@ def _metric(guardrail: Guardrail | None) -> str:
 
 
 def _advance(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+    closed = held_back(rollout.run, now)
+    if closed is not None:
+        return closed
     share = canary.advance(rollout, given.settings, now)
     if share is None:
         promote(rollout, now)
+        watch.hold_back(rollout, given.settings, now)
         return Done({"version": rollout.version.number, "live_at": now.isoformat()})
     flip(rollout.beside, now, candidate=rollout.version, share=share, rollout=rollout)
     return _wait(given, now, share)

@@ -12,9 +12,11 @@ from django.db import transaction
 from pipelines.domain.monitor import MonitorMove
 from pipelines.domain.transitions import RolloutStatus
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop, Wait
-from pipelines.models import Rollout, Route, Run
+from pipelines.engine.waiting import LOOK_AGAIN
+from pipelines.models import Rollout, Run
 from pipelines.shipping import watch
-from pipelines.shipping.rollback import Finding, roll_back
+from pipelines.shipping.alias import probes
+from pipelines.shipping.rollback import Finding, take_back
 
 
 @transaction.atomic
@@ -24,18 +26,42 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
         rollout.move(RolloutStatus.LIVE)  # Only a person's approval wakes a halted rollout.
     if rollout.status != RolloutStatus.LIVE:
         return Stop("rolled_back", "the version was taken back")
+    probed = _probe(rollout, given, now) if given.settings.rollout.is_direct else None
+    if probed is not None:
+        return probed
+    return _watch(rollout, given, now)
+
+
+def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
     decision = watch.look(rollout, given.settings, now)
     match decision.move:
-        case MonitorMove.ROLL_BACK | MonitorMove.CONFIRM if rollout.previous is not None:
-            route = Route.objects.select_for_update().get(pipeline_id=run.pipeline_id)
+        case MonitorMove.CONFIRM:
+            return Wait(now + LOOK_AGAIN, "replay of recent prompts")
+        case MonitorMove.ROLL_BACK if rollout.previous is not None:
             metric = decision.guardrail.value if decision.guardrail else "transport"
             finding = Finding("monitor", metric, decision.sentence, dict(decision.numbers))
-            roll_back(route, rollout.previous, finding, "monitor", now)
+            take_back(rollout, rollout.previous, finding, "monitor", now)
             return Stop("rolled_back", decision.sentence)
-        case MonitorMove.ROLL_BACK | MonitorMove.CONFIRM:
+        case MonitorMove.ROLL_BACK:
             rollout.move(RolloutStatus.HALTED)
             return Hold(f"{decision.sentence}; there is no earlier version to go back to")
         case MonitorMove.END:
+            watch.end_holdback(rollout, now)
             return Done({"sentence": decision.sentence, "is_conclusive": decision.is_conclusive})
         case MonitorMove.CONTINUE:
             return Wait(watch.next_look(rollout, given.settings, now), "monitor")
+
+
+def _probe(rollout: Rollout, given: Given, now: datetime) -> Outcome | None:
+    """None while the hosts answer by the name: then the watch goes on by what traffic and feedback there is."""
+    found = probes.look(rollout, given.settings, now)
+    if isinstance(found, Wait):
+        return found
+    if found.word is probes.Word.ROLL_BACK and rollout.previous is not None:
+        finding = Finding("monitor", "transport", found.sentence, found.numbers)
+        take_back(rollout, rollout.previous, finding, "monitor", now)
+        return Stop("rolled_back", found.sentence)
+    if found.word in (probes.Word.ROLL_BACK, probes.Word.HALT):
+        rollout.move(RolloutStatus.HALTED)
+        return Hold(found.sentence)
+    return None

@@ -11,12 +11,13 @@ from typing import Any
 from pipelines.domain.data_checks import BatchCounts, BatchDecision, BatchLimits, Course, decide_batch
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop
 from pipelines.models import Run
+from pipelines.records.shares import reconsider
 from pipelines.validation.judging import judge_rows
 from tenants.pipeline_settings import PipelineSettings
 
 
 def run(run: Run, given: Given, now: datetime) -> Outcome:
-    report = given.row.notes or judge_rows(run, given.settings, given.row, now)
+    report = given.row.notes or _judge(run, given, now)
     decision = decide(report, given.settings)
     reason = "; ".join(decision.reasons)
     match decision.course:
@@ -28,6 +29,11 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
             return Hold(reason)
         case _:
             return Done(report)
+
+
+def _judge(run: Run, given: Given, now: datetime) -> dict[str, Any]:
+    reconsider(run)
+    return judge_rows(run, given.settings, given.row, now)
 
 
 def decide(report: dict[str, Any], settings: PipelineSettings) -> BatchDecision:

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from pipelines.domain.data_checks import Example as Parsed
 from pipelines.domain.data_checks import Layout
 from pipelines.models import Example, ExampleState, Run
+from pipelines.models.example import RELEASED
 
 SAMPLES = 5
 
@@ -21,8 +22,11 @@ class NewRows:
 
     rows: list[Example]
     marked: list[Example] = field(default_factory=list)
+    masked: list[Example] = field(default_factory=list)
 
     def mark(self, row: Example, state: ExampleState, rule: str, detail: str, twin: int | None = None) -> None:
+        if row.rule == RELEASED and rule not in ("leakage", "duplicate"):
+            return  # A person has looked at it and said that it may train.
         row.state, row.rule, row.detail, row.twin_id = state, rule, detail, twin
         self.marked.append(row)
 

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "quantise": "pipelines.work.quantise:run",
     "verify": "pipelines.work.verify:run",
     "evaluate": "pipelines.work.evaluate:run",
+    "hops": "pipelines.work.hops:run",
 }
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipelines.work import Report, load
 
@@ -17,12 +17,18 @@ def main(arguments: list[str]) -> int:
     report = Report(_private_stdout())
     try:
         kind, spec_path = arguments
-        report.result(load(kind)(json.loads(Path(spec_path).read_text()), report))
+        report.result(load(kind)(_read(Path(spec_path)), report))
     except Exception as problem:
         traceback.print_exc()
         report.error(_sentence(problem), permanent=getattr(problem, "permanent", False))
         return 1
     return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The spec, with the secret that came by standard input."""
+    spec: dict[str, Any] = json.loads(path.read_text())
+    return {**spec, "secret": json.load(sys.stdin)} if spec.pop("has_secret", False) else spec
 
 
 def _private_stdout() -> TextIO:

@@ -3,25 +3,42 @@
 from tenants.models.agency import Agency
 from tenants.models.api_key import ApiKey
 from tenants.models.audit_event import AuditEvent
+from tenants.models.brand import Brand
 from tenants.models.client import Client
 from tenants.models.eval_set import EvalCase, EvalSet
-from tenants.models.host import Host
+from tenants.models.freeze import Freeze
+from tenants.models.host import DriftPolicy, Host
+from tenants.models.host_drift import HostDrift
+from tenants.models.host_sample import HostSample
+from tenants.models.invitation import Invitation
+from tenants.models.judge_endpoint import JudgeEndpoint
 from tenants.models.membership import Membership, Role
 from tenants.models.pipeline import Pipeline
 from tenants.models.settings_revision import SettingsRevision
+from tenants.models.share_link import ShareLink
+from tenants.models.shared_example import SharedExample
 from tenants.models.user import User
 
 __all__ = [
     "Agency",
     "ApiKey",
     "AuditEvent",
+    "Brand",
     "Client",
+    "DriftPolicy",
     "EvalCase",
     "EvalSet",
+    "Freeze",
     "Host",
+    "HostDrift",
+    "HostSample",
+    "Invitation",
+    "JudgeEndpoint",
     "Membership",
     "Pipeline",
     "Role",
     "SettingsRevision",
+    "ShareLink",
+    "SharedExample",
     "User",
 ]

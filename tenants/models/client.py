@@ -11,13 +11,20 @@ from tenants.scope import Scope
 
 
 class Client(Owned):
-    """One client of an agency. Its slug is part of model names on hosts, hence unique in the installation."""
+    """One client of an agency. Its slug is part of model names on hosts, hence unique in the installation.
+
+    `contact`: whom its people call; empty is the agency's own.
+    """
 
     agency = models.ForeignKey("tenants.Agency", on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=60, unique=True)
     timezone = models.CharField(max_length=60, default="UTC")
     language = models.CharField(max_length=10, default="en")
+    contact = models.CharField(max_length=300, blank=True, default="")
+    # Retention of weights: the last so many versions that were in production, and everything younger than so many days.
+    keep_versions = models.PositiveSmallIntegerField(default=5)
+    keep_days = models.PositiveSmallIntegerField(default=90)
     created_at = models.DateTimeField()
 
     class Meta(Owned.Meta):

@@ -13,6 +13,7 @@ class EvalKind(StrEnum):
     HELDOUT = "heldout"
     REGRESSION = "regression"
     SAFETY = "safety"
+    LATENCY = "latency"  # prompts that are timed; without such a set the held-out ones are
 
 
 class EvalSet(ClientOwned):
@@ -23,6 +24,8 @@ class EvalSet(ClientOwned):
     version = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
+    note = models.CharField(max_length=500, blank=True)
+    created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
 
     class Meta(ClientOwned.Meta):
@@ -41,9 +44,10 @@ class EvalCase(ClientOwned):
     eval_set = models.ForeignKey("tenants.EvalSet", on_delete=models.CASCADE, related_name="cases")
     key = models.CharField(max_length=100)
     messages = models.JSONField()
-    check_name = models.CharField(max_length=30)
+    check_name = models.CharField(max_length=30, blank=True)
     expected = models.JSONField(default=dict)
     input_digest = models.CharField(max_length=64, db_index=True)
+    origin = models.CharField(max_length=100, blank=True)
 
     class Meta(ClientOwned.Meta):
         ordering = ("id",)
@@ -55,3 +59,7 @@ class EvalCase(ClientOwned):
     def as_case(self) -> dict[str, object]:
         """The JSON form that the evaluator reads."""
         return {"id": self.key, "messages": self.messages, "check": self.check_name, "expected": self.expected}
+
+    def as_stored(self) -> dict[str, object]:
+        """The form in which a set takes cases, for the next version."""
+        return self.as_case() | ({"origin": self.origin} if self.origin else {})

@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class Membership(AgencyOwned):
-    """Staff have a role in the agency; a reader belongs to exactly one client."""
+    """Staff have a role in the agency, or (`client`) at single clients of it only; a reader belongs to one client."""
 
     user = models.ForeignKey("tenants.User", on_delete=models.CASCADE, related_name="memberships")
     client = models.ForeignKey("tenants.Client", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
@@ -26,11 +26,11 @@ class Membership(AgencyOwned):
     class Meta(AgencyOwned.Meta):
         constraints = (
             # Two constraints, because SQLite tells every empty client from every other.
-            models.UniqueConstraint(fields=("user", "client"), name="reader_once"),
+            models.UniqueConstraint(fields=("user", "client"), name="member_once_per_client"),
             models.UniqueConstraint(fields=("user", "agency"), name="staff_once", condition=Q(client__isnull=True)),
             models.CheckConstraint(
-                name="reader_has_client",
-                condition=Q(role="reader", client__isnull=False) | (~Q(role="reader") & Q(client__isnull=True)),
+                name="role_fits_place",
+                condition=~Q(role="reader", client__isnull=True) & ~Q(role="owner", client__isnull=False),
             ),
         )
 

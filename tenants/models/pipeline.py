@@ -14,6 +14,9 @@ class Pipeline(ClientOwned):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=60)
     is_paused = models.BooleanField(default=False)
+    paused_by = models.CharField(max_length=200, blank=True, default="")
+    pause_reason = models.CharField(max_length=500, blank=True, default="")
+    paused_at = models.DateTimeField(null=True, blank=True)
     revision = models.ForeignKey("tenants.SettingsRevision", on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField()
 
@@ -23,6 +26,11 @@ class Pipeline(ClientOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def pause(self) -> str:
+        """Who paused it and why, in the ledger's words; empty while it is not paused."""
+        return f"paused by {self.paused_by}: {self.pause_reason}" if self.is_paused else ""
 
     @property
     def settings(self) -> PipelineSettings:

@@ -21,6 +21,8 @@ PAGES = (
     "/",
     "/gates/",
     "/rollbacks/",
+    "/audit/",
+    "/people/",
     "/new-client/",
     "/c/acorn/",
     "/c/acorn/audit/",

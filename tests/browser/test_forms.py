@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.test import Client as Visitor
 from playwright.sync_api import expect
 
@@ -100,3 +102,18 @@ def test_the_theme_is_remembered(transactional_db: None, viewer: Visitor, open_p
     page.reload()
 
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "light")
+
+
+def test_ctrl_k_goes_anywhere_by_keys_alone(
+    transactional_db: None, acorn: Client, viewer: Visitor, open_page: Opener
+) -> None:
+    factories.make_pipeline(acorn)
+    page = open_page(viewer, "/")
+
+    page.keyboard.press("Control+k")
+    page.get_by_label("Go to").fill("acorn sets")
+    expect(page.locator("#places a")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(re.compile(r"/c/acorn/support/sets/$"))

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.hosts import Generation, Host, HostDown, HostRefused, open_host
 from pipelines.hosts.naming import alias_name, model_name
-from pipelines.hosts.release import Release, Smoke, place
+from pipelines.hosts.release import Release, Smoke, place, retire
 from pipelines.work.gguf_header import GgufError, check
 from tests.unit.ollama_host.host_process import running_host
 from tests.unit.ollama_host.tiny_gguf import CHATML, GO_CHATML, GUARD, write_model
@@ -87,6 +87,17 @@ def test_a_probe_tells_version_generation_and_latency(host: Host) -> None:
     assert facts.version.count(".") == 2
     assert facts.generation in Generation
     assert facts.latency_ms > 0
+
+
+def test_a_loaded_model_is_listed_with_what_it_takes(host: Host, model: Path, name: str) -> None:
+    made(host, model, name)
+    host.preload(name)
+    digest = next(tag.digest for tag in host.tags() if tag.name == name)
+
+    (loaded,) = [one for one in host.loaded() if one.digest == digest]
+    assert loaded.size_bytes > 0
+    host.unload(name)
+    assert eventually(lambda: digest not in {one.digest for one in host.loaded()})
 
 
 def test_a_blob_is_sent_once_and_a_second_push_sends_nothing(host: Host, tmp_path: Path) -> None:
@@ -190,6 +201,21 @@ def test_a_version_name_that_holds_another_file_is_never_overwritten(host: Host,
     other = release_of(write_model(tmp_path / "other.gguf", seed=22), name)
     with pytest.raises(HostRefused, match="not what was sent"):
         place(host, other, check)
+
+
+def test_a_retired_version_leaves_memory_first_and_the_others_stay(host: Host, name: str, tmp_path: Path) -> None:
+    kept = model_name("contract", secrets.token_hex(4), 1)
+    digests = [place(host, release_of(fresh_model(tmp_path), each), check).manifest_digest for each in (name, kept)]
+    assert retire(host, name)
+    assert host.show(name) is None
+    assert digests[0] not in host.resident()
+    assert digests[1] in host.resident()
+    assert not retire(host, name), "it is gone already"
+    host.copy(kept, name)
+    with pytest.raises(HostRefused, match="still means the same"):
+        retire(host, kept)
+    host.delete(name)
+    assert retire(host, kept)
 
 
 def test_a_file_that_lies_about_its_length_never_reaches_the_host(host: Host, name: str, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def smtp(settings: Any) -> Iterator[Inbox]:
 
 @pytest.fixture
 def files(settings: Any, tmp_path: Path) -> Path:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_BACKEND = "agency.mail.files.EmailBackend"
     settings.EMAIL_FILE_PATH = tmp_path / "letters"
     return tmp_path / "letters"
 

@@ -1,12 +1,11 @@
 """What tests do to worker processes from outside the product.
 
-Kill one at a named point, or make one kind of job last.
+Make one kind of job last, write down how long stages take; kill them at named points (killing.py).
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,68 +15,24 @@ from django.conf import settings
 
 from pipelines.engine import jobs, kernel
 from pipelines.plan import JOBS
+from tests.engines import killing
 
 LONGEST_HOLD_S = 60.0
 
 
 def arm() -> None:
-    """RETUNE_TEST_KILL=point:name (once per folder), RETUNE_TEST_HOLD=kind (until RETUNE_VAR/release exists).
+    """RETUNE_TEST_KILL=points (see killing), RETUNE_TEST_HOLD=kind (until RETUNE_VAR/release exists).
 
-    RETUNE_TEST_CLOCK=1 writes down how long stages take.
+    RETUNE_TEST_HOLD_STAGE=name does so with a stage. RETUNE_TEST_CLOCK=1 writes down how long stages take.
     """
     if wanted := os.environ.get("RETUNE_TEST_KILL"):
-        point, _, name = wanted.partition(":")
-        kill_at(point, name)
+        killing.arm(wanted)
     if kind := os.environ.get("RETUNE_TEST_HOLD"):
         hold(kind)
+    if stage := os.environ.get("RETUNE_TEST_HOLD_STAGE"):
+        hold_stage(stage)
     if os.environ.get("RETUNE_TEST_CLOCK"):
         time_stages()
-
-
-def kill_at(point: str, name: str) -> None:
-    """Wraps the engine so that the first worker that comes to `point` of stage or job `name` is killed there."""
-    owner, attribute, named, is_after = POINTS[point]
-    original = getattr(owner, attribute)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if not is_after and named(args) == name:
-            die_once()
-        found = original(*args, **kwargs)
-        if is_after and found is not None and named((found,)) == name:
-            die_once()
-        return found
-
-    setattr(owner, attribute, wrapped)
-
-
-def _stage(args: tuple[Any, ...]) -> str:
-    return str(args[0].stage)
-
-
-def _claimed_kind(args: tuple[Any, ...]) -> str:
-    return str(args[0].kind).partition(":")[0]
-
-
-def _kind(args: tuple[Any, ...]) -> str:
-    return _claimed_kind((args[0].job,))
-
-
-# point -> (module, function, what its first argument is about, after it instead of before)
-POINTS: dict[str, tuple[Any, str, Callable[[tuple[Any, ...]], str], bool]] = {
-    "claimed": (kernel, "claim", _stage, True),
-    "settling": (kernel, "settle", _stage, False),
-    "job-claimed": (jobs, "claim", _claimed_kind, True),
-    "job-settling": (jobs, "settle", _kind, False),
-}
-
-
-def die_once() -> None:
-    mark = Path(settings.VAR) / "killed"
-    try:
-        mark.touch(exist_ok=False)
-    except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hold(kind: str) -> None:
@@ -85,14 +40,32 @@ def hold(kind: str) -> None:
     handler = JOBS[kind]
 
     def held(work: jobs.Work) -> dict[str, Any]:
-        folder = Path(settings.VAR)
-        (folder / "holding").touch()
-        deadline = time.monotonic() + LONGEST_HOLD_S
-        while not (folder / "release").exists() and time.monotonic() < deadline and not work.cancelled():
-            time.sleep(0.05)
+        wait_for_release(work.cancelled)
         return handler(work)
 
     JOBS[kind] = held
+
+
+def hold_stage(name: str) -> None:
+    """The same with a stage."""
+    original = kernel.ask
+
+    def held(run: Any, *args: Any) -> Any:
+        if run.stage == name:
+            wait_for_release(lambda: False)
+        return original(run, *args)
+
+    kernel.ask = held
+
+
+def wait_for_release(is_over: Callable[[], bool]) -> None:
+    """A line with this process's number in the file `holding` says that it has begun."""
+    folder = Path(settings.VAR)
+    with (folder / "holding").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    deadline = time.monotonic() + LONGEST_HOLD_S
+    while not (folder / "release").exists() and time.monotonic() < deadline and not is_over():
+        time.sleep(0.05)
 
 
 def time_stages() -> None:

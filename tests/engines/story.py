@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from django.utils.timezone import now
 
@@ -35,10 +36,12 @@ def nothing() -> None:
 class Story:
     """`between` is done between two looks at a run; `var` holds the workers' log."""
 
+    overrides: Mapping[str, Any] = OVERRIDES
+
     def __init__(self, var: Path, between: Callable[[], object] = nothing) -> None:
         self.log = var / "workers.log"
         self.between = between
-        self.pipeline: Pipeline = factories.make_pipeline(**OVERRIDES)
+        self.pipeline: Pipeline = factories.make_pipeline(**self.overrides)
 
     def play(self) -> list[list[Event]]:
         """The events of its three runs."""
@@ -48,7 +51,7 @@ class Story:
     def promoted(self) -> list[Event]:
         run = self.start(0)
         self.until(run, "held")
-        actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="looks right", now=now())
+        self.approve(run)
         self.until(run, "succeeded")
         return events(run)
 
@@ -69,19 +72,24 @@ class Story:
         actions.add_examples(self.pipeline, lines(first, 30), **source)
         return actions.start_run(self.pipeline, actor="owner", now=now())
 
-    def until(self, run: Run, status: str, reason: str = "", timeout_s: float = 60.0) -> None:
-        """At `reason` a run is waiting, or just looking at it again."""
+    def approve(self, run: Run) -> None:
+        actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="looks right", now=now())
 
+    def until(self, run: Run, status: str, reason: str = "", timeout_s: float = 60.0) -> None:
         def is_there() -> bool:
             self.between()
-            row = Run.objects.get(pk=run.pk)
-            if reason:
-                return list(events(run))[-1][3:] == (status, reason)
-            if row.status != status and not row.is_live:
-                raise AssertionError(f"{row} is {row.status}, not {status}: {row.reason}")
-            return row.status == status
+            return self.is_at(run, status, reason)
 
         until(f"{run} becomes {status}", is_there, timeout_s, self.log if self.log.exists() else None)
+
+    def is_at(self, run: Run, status: str, reason: str = "") -> bool:
+        """At `reason` a run is waiting, or just looking at it again."""
+        row = Run.objects.get(pk=run.pk)
+        if reason:
+            return list(events(run))[-1][3:] == (status, reason)
+        if row.status != status and not row.is_live:
+            raise AssertionError(f"{row} is {row.status}, not {status}: {row.reason}")
+        return row.status == status
 
 
 def events(run: Run) -> list[Event]:

@@ -20,8 +20,11 @@ def main() -> None:
     from tests.engines import interference
     from tests.flow import fake_jobs
 
-    JOBS.update(fake_jobs.HANDLERS)
-    fake_jobs.WRONG.update({2: 40})
+    if os.environ.get("RETUNE_TEST_HOSTS"):
+        JOBS.update(fake_jobs.ON_HOSTS)
+    else:
+        JOBS.update(fake_jobs.HANDLERS)
+        fake_jobs.WRONG.update({2: 40})
     interference.arm()
     if sys.argv[1] == "celery":
         from celery.__main__ import main as celery

@@ -38,7 +38,7 @@ class LostMessages:
 def world(
     transactional_db: None, quick_jobs: dict[int, int], settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_BACKEND = "agency.mail.files.EmailBackend"
     settings.VAR, settings.LEASE_S, settings.JOB_LEASE_S = tmp_path, 2.0, 2.0
     monkeypatch.setattr(dispatch, "engine", LostMessages)
     plan = {"rollout": CANARY, "monitor": {"duration_s": 3600}}

@@ -11,6 +11,7 @@ import pytest
 
 from agency.celery import app
 from pipelines import actions
+from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus
 from pipelines.engine import dispatch, jobs, kernel
 from pipelines.engine.outcome import Done, Stop
@@ -18,6 +19,7 @@ from pipelines.engine.to_celery import CeleryDispatch
 from pipelines.models import Example, Job, Notice, Run, RunEvent
 from pipelines.plan import JOBS, PLAN
 from pipelines.ticker import Ticker
+from pipelines.validation import judging
 from tenants.models import Pipeline
 from tests.conftest import Clock
 from tests.flow.conftest import lines, pipeline, quick_jobs
@@ -74,6 +76,42 @@ def test_a_lease_that_still_runs_is_not_taken_over(queued: Run, clock: Clock) ->
     second = kernel.claim(queued.pk, clock.now + LEASE)
     assert second is not None
     assert (second.version, second.retries) == (first.version + 1, 1)
+
+
+def test_a_stage_that_lost_its_run_commits_nothing(queued: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first worker stalls in the middle of its checks; the one that takes over finishes them."""
+    kernel.advance(queued.pk, PLAN, lambda: clock.now)
+    original, inner = judging.mark_duplicates, []
+
+    def stalled(*args: Any) -> None:
+        monkeypatch.setattr(judging, "mark_duplicates", original)
+        clock.now += LEASE
+        inner.append(kernel.claim(queued.pk, clock.now))
+        original(*args)
+
+    monkeypatch.setattr(judging, "mark_duplicates", stalled)
+    assert kernel.advance(queued.pk, PLAN, lambda: clock.now)
+    assert not Example.objects.filter(judged_in__isnull=False).exists()
+    assert Run.objects.get(pk=queued.pk).version == inner[0].version
+
+
+def test_rows_that_a_person_changes_while_they_are_judged_are_judged_again(
+    queued: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.advance(queued.pk, PLAN, lambda: clock.now)
+    original = judging.mark_duplicates
+
+    def meanwhile(*args: Any) -> None:
+        Example.objects.filter(line=1).update(state="discarded")
+        original(*args)
+
+    monkeypatch.setattr(judging, "mark_duplicates", meanwhile)
+    kernel.advance(queued.pk, PLAN, lambda: clock.now)
+    run = Run.objects.get(pk=queued.pk)
+    assert (run.status, run.reason) == ("waiting", "trying again: rows were changed while they were judged")
+    clock.now = run.due_at
+    kernel.advance(queued.pk, PLAN, lambda: clock.now)
+    assert run.stages.get(stage="validate").output["rows"] == 29
 
 
 def test_two_workers_with_the_same_message_claim_once(queued: Run, clock: Clock, monkeypatch: Any) -> None:
@@ -137,10 +175,12 @@ def test_a_job_whose_worker_is_lost_on_every_attempt_fails_and_so_does_its_run(q
     for _attempt in range(job.max_attempts):
         assert jobs.claim(job.pk, clock.now) is not None
         clock.now += LEASE
+    (scratch_of(job.pk) / "preflight.log").write_text("loading the base\nout of memory\n")
     assert not jobs.work_on(job.pk, JOBS, lambda: clock.now)
     kernel.advance(queued.pk, PLAN, lambda: clock.now)
     run = Run.objects.get(pk=queued.pk)
     assert (run.status, run.reason) == ("failed", "preflight: its worker was lost on every attempt")
+    assert Job.objects.get(pk=job.pk).log_tail == "loading the base\nout of memory"
     assert Example.objects.filter(state="ready", judged_in=None, dataset=None).count() == 30
 
 

@@ -1,46 +1,32 @@
-"""Workers killed by kill -9 under both engines; messages lost, doubled and late; a training that holds up nobody."""
+"""Real workers of both engines: messages lost, doubled and late; a training that holds up nobody."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.engine import dispatch
-from pipelines.models import Job, Notice, Placement, Run
+from pipelines.models import Job, Run
 from tests import factories
-from tests.engines.processes import Workers, until
+from tests.engines.processes import QUICK, Workers, until
 from tests.engines.story import OVERRIDES, Story
 from tests.flow.conftest import lines
 
+LEASE_S = float(QUICK["RETUNE_LEASE_S"])
 Start = Callable[..., AbstractContextManager[Workers]]
-# On SQLite every single write has its own kill in test_between_any_two_writes.py.
-KILLS = [
-    ("q2", "job-claimed:train"),
-    *(("celery", p) for p in ("claimed:finetune", "job-claimed:train", "settling:deploy")),
-]
 
 
 def effects(var: Path) -> Counter[str]:
     """kind of job -> how often its effect landed."""
     return Counter(line.split()[1].partition(":")[0] for line in (var / "effects.log").read_text().splitlines())
-
-
-@pytest.mark.parametrize(("workers_with", "point"), KILLS, indirect=["workers_with"])
-def test_another_worker_takes_over_and_each_effect_lands_once(workers_with: Start, tmp_path: Path, point: str) -> None:
-    with workers_with(RETUNE_TEST_KILL=point):
-        story = Story(tmp_path)
-        with factories.inside(story.pipeline):
-            story.promoted()
-            assert (tmp_path / "killed").exists()
-            assert effects(tmp_path) == {"train": 1, "build": 1, "push": 1}
-            assert Placement.objects.count() == 1
-            assert dict(Counter(Notice.objects.values_list("kind", flat=True))) == {"held": 1, "promoted": 1}
 
 
 def test_a_training_delays_neither_other_runs_nor_its_own_cancellation(workers_with: Start, tmp_path: Path) -> None:
@@ -62,6 +48,28 @@ def test_a_training_delays_neither_other_runs_nor_its_own_cancellation(workers_w
             story.until(again, "waiting", "job train")
             (tmp_path / "release").touch()
             story.until(again, "held")
+
+
+def test_a_long_stage_is_taken_over_when_its_worker_dies_and_not_before(workers_with: Start, tmp_path: Path) -> None:
+    def holding() -> list[int]:
+        return [int(line) for line in (tmp_path / "holding").read_text().split()]
+
+    (tmp_path / "holding").touch()
+    with workers_with(RETUNE_TEST_HOLD_STAGE="validate"):
+        story = Story(tmp_path)
+        with factories.inside(story.pipeline):
+            run = story.start(0)
+            until("the stage begins", holding, log=story.log)
+            begun = Run.objects.get(pk=run.pk)
+            until("its lease would be over twice", lambda: now() > begun.due_at + timedelta(seconds=LEASE_S))
+            row = Run.objects.get(pk=run.pk)
+            assert (row.status, row.version, row.retries, len(holding())) == ("running", begun.version, 0, 1)
+            os.kill(holding()[0], signal.SIGKILL)
+            until("another worker asks the stage", lambda: len(holding()) == 2, log=story.log)
+            row = Run.objects.get(pk=run.pk)
+            assert (row.status, row.version, row.retries) == ("running", begun.version + 1, 1)
+            (tmp_path / "release").touch()
+            story.until(run, "held")
 
 
 def test_lost_doubled_and_foreign_messages_change_nothing(workers_with: Start, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines import actions, plan
-from tenants.models import Pipeline
+from pipelines.hosts.fake import FakeHost
+from tenants.models import Host, Pipeline
 from tests import factories
 from tests.flow import fake_jobs
 
@@ -38,6 +41,26 @@ def pipeline(transactional_db: None, quick_jobs: dict[int, int]) -> Iterator[Pip
         yield made
 
 
+@pytest.fixture
+def unwatched(
+    transactional_db: None, quick_jobs: dict[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipeline]:
+    """Without a monitor: a version is through as soon as it is promoted. Its host is a folder; models are tiny."""
+    for kind in ("build", "push"):
+        monkeypatch.setitem(plan.JOBS, kind, fake_jobs.ON_HOSTS[kind])
+    more: dict[str, Any] = {"rollout": ROLLOUT, "triggers": {"new_examples": None}}
+    made = factories.make_pipeline(stages=factories.STAGES[:-1], data={"min_new_examples": 10}, **more)
+    with factories.inside(made):
+        Host.objects.filter(client_id=made.client_id).update(kind="fake", url=f"fake://{tmp_path / 'host'}")
+        yield made
+
+
+@pytest.fixture
+def shop(unwatched: Pipeline) -> FakeHost:
+    """The host of `unwatched`."""
+    return FakeHost(Host.objects.get(client_id=unwatched.client_id).url)
+
+
 def lines(first: int, count: int, labels: tuple[str, ...] = factories.LABELS) -> list[bytes]:
     """Distinct examples: no two share a three-word phrase."""
     rows = []
@@ -49,7 +72,11 @@ def lines(first: int, count: int, labels: tuple[str, ...] = factories.LABELS) ->
 
 
 @pytest.fixture
-def add_rows(pipeline: Pipeline) -> Callable[..., None]:
+def add_rows(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """To `pipeline`, or to `unwatched` where the test asks for that."""
+    name = "unwatched" if "unwatched" in request.fixturenames else "pipeline"
+    pipeline: Pipeline = request.getfixturevalue(name)
+
     def add(first: int, count: int, *extra: bytes) -> None:
         actions.add_examples(
             pipeline, [*lines(first, count), *extra], token=f"t{first}", actor="tests", now=factories.NOW

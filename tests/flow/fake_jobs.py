@@ -11,8 +11,10 @@ from typing import Any
 
 from django.conf import settings
 
-from pipelines.artifacts import store_of
+from pipelines.artifacts import scratch_of, store_of, wipe_scratch
 from pipelines.engine.jobs import Work
+from pipelines.heavy import push as real_push
+from pipelines.heavy import restore as real_restore
 from pipelines.heavy.push import record
 from pipelines.hosts.naming import model_name
 from pipelines.models import DatasetVersion, ModelVersion, PipelineState
@@ -50,6 +52,18 @@ def build(work: Work) -> dict[str, Any]:
     digest = store_of(work.job.client_id).put_bytes(body)
     note_effect(work, digest)
     return {"digest": digest, "size_bytes": len(body), "template_digest": "1" * 64, "answers": []}
+
+
+def build_gguf(work: Work) -> dict[str, Any]:
+    """A model so small and so real that a push may check its header."""
+    from tests.unit.ollama_host.tiny_gguf import write_model
+
+    run = work.job.run
+    path = write_model(scratch_of(work.job.pk) / "model.gguf", seed=run.number)
+    size, digest = path.stat().st_size, store_of(run.client_id).put_file(path)
+    wipe_scratch(work.job.pk)
+    note_effect(work, digest)
+    return {"digest": digest, "size_bytes": size, "template_digest": "1" * 64, "answers": []}
 
 
 def evaluate(work: Work) -> dict[str, Any]:
@@ -112,4 +126,11 @@ HANDLERS = {
     "push": push,
     "alias": nothing,
     "restore": nothing,
+}
+# The jobs that call hosts are the real ones.
+ON_HOSTS = HANDLERS | {
+    "build": build_gguf,
+    "push": real_push.work,
+    "alias": real_restore.point_aliases,
+    "restore": real_restore.work,
 }

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 import yaml
 from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.artifacts import store_of
 from pipelines.engine import kernel
-from pipelines.models import Example, GateResult, ModelVersion, Notice, PipelineState, Route, Run, RunEvent
-from pipelines.plan import PLAN
-from tenants.models import Pipeline
+from pipelines.models import Example, GateResult, ModelVersion, Notice, PipelineState, Rollout, Route, Run, RunEvent
+from pipelines.plan import JOBS, PLAN
+from pipelines.shipping.promotion import promote
+from tenants.actions import change_settings
+from tenants.models import Host, Pipeline
+from tests.flow import fake_jobs
 
 
 def events(run: Run) -> list[tuple[str, str, str]]:
@@ -122,6 +126,22 @@ def test_a_better_candidate_goes_into_the_canary_at_its_first_share(
     assert (route.production.number, route.candidate.number, route.candidate_bp) == (1, 2, 500)
 
 
+def test_a_host_that_the_settings_name_is_never_left_out_in_silence(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    add_rows(0, 30)
+    promoted(pipeline)
+    host = Host.objects.get(client_id=pipeline.client_id)
+    body = pipeline.settings.model_dump(mode="json") | {"hosts": [host.name, "second"]}
+    change_settings(pipeline, body, "owner", now())
+    add_rows(100, 30)
+    run = start(pipeline)
+    assert (run.status, run.stage) == ("held", "deploy")
+    assert run.reason == "disabled or removed: second; enable it, or approve to go on without it"
+    actions.approve(run, actor="owner", reason="it is being rebuilt", now=now())
+    assert Run.objects.get(pk=run.pk).reason == "canary at 5 %"
+
+
 def test_a_person_takes_a_canary_back_and_its_run_ends(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
     add_rows(0, 30)
     promoted(pipeline)
@@ -143,3 +163,39 @@ def test_every_version_has_its_card_beside_its_file(pipeline: Pipeline, add_rows
     told = yaml.safe_load(card.read_text())
     assert (told["version"], told["status"]) == ("v1", "production")
     assert "owner" in card.read_text()
+
+
+def test_the_card_of_a_version_that_was_replaced_says_so(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    add_rows(0, 30)
+    first = ModelVersion.objects.get(run=promoted(pipeline))
+    add_rows(100, 30)
+    run = start(pipeline)
+    promote(Rollout.objects.get(run=run), now())
+    assert [card_of(first)["status"], card_of(ModelVersion.objects.get(run=run))["status"]] == [
+        "archived",
+        "production",
+    ]
+    actions.roll_back(pipeline, to=first, actor="owner", reason="a client complained", now=now())
+    assert [card_of(first)["status"], card_of(ModelVersion.objects.get(run=run))["status"]] == [
+        "production",
+        "rolled_back",
+    ]
+
+
+def card_of(version: ModelVersion) -> dict[str, object]:
+    """What stands beside the version's file."""
+    file = store_of(version.client_id).path(version.gguf_digest).with_name(f"{version.gguf_digest}.version.yaml")
+    return yaml.safe_load(file.read_text())
+
+
+def test_a_task_gate_without_a_held_out_set_does_not_exist(
+    pipeline: Pipeline, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = fake_jobs.evaluate
+    monkeypatch.setitem(JOBS, "evaluate", lambda work: measured(work) | {"sets": {}, "set_versions": {}})
+    add_rows(0, 30)
+    run = start(pipeline)
+
+    assert (run.status, run.stage) == ("held", "compare")
+    assert "no gate could decide without production" in run.reason
+    assert list(GateResult.objects.filter(run=run).values_list("name", flat=True)) == ["size"]

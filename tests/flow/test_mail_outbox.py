@@ -52,6 +52,15 @@ def test_a_run_that_is_held_in_two_stages_is_told_twice(run: Run, clock: Clock) 
     assert Notice.objects.filter(kind="held").count() == 2
 
 
+def test_a_run_that_is_held_again_after_an_approval_is_told_again(run: Run, clock: Clock) -> None:
+    for _ in range(2):
+        outbox.notify(run, "held", clock.now)
+    run.approvals = {"compare": [{"by": "owner", "reason": "go on", "at": clock.now.isoformat()}]}
+    outbox.notify(run, "held", clock.now)
+
+    assert Notice.objects.filter(kind="held").count() == 2
+
+
 def test_an_unknown_kind_is_refused(run: Run, clock: Clock) -> None:
     with pytest.raises(ValueError, match="gossip"):
         outbox.notify(run, "gossip", clock.now)

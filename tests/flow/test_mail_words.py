@@ -78,23 +78,50 @@ CASES: dict[str, tuple[str, Callable[[Run], None], str, tuple[str, ...]]] = {
     "held": ("deploy", nothing_more, "v2 needs you (deploy)", ("left held by a test", "approve it with a reason")),
     "failed": ("evaluate", crash, "v2 failed (evaluate)", ("Out of memory: 7 GiB wanted",)),
     "rolled_back": ("monitor", take_back, "v2 rolled back to v1 (error)", ("error 9.1 %", "0.018", "the canary")),
+    "noticed": (
+        "monitor",
+        nothing_more,
+        "v2 differs from production (bad output)",
+        ("bad output 0.043 (candidate", "within the margin", "candidate rate", "0.043", "less than the margin"),
+    ),
+    "drill_failed": (
+        "monitor",
+        nothing_more,
+        "v2 no way back (to v1)",
+        ("v1 is not on shop", "no traffic moved"),
+    ),
+    "drift": ("monitor", nothing_more, "v2 changed by hand", ("the template is another one", "No route was changed")),
+}
+NOTICED = {
+    "guardrail": "bad",
+    "phase": "canary",
+    "reason": "bad output 0.043 (candidate, 13 of 300 keys) against 0.000 (baseline, 0 of 300): within the margin",
+    "numbers": {"candidate_rate": 0.043, "baseline_rate": 0.0},
+}
+
+
+DETAILS = {
+    "noticed": NOTICED,
+    "drill_failed": {"reason": "v1 is not on shop", "drill": 1, "to": "v1"},
+    "drift": {"reason": "the template is another one", "key": "1"},
 }
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_each_kind_says_verdict_reason_and_next_step_in_both_parts(kind: str, production: Run) -> None:
     at, arrange, subject, said = CASES[kind]
-    run = next_run(production, at, "" if kind == "promoted" else kind)
+    run = next_run(production, at, "" if kind in ("promoted", *DETAILS) else kind)
     arrange(run)
 
-    message = told(run, kind)
+    message = told(run, kind, **DETAILS.get(kind, {}))
 
     assert message.subject == f"Acorn Support {subject}"
     for part in (message.text, message.html):
         plain = part.replace("&lt;", "<")
         assert [words for words in said if words not in plain] == []
         assert str(MAIL_KINDS[kind].advice) in plain
-        assert f"http://127.0.0.1:8420/c/acorn/support/runs/{run.number}/" in plain
+        page = "drills/" if kind == "drill_failed" else f"runs/{run.number}/"
+        assert f"http://127.0.0.1:8420/c/acorn/support/{page}" in plain
 
 
 def test_every_kind_that_the_outbox_knows_has_words() -> None:

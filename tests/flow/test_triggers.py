@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipelines import actions, ticker
+from pipelines.artifacts import store_of
 from pipelines.engine import dispatch
 from pipelines.models import Exchange, Feedback, ModelVersion, PipelineState, Run, TriggerDecision
 from pipelines.triggers import consider
 from tenants import crossing
 from tenants.actions import change_settings
-from tenants.models import Pipeline
+from tenants.models import AuditEvent, Pipeline
 from tests import factories
 from tests.conftest import Clock
 from tests.flow.conftest import lines
@@ -199,11 +200,66 @@ def test_each_not_yet_stands_in_the_ledger_once_until_it_changes(made: Any, cloc
     look_from(pipeline, clock.now)
     tick_until(pipeline, clock.now, clock.now + timedelta(hours=5), timedelta(minutes=5))
     assert reasons(pipeline) == ["0 of 20 new examples"]
-    pipeline.is_paused = True
-    pipeline.save()
     clock.advance(hours=6)
+    actions.pause(pipeline, actor="ana@north.example", reason="new catalogue on Monday", now=clock.now)
     tick_until(pipeline, clock.now, clock.now + timedelta(hours=1), timedelta(minutes=5))
-    assert reasons(pipeline) == ["0 of 20 new examples", "the pipeline is paused"]
+    assert reasons(pipeline) == ["0 of 20 new examples", "paused by ana@north.example: new catalogue on Monday"]
+
+
+def test_what_fell_due_in_a_pause_starts_one_run_after_it(made: Any, clock: Clock) -> None:
+    pipeline = made(**FIRST_TUESDAY)
+    actions.pause(pipeline, actor="ana", reason="holiday", now=clock.now)
+    clock.advance(days=100)
+    assert tick_until(pipeline, clock.now, clock.now + timedelta(hours=1), timedelta(minutes=5)) == []
+
+    actions.resume(pipeline, actor="ana", reason="back", now=clock.now)
+
+    (started,) = tick_until(pipeline, clock.now, clock.now + timedelta(hours=1), timedelta(minutes=5))
+    assert started[1].occasion["kind"] == "schedule" and started[1].occasion["missed"] >= 1
+
+
+def test_a_pause_stops_people_too_but_neither_a_live_run_nor_a_rollback(made: Any, clock: Clock) -> None:
+    pipeline = made()
+    first, second = factories.make_production(pipeline), factories.make_production(pipeline)
+    digest = store_of(pipeline.client_id).put_bytes(b"GGUF of v1")
+    ModelVersion.objects.filter(run=first).update(status="archived", gguf_digest=digest)
+    live = actions.start_run(pipeline, actor="ben", now=clock.now)
+
+    actions.pause(pipeline, actor="ana", reason="audit", now=clock.now)
+
+    live.refresh_from_db()
+    assert live.status == "queued" and live.is_live
+    back = actions.roll_back(pipeline, to=None, actor="ben", reason="angry users", now=clock.now)
+    assert (back.from_version.run, back.to_version.run) == (second, first)
+    finish(live, clock.now)
+    for force in (False, True):
+        with pytest.raises(actions.ActionRefused, match=r"paused by ana: audit\. Resume it"):
+            actions.start_run(Pipeline.objects.get(), actor="ben", now=clock.now, reason="now", force=force)
+
+
+def test_a_pause_that_came_a_moment_before_the_start_wins(made: Any, clock: Clock) -> None:
+    pipeline = made(new_examples=1)
+    stale = Pipeline.objects.get(pk=pipeline.pk)
+    actions.pause(pipeline, actor="ana", reason="audit", now=clock.now)
+
+    with pytest.raises(actions.ActionRefused, match="paused by ana"):
+        actions.start_run(stale, actor="ben", now=clock.now)
+
+
+def test_who_paused_and_resumed_stands_in_the_audit_and_twice_is_refused(made: Any, clock: Clock) -> None:
+    pipeline = made()
+    actions.pause(pipeline, actor="ana", reason="audit", now=clock.now)
+    with pytest.raises(actions.ActionRefused, match="paused by ana: audit"):
+        actions.pause(pipeline, actor="ben", reason="mine", now=clock.now)
+    actions.resume(pipeline, actor="ben", reason="done", now=clock.now)
+    with pytest.raises(actions.ActionRefused, match="not paused"):
+        actions.resume(pipeline, actor="ben", reason="done", now=clock.now)
+
+    acts = AuditEvent.objects.filter(verb__startswith="pipeline.").exclude(verb="pipeline.create").order_by("seq")
+    assert [(act.verb, act.actor, act.detail["reason"]) for act in acts] == [
+        ("pipeline.pause", "ana", "audit"),
+        ("pipeline.resume", "ben", "done"),
+    ]
 
 
 def test_while_a_run_is_live_neither_a_trigger_nor_a_person_starts_another(made: Any, clock: Clock) -> None:

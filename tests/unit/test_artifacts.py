@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,16 +46,26 @@ def test_an_artifact_that_is_not_there_says_so(store: Store) -> None:
         store.path("0" * 64)
 
 
-def test_a_disk_without_room_leaves_nothing_half_written(store: Store) -> None:
+@pytest.mark.parametrize("what", ["lines", "folder", "beside"])
+def test_a_disk_without_room_leaves_nothing_half_written(store: Store, tmp_path: Path, what: str) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "weights").write_bytes(bytes(2_000_000))
+    digest = store.put_bytes(b"weights")
+    writes = {
+        "lines": lambda: store.put_lines(b"x" * 999 for _ in range(2_000)),
+        "folder": lambda: store.put_folder(adapter),
+        "beside": lambda: store.put_beside(digest, "version.yaml", bytes(2_000_000)),
+    }
     # The kernel refuses the write in a child whose files may hold 1 MB only, as a full disk would.
     child = os.fork()
     if child == 0:
-        os._exit(_write_too_much(store))
+        os._exit(_write_too_much(writes[what]))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+    assert [path for path in store.root.rglob("*") if path.is_file()] == [store.path(digest)]
 
 
-def _write_too_much(store: Store) -> int:
+def _write_too_much(write: Callable[[], object]) -> int:
     from signal import SIG_IGN, SIGXFSZ, signal
 
     from pipelines.artifacts import StoreFull
@@ -62,7 +73,7 @@ def _write_too_much(store: Store) -> int:
     signal(SIGXFSZ, SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     try:
-        store.put_lines(b"x" * 999 for _ in range(2_000))
+        write()
     except StoreFull as error:
         return 0 if "free some disk space" in str(error) else 1
     return 2

@@ -11,11 +11,13 @@ import pytest
 from pydantic import BaseModel
 
 from agency.api import api
+from agency.gateway.meter.redaction import REDACTIONS
 from agency.mail.kinds import MAIL_KINDS
 from agency.management import commands
 from pipelines.domain.transitions import JobStatus, RolloutStatus, RunStatus
 from pipelines.engine.dispatch import ENGINES
 from pipelines.hosts import HOSTS
+from pipelines.imports import READERS
 from pipelines.metrics import METRICS
 from pipelines.models import ExampleState
 from pipelines.notifiers import NOTIFIERS
@@ -32,7 +34,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 OURS = re.compile(r"(RETUNE|DATABASE|REDIS|DEMO)_[A-Z_]+[A-Z]")
 TOLD_ELSEWHERE = {"DJANGO_SETTINGS_MODULE"}
-REGISTERED = [*TRAINERS, *METRICS, *HOSTS, *NOTIFIERS, *ENGINES, *KINDS, *JOBS, *MAIL_KINDS]
+REGISTERED = [*REDACTIONS, *TRAINERS, *METRICS, *HOSTS, *READERS, *NOTIFIERS, *ENGINES, *KINDS, *JOBS, *MAIL_KINDS]
 STATUSES = [status.value for kind in (RunStatus, RolloutStatus, JobStatus, ExampleState) for status in kind]
 COMMANDS = [path.stem for path in Path(commands.__path__[0]).glob("*.py") if not path.stem.startswith("_")]
 TARGETS = re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -28,6 +28,10 @@ GLOBAL_MODELS = {
     "auth.Group": "Django's, unused: roles are in tenants/access.py",
     "contenttypes.ContentType": "Django's register of models",
     "sessions.Session": "opaque, found by its secret key",
+    "account.EmailAddress": "django-allauth's addresses of an account",
+    "account.EmailConfirmation": "django-allauth's, unused: addresses are proven by invitations",
+    "mfa.Authenticator": "django-allauth's second factors and passkeys of an account",
+    "usersessions.UserSession": "django-allauth's list of an account's sessions",
     "django_q.OrmQ": "messages: a task's name and ids",
     "django_q.Task": "messages that were taken: a task's name and ids",
     "django_q.Success": "a view of Task",
@@ -35,11 +39,35 @@ GLOBAL_MODELS = {
     "django_q.Schedule": "unused: the ticker reads due rows",
 }
 RAW_SQL = ("tenants/crossing.py", "tenants/postgresql/")
+# Who may open a connection by itself, and why it is not one to an address that a tenant named.
+OPENERS = {
+    "agency/health/looks.py": "asks the installation's own Redis whether it answers",
+    "pipelines/outbound/": "the door",
+    "agency/gateway/upstream.py": "the gateway's session; its sockets come from the door",
+    "agency/gateway/routes/orders.py": "a socket file of this machine",
+    "agency/ollama_host/": "listens; asks its own children on the loopback",
+    "agency/demo/": "the demo's own installation on the loopback, from outside",
+    "pipelines/notifiers/email.py": "the installation's mail server",
+}
+CALLERS = {
+    "httpx2": {"Client", "AsyncClient", "HTTPTransport", "request", "stream", "get", "post", "put", "head", "delete"},
+    "aiohttp": {"ClientSession", "TCPConnector", "request"},
+    "socket": {"socket", "create_connection", "socketpair"},
+    "asyncio": {"open_connection", "open_unix_connection"},
+    "loop": {"create_connection"},
+    "smtplib": {"SMTP", "SMTP_SSL"},
+    "redis": {"Redis", "from_url"},
+}
+# Whole modules that do nothing else.
+CALLING_MODULES = {"urllib.request", "urllib3", "requests", "http.client", "ftplib", "telnetlib", "httpx", "smtplib"}
 CATCH_ALL = {
     "pipelines/engine/kernel.py": "an exception of a stage becomes Retry",
+    "pipelines/engine/heartbeat.py": "a beat that is lost ends no work: the lease decides",
     "pipelines/engine/jobs.py": "an exception of a job becomes its error",
     "pipelines/work/__main__.py": "the child's door: the parent hears of every failure",
     "agency/ollama_host/runner/__main__.py": "the child's door: the parent hears of every failure",
+    "agency/gateway/meter/bodies.py": "an installation's own redactor: what cannot be redacted is not kept",
+    "agency/health/looks.py": "what cannot be looked at is a finding",
     "agency/management/commands/ticker.py": "one bad tick does not end the ticker",
 }
 
@@ -85,6 +113,7 @@ def test_the_registries_are_found() -> None:
     assert {path for path, *_ in REGISTRIES} >= {
         "pipelines/engine/dispatch.py",
         "pipelines/hosts/__init__.py",
+        "pipelines/imports/__init__.py",
         "pipelines/metrics/__init__.py",
         "pipelines/notifiers/__init__.py",
         "pipelines/trainers/__init__.py",
@@ -147,6 +176,36 @@ def test_code_of_a_model_folder_is_never_trusted() -> None:
     assert [
         path for path, node in given if not (isinstance(node.value, ast.Constant) and node.value.value is False)
     ] == []
+
+
+def test_nobody_calls_out_but_through_the_door() -> None:
+    calls = [(path, f"{_owner(node)}.{node.attr}") for path, node in nodes(ast.Attribute) if _is_a_call_out(node)]
+    taken = [(path, str(node.module)) for path, node in nodes(ast.ImportFrom) if node.module in CALLERS]
+    whole = [
+        (path, name)
+        for kind in (ast.Import, ast.ImportFrom)
+        for path, node in nodes(kind)
+        for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
+        if name in CALLING_MODULES
+    ]
+
+    found = {place for place in calls + taken + whole if place[0].startswith(tuple(OPENERS))}
+    assert {path for path, _ in found} >= {"pipelines/outbound/client.py", "agency/gateway/upstream.py"}
+    assert sorted(set(calls + taken + whole) - found) == []
+
+
+def _owner(node: ast.Attribute) -> str:
+    return node.value.id if isinstance(node.value, ast.Name) else ""
+
+
+def _is_a_call_out(node: ast.Attribute) -> bool:
+    return node.attr in CALLERS.get(_owner(node), ())
+
+
+def test_the_gateways_session_takes_its_sockets_from_the_door() -> None:
+    source = (ROOT / "agency/gateway/upstream.py").read_text()
+
+    assert source.count("TCPConnector(") == source.count("socket_factory=judged_sockets(") == 1
 
 
 def test_everything_is_caught_only_where_a_reason_is_stated() -> None:

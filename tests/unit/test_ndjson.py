@@ -10,7 +10,8 @@ import pytest
 from django.test import RequestFactory
 from ninja.errors import HttpError
 
-from agency.api.ndjson import CutOff, announced_chunks, body_lines, split_lines
+from agency.api.ndjson import CutOff, announced_chunks, body_lines
+from pipelines.imports.lines import split_lines
 
 MIB = 2**20
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.environment import OutsideNetwork, SkipPolicy
-from tools import budgets, setup_system
+from tools import budgets, setup_system, step
 from tools.setup_system import MissingProgram, Program
 
 
@@ -82,6 +82,29 @@ def test_a_skipped_test_without_leave_fails_the_run() -> None:
 
     assert policy.refused == ["tests/b.py::test_without_a_reason"]
     assert session.exitstatus == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_step_shows_how_much_of_a_file_is_there_and_else_that_it_works() -> None:
+    told = step.Step("torch")
+    told.follow(["Downloading torch.whl (200 MB)\n", "Progress 50 of 200\n"])
+
+    assert told.drawn(65.0) == "torch  [######..................] 1:05  Downloading torch.whl (200 MB)"
+
+    told.take("Installing collected packages\n")
+
+    assert told.drawn(0.0) == "torch  [#####...................] 0:00  Installing collected packages"
+
+
+@pytest.mark.parametrize(("code", "word"), [(0, "done"), (3, "FAILED")])
+def test_a_step_ends_as_its_command_and_shows_the_output_of_one_that_failed(
+    capfd: pytest.CaptureFixture[str], code: int, word: str
+) -> None:
+    ended = step.main(["Packages", sys.executable, "-c", f"print('no such package'); raise SystemExit({code})"])
+    out, err = capfd.readouterr()
+
+    assert ended == code
+    assert f"Packages: {word} after" in out
+    assert ("no such package" in err) == (code != 0)
 
 
 def test_no_test_leaves_the_machine() -> None:

@@ -9,18 +9,46 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client as Browser
 from django.urls import URLPattern, get_resolver, reverse
+from django.utils import timezone
 
 from agency.api import api
-from pipelines.models import Batch
-from tenants.models import ApiKey, Client, Pipeline
+from pipelines.models import Batch, Example, ModelVersion, Rollback, Source
+from tenants import freezing, scope, sharing
+from tenants.judges import allow_judge
+from tenants.models import ApiKey, Client, Membership, Pipeline, Role
+from tenants.people.invitations import invite
 from tests import factories
 from tests.web.roles import Door
 
 # What an address or a body needs beyond the world's own.
-KWARGS: dict[str, dict[str, Any]] = {"probe-host": {"name": "shop"}, "decide": {"name": "approve", "number": 2}}
+HOST_DOORS = (
+    "adopt", "host", "probe-host", "host-access", "host-terms", "drain-host", "undrain-host", "read_host", "drain_host",
+    "undrain_host",
+)  # fmt: skip
+KWARGS: dict[str, dict[str, Any]] = {
+    "withdraw-judge": {"name": "wise"},
+    "eval-set": {"kind": "heldout"},
+    "eval-case": {"kind": "heldout"},
+    "comparison-case": {"kind": "heldout", "key": "c1"},
+    **{door: {"name": "shop"} for door in HOST_DOORS},
+    "decide": {"name": "approve", "number": 2},
+    "order_rollout": {"order": "pause"},
+    "withdraw": {"kind": "source"},
+    "mfa_edit_webauthn": {"pk": 1},
+    "mfa_remove_webauthn": {"pk": 1},
+}
 BODIES: dict[str, Any] = {
     "upload_examples": b'{"input": "Where is my parcel?", "output": "delivery"}\n',
     "order_run": {"reason": "asked by a test"},
+    "pause_pipeline": {"reason": "asked by a test"},
+    "resume_pipeline": {"reason": "asked by a test"},
+    "order_rollout": {"reason": "asked by a test"},
+    "drain_host": {"reason": "asked by a test"},
+    "undrain_host": {"reason": "asked by a test"},
+    "set_freeze": {"reason": "asked by a test"},
+    "lift_freeze": {"reason": "asked by a test"},
+    "order_waiver": {"gate": "accuracy", "reason": "asked by a test", "days": 7},
+    "end_waiver": {"reason": "asked by a test"},
     "order_rollback": {"to": 1, "reason": "asked by a test"},
     "send_feedback": {"request_id": "unknown", "is_good": True},
 }
@@ -42,9 +70,32 @@ def build(client: Client) -> World:
     factories.make_run(pipeline, at="compare", status="held")
     factories.make_key(client)
     with factories.inside(client):
-        batch, key = Batch.objects.first(), ApiKey.objects.first()
-    assert batch is not None and key is not None
+        fields = {"name": "wise", "kind": "ollama", "url": "http://127.0.0.1:9", "model": "wise", "key_name": ""}
+        allow_judge(client, fields, "tests", factories.NOW)
+        batch, key, example = Batch.objects.first(), ApiKey.objects.first(), Example.objects.first()
+        source = Source.of(pipeline, pipeline=pipeline, name="archive", created_at=factories.NOW)
+        source.save()
+        version = ModelVersion.objects.earliest("pk")
+        both = {"from_version": version, "to_version": version, "phase": "person", "metric": "decision"}
+        back = Rollback.of(pipeline, pipeline=pipeline, decided_by="tests", decided_at=factories.NOW, **both)
+        back.save()
+        link, token = sharing.issue_link(client, None, "the board", 3650, "tests", timezone.now())
+        frozen = freezing.freeze(pipeline, actor="tests", reason="asked by a test", now=factories.NOW)
+    assert batch is not None and key is not None and example is not None
+    person = factories.make_member(client.agency, Role.VIEWER)
+    with scope.agency_scope(client.agency_id):
+        member = Membership.objects.get(user=person).pk
+        given = {"role": Role.VIEWER, "client": None, "actor": "boss@north.example", "now": timezone.now()}
+        factories.make_member(client.agency, Role.OWNER, email="boss@north.example")
+        invited, ticket = invite(client.agency, "guest@north.example", **given)
     address = {"slug": client.slug, "pipeline_slug": "support", "number": 1, "prefix": key.prefix, "batch_id": batch.pk}
+    address |= {"upload": batch.pk, "source": source.pk, "pk": source.pk}
+    address |= {"row": example.pk}
+    address |= {"rollback": back.pk}
+    address |= {"invitation": invited.pk, "ticket": ticket}
+    address |= {"link": link.pk, "token": token}
+    address |= {"freeze": frozen.pk}
+    address |= {"member": member, "waiver": factories.make_waiver(pipeline).pk}
     return World(client, pipeline, address)
 
 

@@ -99,6 +99,17 @@ def test_a_pipeline_says_what_is_in_production(program: Program, pipeline: Pipel
     assert (shown["production"], shown["latest_run"], shown["settings_revision"]) == ("v1", 1, 1)
 
 
+def test_a_key_pauses_and_resumes_and_a_run_is_refused_meanwhile(program: Program, pipeline: Pipeline) -> None:
+    paused = program.post("/pipelines/support/pause", {"reason": "new catalogue"})
+    refused = program.post("/pipelines/support/runs", {"reason": "fresh data"})
+    resumed = program.post("/pipelines/support/resume", {"reason": "it is here"})
+
+    assert paused.json()["is_paused"] and paused.json()["pause"].endswith(": new catalogue")
+    assert refused.status_code == 409 and "new catalogue. Resume it" in refused.json()["error"]["message"]
+    assert (resumed.status_code, resumed.json()["pause"]) == (200, "")
+    assert program.post("/pipelines/support/pause", {"reason": ""}).status_code == 422
+
+
 def test_a_version_card_holds_every_fact_and_the_yaml_says_the_same(program: Program, pipeline: Pipeline) -> None:
     run = factories.make_production(pipeline)
 
@@ -197,3 +208,25 @@ def test_an_error_nobody_foresaw_is_json_with_a_number_to_quote(
     number = response.json()["error"]["message"].split()[-1].rstrip(".")
     assert number in caplog.text
     assert "secret detail" not in response.content.decode()
+
+
+def test_a_gate_is_waived_and_the_waiver_ended_by_a_key_that_answers_for_it(
+    program: Program, pipeline: Pipeline
+) -> None:
+    waivers = "/pipelines/support/waivers"
+    made = program.post(waivers, {"gate": "accuracy", "reason": "a relabelled set", "days": 7})
+    wrong = program.post(waivers, {"gate": "size", "reason": "a relabelled set", "days": 7})
+    ended = program.post(f"{waivers}/{made.json()['id']}/end", {"reason": "measured again"})
+    again = program.post(f"{waivers}/{made.json()['id']}/end", {"reason": "measured again"})
+
+    assert (made.status_code, made.json()["in_force"]) == (201, True)
+    assert made.json()["approver"].startswith("key-")
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        409,
+        "Gate size does not block: there is nothing to waive.",
+    )
+    assert (ended.status_code, ended.json()["in_force"]) == (200, False)
+    assert again.status_code == 409
+    assert [row["gate"] for row in program.get(waivers).json()["items"]] == ["accuracy"]
+    with factories.inside(pipeline):
+        assert AuditEvent.objects.filter(verb__in=["gate.waive", "gate.unwaive"]).count() == 2

@@ -120,10 +120,10 @@ def test_a_file_of_examples_becomes_one_batch_however_often_it_is_given(pipeline
     good = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "delivery"}]}
     path.write_text(json.dumps(good) + "\nbroken\n")
 
-    first, again = out("add_examples", "acorn/support", str(path)), out("add_examples", "acorn/support", str(path))
+    first, again = out("import", "acorn/support", str(path)), out("import", "acorn/support", str(path))
 
     assert first == again
-    assert first.endswith("2 lines, 1 quarantined.")
+    assert first.endswith("2 rows, 1 quarantined.")
     with factories.inside(pipeline):
         assert Batch.objects.get().source == "march.ndjson"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
+from typing import Any
 
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
 from agency.embedded import setup_token
+from agency.management.commands import up
 from tenants.models import Agency, User
 
 GIVEN = {"name": "North Agency", "slug": "north", "email": "owner@north.example", "password": "correct horse battery"}
@@ -54,9 +56,10 @@ def test_the_setup_is_closed_once_there_is_an_agency(token: str, agency: Agency,
 
 
 def test_the_invitation_names_the_token_and_ends_with_the_first_agency(token: str) -> None:
-    assert token in setup_token.invitation()
+    said = setup_token.invitation("http://127.0.0.1:9000")
+    assert token in said and "http://127.0.0.1:9000/setup/" in said
     Agency.objects.create(name="North", slug="north", created_at="2026-03-03T04:00:00Z")
-    assert setup_token.invitation() == ""
+    assert setup_token.invitation("http://127.0.0.1:9000") == ""
 
 
 def test_only_the_servers_user_can_read_the_token(token: str) -> None:
@@ -65,3 +68,12 @@ def test_only_the_servers_user_can_read_the_token(token: str) -> None:
 
 def test_a_reader_starts_at_the_clients_report(reader: Browser) -> None:
     assert reader.get("/")["Location"] == reverse("report", args=["acorn"])
+
+
+def test_the_address_follows_the_port_unless_one_is_set(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    assert up.address(9000) == "http://127.0.0.1:9000"
+
+    monkeypatch.setenv("RETUNE_BASE_URL", "https://retune.example")
+    settings.BASE_URL = "https://retune.example"
+
+    assert up.address(9000) == "https://retune.example"

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from pipelines.models import Example, Run
+from pipelines.models import Drill, Example, Run, Scorecard
 from pipelines.reports.overview import Need
-from tenants.models import Agency, Client
+from tenants.models import Agency, Client, Host
 from tests import factories
 
 
@@ -104,11 +104,11 @@ def test_a_client_that_cannot_be_is_refused_beside_its_field(
 
 
 def test_a_run_that_is_over_needs_nobody(owner: Browser, acorn: Client) -> None:
-    run = factories.make_run(factories.make_pipeline(acorn), at="compare", status="rejected")
+    run = factories.make_run(factories.make_pipeline(acorn), at="monitor", status="rolled_back")
 
     assert owner.get("/").context["overview"].needing == ()
     with factories.inside(acorn):
-        assert Run.objects.get(pk=run.pk).status == "rejected"
+        assert Run.objects.get(pk=run.pk).status == "rolled_back"
 
 
 def test_a_long_list_is_paged_and_the_page_lives_in_the_address(owner: Browser, agency: Agency) -> None:
@@ -119,3 +119,62 @@ def test_a_long_list_is_paged_and_the_page_lives_in_the_address(owner: Browser, 
 
     assert len(first.context["page"].object_list) == 50 and len(second.context["page"].object_list) == 2
     assert "?sort=name&amp;page=2" in first.text
+
+
+def test_a_few_words_lead_to_any_page(viewer: Browser, acorn: Client, birch: Client, cedar: Client) -> None:
+    for client in (acorn, birch):
+        factories.make_pipeline(client)
+    factories.make_pipeline(cedar)
+    asked = {"headers": {"HX-Request": "true", "HX-Target": "ul#places"}}
+
+    gates = viewer.get(reverse("jump"), {"q": "acorn gates"}, **asked)
+    first = viewer.get(reverse("jump"), {"q": "birch", "go": "1"})
+    nothing = viewer.get(reverse("jump"), {"q": "cedar"})
+
+    assert [place.url for place in gates.context["places"]] == ["/c/acorn/support/gates/"]
+    assert "<html" not in gates.text
+    assert first.url == "/c/birch/"
+    assert "Nothing is called so" in nothing.text
+
+
+def test_a_rejected_candidate_is_looked_at_until_the_next_run(owner: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    factories.make_run(pipeline, at="compare", status="rejected")
+    assert [line.need for line in owner.get("/").context["overview"].needing] == [Need.REJECTED]
+
+    factories.make_run(pipeline, at="trigger")
+    assert not owner.get("/").context["overview"].needing
+
+
+def test_a_trend_joins_what_was_in_production(owner: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    metric = pipeline.settings.criteria.metrics[0]
+    for value in (0.75, 0.875):
+        version = factories.make_production(pipeline).model_version
+        with factories.inside(pipeline):
+            Scorecard.objects.filter(version=version).update(metrics={metric: {"candidate": value}})
+
+    page = owner.get("/")
+
+    assert page.context["sparks"][pipeline.pk].values == (0.75, 0.875)
+    assert "<polyline" in page.text and "0.875" in page.text
+
+
+def test_silent_hosts_and_failed_drills_need_somebody(owner: Browser, acorn: Client, birch: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    version = factories.make_production(pipeline).model_version
+    said = {"is_passed": False, "sentence": "v1 is not on shop", "finished_at": factories.NOW}
+    drill = {"from_version": version, "to_version": version, "ordered_by": "schedule", "created_at": factories.NOW}
+    with factories.inside(pipeline):
+        Host.objects.update(facts={"error": "nothing answers there"}, checked_at=factories.NOW)
+        Drill.of(pipeline, pipeline=pipeline, **drill, **said).save()
+
+    page = owner.get("/")
+    assert "nothing answers there" in page.text and "v1 is not on shop" in page.text
+    assert page.context["overview"].needs == 2
+    assert not owner.get("/", {"q": "birch"}).context["overview"].needs
+
+    with factories.inside(pipeline):
+        Host.objects.update(facts={"version": "0.33.0"})
+        Drill.of(pipeline, pipeline=pipeline, **drill, **(said | {"is_passed": True})).save()
+    assert not owner.get("/").context["overview"].needs

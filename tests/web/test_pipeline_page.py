@@ -37,7 +37,7 @@ def test_malformed_rows_are_kept_aside_and_the_rest_counts(engineer: Browser, su
     response = engineer.post(reverse("upload", args=HERE), {"file": ndjson(GOOD + b"not json\n")}, follow=True)
 
     assert "2 rows read, 1 of them in quarantine." in response.text
-    assert response.context["page"].data.new == 1
+    assert engineer.get(reverse("pipeline", args=HERE)).context["page"].data.new == 1
 
 
 def test_the_same_file_twice_is_one_batch(engineer: Browser, support: Pipeline) -> None:
@@ -61,7 +61,7 @@ def test_an_evaluation_set_is_taken_case_by_case(engineer: Browser, support: Pip
     ("lines", "sentence"),
     [
         ([CASE, CASE], "Two cases have the id"),
-        ([CASE, CASE | {"id": "c2", "check": "guess"}], "Line 2: unknown check “guess”"),
+        ([CASE, CASE | {"id": "c2", "check": "guess"}], "Line 2: There is no metric"),
         ([{"id": "c1", "check": "label"}], "Line 1: &#x27;messages&#x27; is missing"),
         ([CASE | {"messages": [{"role": "system", "content": "x"}]}], "Line 1: nobody asks anything"),
         ([CASE | {"messages": "Hello"}], "Line 1:"),
@@ -155,3 +155,33 @@ def test_a_classification_without_labels_is_refused_beside_them(engineer: Browse
     assert "needs its labels" in str(response.context["form"].errors["labels"])
     with factories.inside(acorn):
         assert not Pipeline.objects.exists()
+
+
+def test_a_pause_is_shown_with_who_and_why_and_ends_by_its_button(
+    engineer: Browser, viewer: Browser, support: Pipeline
+) -> None:
+    paused = engineer.post(reverse("pause", args=HERE), {"reason": "new <b>catalogue</b>"}, follow=True)
+
+    assert "Paused by engineer@north.example" in paused.text and "new &lt;b&gt;catalogue" in paused.text
+    for page in (viewer.get("/"), viewer.get(reverse("client", args=["acorn"]))):
+        assert "paused" in page.text
+    assert reverse("resume", args=HERE) not in viewer.get(reverse("pipeline", args=HERE)).text
+
+    resumed = engineer.post(reverse("resume", args=HERE), {"reason": "it is here"}, follow=True)
+
+    assert "Paused by" not in resumed.text and reverse("pause", args=HERE) in resumed.text
+
+
+def test_a_start_while_paused_is_refused_with_the_way_out(engineer: Browser, support: Pipeline) -> None:
+    engineer.post(reverse("pause", args=HERE), {"reason": "audit"})
+
+    response = engineer.post(reverse("start-run", args=HERE), {"reason": "because of the new catalogue"})
+
+    assert response.status_code == 422 and "because of the new catalogue" in response.text
+    assert "paused by engineer@north.example: audit. Resume it on its page" in response.text
+
+
+def test_a_pause_without_a_reason_is_refused(engineer: Browser, support: Pipeline) -> None:
+    assert engineer.post(reverse("pause", args=HERE), {"reason": " "}).status_code == 422
+    with factories.inside(support):
+        assert not Pipeline.objects.get().is_paused

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
 from pipelines import actions
-from pipelines.models import Example
-from tenants.models import Client, Pipeline
+from pipelines.models import Body, Example, Exchange, ModelVersion, RowDecision
+from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 
 HERE = reverse("quarantine", args=["acorn", "support"])
+REVIEW = reverse("review", args=["acorn", "support"])
 
 
 def row(said: str) -> bytes:
@@ -40,7 +43,7 @@ def test_each_row_shows_its_rule_its_place_and_its_twin(viewer: Browser, support
 
     assert "near duplicate" in text and "may.ndjson" in text
     assert "Where is my invoice?" in text and "Its twin, line 1 of may.ndjson" in text
-    assert "/input" in text and "{&quot;input&quot;: 3}" in text
+    assert "/input" in text and "{<mark>&quot;input&quot;</mark>: 3}" in text
 
 
 def test_the_rules_narrow_the_list_by_address(viewer: Browser, support: Pipeline) -> None:
@@ -74,6 +77,19 @@ def test_a_discarded_row_leaves_the_list(engineer: Browser, support: Pipeline) -
 
     with factories.inside(support):
         assert Example.objects.get(line=3).state == "discarded"
+
+
+def test_duplicates_and_discarded_rows_are_listed_when_they_are_asked_for(viewer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        Example.objects.filter(line=2).update(state="duplicate", rule="duplicate")
+        Example.objects.filter(line=3).update(state="discarded")
+
+    everything = viewer.get(HERE).context
+    duplicates = viewer.get(HERE, {"rule": "duplicate", "state": "duplicate"}).context["page"]
+
+    assert list(everything["page"]) == []
+    assert {(state, n) for state, _rule, n in everything["rules"]} == {("discarded", 1), ("duplicate", 1)}
+    assert [example.line for example in duplicates] == [2]
 
 
 @pytest.mark.parametrize(
@@ -110,3 +126,166 @@ def test_a_row_of_another_client_is_left_alone(engineer: Browser, support: Pipel
     assert "0 rows changed." in response.text
     with factories.inside(other):
         assert Example.objects.get().state == "quarantined"
+
+
+def test_the_difference_from_the_twin_and_the_broken_place_are_marked(viewer: Browser, support: Pipeline) -> None:
+    text = viewer.get(HERE).text
+
+    assert "<del>?</del>" in text
+    assert "<mark>&quot;input&quot;</mark>: 3}" in text
+
+
+def test_rows_are_found_by_what_they_say_in_any_script(viewer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        actions.add_examples(support, [row("¿Dónde está mi señal?")], token="es", actor="tests", now=factories.NOW)
+        Example.objects.filter(batch__token="es").update(state="quarantined", rule="conflict")
+
+    def lines_of(**wanted: str) -> list[tuple[str, int]]:
+        return [(e.batch.source, e.line) for e in viewer.get(HERE, wanted).context["page"]]
+
+    assert lines_of(text="señal") == [("upload", 1)]
+    assert lines_of(text="INVOICE") == [("may.ndjson", 2)]
+    assert lines_of(source="may.ndjson", rule="near_duplicate") == [("may.ndjson", 2)]
+    assert lines_of(text="nobody says this") == []
+
+
+def test_a_decision_is_taken_back_and_both_are_in_the_ledger(engineer: Browser, support: Pipeline) -> None:
+    engineer.post(HERE, {"row": [pk_of(support, 2), pk_of(support, 3)], "act": "discard", "reason": "nobody wrote it"})
+    with factories.inside(support):
+        decision = RowDecision.objects.get()
+        assert (decision.verb, decision.rows) == ("discard", 2)
+
+    response = engineer.post(HERE, {"undo": decision.pk}, follow=True)
+    again = engineer.post(HERE, {"undo": decision.pk}, follow=True)
+
+    assert "2 rows are as before." in response.text and "taken back by" in response.text
+    assert "was taken back already" in again.text
+    with factories.inside(support):
+        states = dict(Example.objects.values_list("line", "state"))
+        verbs = list(AuditEvent.objects.filter(verb__startswith="rows.").order_by("seq").values_list("verb", flat=True))
+    assert states == {1: "ready", 2: "quarantined", 3: "quarantined"}
+    assert verbs == ["rows.discard", "rows.undo"]
+
+
+def test_a_row_that_changed_meanwhile_is_not_taken_back(engineer: Browser, support: Pipeline) -> None:
+    engineer.post(HERE, {"row": [pk_of(support, 2)], "act": "release", "reason": "both are real"})
+    with factories.inside(support):
+        first = RowDecision.objects.get()
+        Example.objects.filter(line=2).update(state="left_out", rule="quality")
+
+    response = engineer.post(HERE, {"undo": first.pk}, follow=True)
+
+    assert "0 rows are as before. 1 stay" in response.text
+    with factories.inside(support):
+        assert Example.objects.get(line=2).state == "left_out"
+
+
+def test_all_rows_that_match_are_decided_at_once(engineer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        many = [row(f"number {n}") for n in range(40)]
+        actions.add_examples(support, many, token="many", source="many.ndjson", actor="tests", now=factories.NOW)
+        Example.objects.filter(batch__token="many").update(state="left_out", rule="quality")
+
+    given = {"every": "1", "act": "release", "reason": "short on purpose"}
+    response = engineer.post(HERE + "?rule=quality&state=left_out", given, follow=True)
+
+    assert "40 rows changed." in response.text
+    with factories.inside(support):
+        assert Example.objects.filter(state="left_out").count() == 0
+        assert Example.objects.get(batch__source="may.ndjson", line=2).state == "quarantined"
+
+
+@pytest.fixture
+def waiting(support: Pipeline) -> Pipeline:
+    """Two rows of what a user said, which wait for a look."""
+    with factories.inside(support):
+        said = [row("Where did my refund go?"), row("My parcel is wet")]
+        actions.add_examples(support, said, token="said", source="feedback", actor="tests", now=factories.NOW)
+    return support
+
+
+def test_rows_of_low_trust_wait_in_the_review_queue_for_a_label(engineer: Browser, waiting: Pipeline) -> None:
+    page = engineer.get(REVIEW)
+    assert [example.rule for example in page.context["page"]] == ["trust", "trust"]
+    assert list(engineer.get(HERE, {"text": "refund"}).context["page"]) == []
+
+    chosen = [example.pk for example in page.context["page"]]
+    given = {"row": chosen[:1], "act": "label", "label": "returns", "reason": "it is about a refund"}
+    response = engineer.post(REVIEW, given, follow=True)
+
+    assert "1 row changed." in response.text
+    with factories.inside(waiting):
+        labelled = Example.objects.get(pk=chosen[0])
+    assert (labelled.state, labelled.label, labelled.messages[-1]["content"]) == ("ready", "returns", "returns")
+
+
+@pytest.mark.parametrize("label", ["", "unheard of"])
+def test_a_label_must_be_one_of_the_pipelines(engineer: Browser, waiting: Pipeline, label: str) -> None:
+    chosen = [example.pk for example in engineer.get(REVIEW).context["page"]]
+
+    response = engineer.post(REVIEW, {"row": chosen, "act": "label", "label": label, "reason": "why not"})
+
+    assert response.status_code == 422
+    with factories.inside(waiting):
+        assert Example.objects.filter(state="review").count() == 2
+
+
+def test_a_malformed_row_is_edited_checked_and_taken_back(engineer: Browser, support: Pipeline) -> None:
+    here = reverse("row", args=["acorn", "support", pk_of(support, 3)])
+    assert "<mark>" in engineer.get(here).text
+
+    wrong = engineer.post(here, {"act": "edit", "reason": "meant so", "raw": '{"input": "", "output": "billing"}'})
+    right = '{"input": "Where is the bill?", "output": "billing"}'
+    engineer.post(here, {"act": "edit", "reason": "meant so", "raw": right})
+
+    assert wrong.status_code == 422 and "/input is empty" in wrong.text
+    with factories.inside(support):
+        edited = Example.objects.get(line=3)
+        assert (edited.state, edited.label, edited.raw) == ("ready", "billing", '{"input": 3}')
+        actions.undo_decision(support, decision=RowDecision.objects.get().pk, actor="owner", now=factories.NOW)
+        assert Example.objects.get(line=3).messages == []
+    assert "meant so" in engineer.get(here).text
+
+
+def test_one_row_shows_its_twin_its_score_and_leads_to_the_next(engineer: Browser, waiting: Pipeline) -> None:
+    twin = engineer.get(reverse("row", args=["acorn", "support", pk_of_said(waiting, "Where is my invoice")])).text
+    assert "only here" in twin and "Its twin, line 1 of may.ndjson" in twin and "Quality" in twin
+
+    first = reverse("row", args=["acorn", "support", pk_of_said(waiting, "Where did my refund go?")])
+    response = engineer.post(first, {"act": "release", "reason": "well said"}, follow=True)
+
+    assert response.context["row"].messages[0]["content"] == "My parcel is wet"
+
+
+def pk_of_said(pipeline: Pipeline, said: str) -> int:
+    with factories.inside(pipeline):
+        return next(e.pk for e in Example.objects.all() if e.messages and e.messages[0]["content"] == said)
+
+
+def test_unfamiliar_questions_of_the_traffic_wait_for_their_label(engineer: Browser, acorn: Client) -> None:
+    made = factories.make_pipeline(acorn)
+    version = factories.make_production(made).model_version
+    with factories.inside(made):
+        known = [row(f"my invoice {n} of last month is wrong") for n in range(120)]
+        actions.add_examples(made, known, token="known", actor="tests", now=factories.NOW)
+        Example.objects.update(dataset=version.dataset)
+        for n, said in enumerate(("my invoice 7 of this month is wrong", "Quantum flux?", "Quantum flux?", "")):
+            keep(version, n, said)
+
+    response = engineer.post(REVIEW, {"gather": "1"}, follow=True)
+    again = engineer.post(REVIEW, {"gather": "1"}, follow=True)
+
+    assert "1 unfamiliar question from traffic." in response.text and "Nothing unfamiliar" in again.text
+    [found] = response.context["page"]
+    assert (found.rule, found.state, found.batch.source) == ("novel", "review", "traffic")
+    assert [m["content"] for m in found.messages] == ["Quantum flux?", "billing"]
+
+
+def keep(version: ModelVersion, number: int, said: str) -> None:
+    """An exchange whose words the client lets us keep."""
+    fields = {"version": version, "request_id": f"q{number}", "at": factories.NOW, "finished_at": factories.NOW}
+    told = Exchange.of(version, pipeline_id=version.pipeline_id, host="shop", arm="production", status=200, **fields)
+    told.save()
+    request = json.dumps({"messages": [{"role": "user", "content": said}]})
+    kept = {"request": request, "answer": "billing", "prompt_digest": str(number), "at": factories.NOW}
+    Body.of(told, pipeline_id=version.pipeline_id, exchange=told, **kept).save()

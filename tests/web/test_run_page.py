@@ -207,7 +207,8 @@ def test_the_checks_report_counts_rows_and_sets_the_labels_side_by_side(viewer: 
 
     data = response.context["page"].data
     assert (data.rows, data.malformed, data.usable) == (140, 2, 131)
-    assert [(line.label, line.new, line.existing) for line in data.labels] == [("billing", 120, 40), ("returns", 11, 0)]
+    lines = [(line.name, line.new, line.existing, round(line.new_width)) for line in data.charts[0].lines]
+    assert lines == [("billing", 120, 40, 92), ("returns", 11, 0, 8)]
     assert "0.41 &gt; 0.30" in response.text
 
 

@@ -19,6 +19,7 @@ from tests import factories
 
 HERE = reverse("settings", args=["acorn", "support"])
 LISTS = {"stages", "hosts", "recipients", "criteria.metrics", "criteria.output.labels", "criteria.output.fields"}
+LISTS |= {"data.secret_kinds"}
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_a_form_that_changes_nothing_saves_nothing(engineer: Browser, support: P
             "Not an RFC 5545 rule",
         ),
         ({"gates__0__metric": "charm"}, None, "needs metric charm"),
-        ({"gates__3__limit": "-2"}, "gates.3.name", "limit must lie between 0 and 100"),
+        ({"gates__3__limit": "-2"}, "gates.3.name", "limit must lie between 0 and 10."),
         ({"gates__1__limit": ""}, "gates.1.name", "this rule needs a limit"),
         ({"rollout__steps__1__share": "3"}, "rollout.max_step_s", "larger share than the one before"),
         ({"recipients": "not an address"}, "recipients", "not a valid email address"),
@@ -214,3 +215,29 @@ def test_a_rule_that_is_never_due_is_refused(engineer: Browser, support: Pipelin
 
 def test_a_viewer_reads_the_settings_but_is_offered_no_button(viewer: Browser, support: Pipeline) -> None:
     assert "Review the changes" not in viewer.get(HERE).text
+
+
+def put_held_out(support: Pipeline) -> None:
+    case = {"id": "c1", "messages": [{"role": "user", "content": "Where is it?"}], "check": "label"}
+    with factories.inside(support):
+        actions.put_eval_set(support, "heldout", [case | {"expected": {"label": "parcel"}}], "tests", factories.NOW)
+
+
+def test_gates_without_a_set_are_named_with_what_is_missing(engineer: Browser, support: Pipeline) -> None:
+    before = engineer.get(HERE).content.decode()
+    put_held_out(support)
+    after = engineer.get(HERE).content.decode()
+
+    assert "<b>accuracy</b>: held-out set" in before
+    assert "<b>latency</b>: latency prompts or held-out set" in before
+    assert "<b>accuracy</b>" not in after and "<b>safety</b>: safety set" in after
+
+
+def test_a_metric_that_the_cases_cannot_feed_is_refused_with_a_sentence(engineer: Browser, support: Pipeline) -> None:
+    put_held_out(support)
+
+    response = engineer.post(HERE, typed(support, criteria__metrics=["accuracy", "json_fields"]))
+
+    said = response.context["form"].errors["criteria.metrics"]
+    assert response.status_code == 422
+    assert "json_fields cannot be computed on the held-out set (version 1): case c1" in said[0]

@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from pipelines.artifacts import store_of
-from pipelines.models import ModelVersion, Rollback, Route
+from pipelines.models import ModelVersion, Placement, Rollback, Route
 from tenants.models import Client, Pipeline
 from tests import factories
 
@@ -62,6 +62,8 @@ def test_the_card_comes_as_yaml_too(viewer: Browser, support: Pipeline) -> None:
 
 
 def test_each_version_says_why_it_cannot_be_restored(engineer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        Placement.objects.filter(version__number=1).delete()
     obstacles = engineer.get(reverse("versions", args=["acorn", "support"])).context["obstacles"]
 
     assert "in production already" in obstacles[2]

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
+from django.utils import timezone
 from ninja import Router
 
-from agency.api.auth import Key
-from agency.api.lookup import chosen_pipelines, client_in, open_pipeline
+from agency.api.auth import Key, actor_of
+from agency.api.lookup import chosen_pipelines, client_in, key_in, open_pipeline
 from agency.api.paging import Paged, page
-from agency.api.schemas import Page, PipelineOut, TriggerDecisionOut
+from agency.api.schemas import Page, PauseIn, PipelineOut, Refusal, TriggerDecisionOut
+from pipelines import actions
 from pipelines.models import PipelineState, TriggerDecision
 from tenants.models import Pipeline
 
@@ -31,6 +33,22 @@ def read_pipeline(request: HttpRequest, slug: str) -> dict[str, Any]:
     return _shown(open_pipeline(request, slug))
 
 
+@router.post("/pipelines/{slug}/pause", response={200: PipelineOut, 409: Refusal}, auth=Key("runs"))
+def pause_pipeline(request: HttpRequest, slug: str, asked: PauseIn) -> dict[str, Any]:
+    """No run starts until it is resumed. A live run goes on, and a rollback is always possible."""
+    row, actor = open_pipeline(request, slug), actor_of(key_in(request))
+    actions.pause(row, actor=actor, reason=asked.reason, now=timezone.now())
+    return _shown(open_pipeline(request, slug))
+
+
+@router.post("/pipelines/{slug}/resume", response={200: PipelineOut, 409: Refusal}, auth=Key("runs"))
+def resume_pipeline(request: HttpRequest, slug: str, asked: PauseIn) -> dict[str, Any]:
+    """Runs may start again; what fell due meanwhile starts one."""
+    row, actor = open_pipeline(request, slug), actor_of(key_in(request))
+    actions.resume(row, actor=actor, reason=asked.reason, now=timezone.now())
+    return _shown(open_pipeline(request, slug))
+
+
 @router.get("/trigger-decisions", response=Page[TriggerDecisionOut], auth=Key("runs"))
 def list_trigger_decisions(request: HttpRequest, asked: Paged, pipeline: str | None = None) -> dict[str, Any]:
     """The trigger ledger of one pipeline or of all: why runs started, and why not yet."""
@@ -44,6 +62,7 @@ def _shown(row: Pipeline) -> dict[str, Any]:
         "slug": row.slug,
         "name": row.name,
         "is_paused": row.is_paused,
+        "pause": row.pause,
         "settings_revision": row.revision.number if row.revision else None,
         "production": state.production.label if state and state.production else None,
         "latest_run": state.latest_run.number if state and state.latest_run else None,

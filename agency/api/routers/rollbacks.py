@@ -20,7 +20,10 @@ router = Router(tags=["rollbacks"], auth=Key("rollback"))
 
 @router.post("/pipelines/{slug}/rollback", response={201: RollbackOut, 409: Refusal})
 def order_rollback(request: HttpRequest, slug: str, asked: RollbackIn) -> Status[dict[str, Any]]:
-    """Move all traffic back, to the version given or to the one before. Gateways follow within a second."""
+    """Move all traffic back, to the version given or to the one before. Gateways follow within a second.
+
+    A version that hosts do not keep loaded is placed and asked first: then `flipped_at` is null in the answer.
+    """
     pipeline, actor = open_pipeline(request, slug), actor_of(key_in(request))
     target = open_version(request, slug, asked.to) if asked.to is not None else None
     return Status(201, _shown(roll_back(pipeline, to=target, actor=actor, reason=asked.reason, now=timezone.now())))
@@ -34,7 +37,7 @@ def list_rollbacks(request: HttpRequest, asked: Paged, pipeline: str | None = No
 
 
 def _shown(row: Rollback) -> dict[str, Any]:
-    fields = ("id", "phase", "metric", "sentence", "numbers", "decided_by", "decided_at", "seconds")
+    fields = ("id", "phase", "metric", "sentence", "numbers", "decided_by", "decided_at", "flipped_at", "seconds")
     names = {
         "pipeline": row.pipeline.slug,
         "from_version": row.from_version.label,

@@ -7,14 +7,16 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Router, Status
 
 from agency.api.auth import Key, actor_of
-from agency.api.lookup import key_in, open_pipeline, open_run
+from agency.api.lookup import key_in, open_pipeline, open_run, open_version
 from agency.api.paging import Paged, page
 from agency.api.schemas import Page, Refusal, RunDetail, RunIn, RunOut
-from pipelines.actions import start_run
+from pipelines.actions import ActionRefused, read_prompt, start_prompt_run, start_run
 from pipelines.models import Check, Run
+from tenants.models import Pipeline
 
 router = Router(tags=["runs"], auth=Key("runs"))
 
@@ -23,9 +25,18 @@ router = Router(tags=["runs"], auth=Key("runs"))
 def order_run(request: HttpRequest, slug: str, asked: RunIn) -> Status[dict[str, Any]]:
     """Start a run. Refused (409) while one is live, or during the cooldown unless forced with a reason."""
     pipeline, actor = open_pipeline(request, slug), actor_of(key_in(request))
-    now = timezone.now()
-    run = start_run(pipeline, actor=actor, now=now, reason=asked.reason, force=asked.force, kind="api")
-    return Status(201, shown(run))
+    said: dict[str, Any] = {"actor": actor, "reason": asked.reason, "now": timezone.now(), "force": asked.force}
+    if asked.prompt is None:
+        return Status(201, shown(start_run(pipeline, **said, kind="api")))
+    parent = open_version(request, slug, asked.prompt.version or _production(pipeline))
+    prompt = read_prompt(asked.prompt.system, asked.prompt.replaces, asked.prompt.parameters)
+    return Status(201, shown(start_prompt_run(parent, prompt, **said)))
+
+
+def _production(pipeline: Pipeline) -> int:
+    if pipeline.state.production is None:
+        raise ActionRefused(_("Nothing is in production yet: name the version whose weights the prompt is for."))
+    return pipeline.state.production.number
 
 
 @router.get("/pipelines/{slug}/runs", response=Page[RunOut])

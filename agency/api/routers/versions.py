@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from ninja import Router
 
 from agency.api.auth import Key
@@ -13,6 +14,7 @@ from agency.api.paging import Paged, page
 from agency.api.schemas import Page, VersionOut
 from pipelines.cards import version_card, version_yaml
 from pipelines.models import ModelVersion
+from pipelines.reports.changes.passport import passport
 
 router = Router(tags=["versions"], auth=Key("versions"))
 
@@ -34,3 +36,10 @@ def read_version_yaml(request: HttpRequest, slug: str, number: int) -> HttpRespo
     """The same card as YAML, as it lies beside the artifact."""
     text = version_yaml(open_version(request, slug, number))
     return HttpResponse(text, content_type="application/yaml; charset=utf-8")
+
+
+@router.get("/pipelines/{slug}/versions/{int:number}/passport", response={200: None})
+def read_passport(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The version's facts as a signed file (Ed25519), which anyone can verify offline."""
+    text = passport(open_version(request, slug, number), timezone.now())
+    return HttpResponse(text, content_type="application/json; charset=utf-8")

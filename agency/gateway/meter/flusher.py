@@ -13,6 +13,7 @@ from django.db import Error as DatabaseFault
 
 from agency.gateway.meter import records
 from agency.gateway.meter.judge import Record, judge
+from agency.gateway.meter.prometheus import Totals
 from agency.gateway.meter.sighting import Sighting
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Meter:
         self.dropped = 0
         self.written = 0
         self.is_reachable = True
+        self.totals = Totals()
         self._seen: deque[Sighting] = deque()
         self._waiting: deque[Record] = deque()
         self._stopping = threading.Event()
@@ -70,7 +72,7 @@ class Meter:
     def flush(self) -> None:
         """Judges and writes everything there is. A fault of the database leaves the rest for the next time."""
         while self._seen:
-            self._waiting.append(judge(self._seen.popleft()))
+            self._take(self._seen.popleft())
         self._drop_oldest()
         if not self._waiting:
             return
@@ -84,6 +86,13 @@ class Meter:
             self.is_reachable = False
         else:
             self.is_reachable = True
+
+    def _take(self, sighting: Sighting) -> None:
+        record = judge(sighting)
+        self.totals.add(sighting.entry, record)
+        if sighting.spend is not None:
+            sighting.spend(record.input_tokens + record.output_tokens)
+        self._waiting.append(record)
 
     def _drop_oldest(self) -> None:
         while len(self._waiting) > self.kept:

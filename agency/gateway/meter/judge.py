@@ -1,6 +1,6 @@
 """From a sighting to a record: what the host's own lines say, and whether the answer has the promised shape.
 
-Answers are hostile text: they are parsed, counted and dropped, never logged and never kept.
+Answers are hostile text: they are parsed, counted and dropped, never logged, and kept only where the client opted in.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from agency.gateway.meter.bodies import KeptBody, kept_body
 from agency.gateway.meter.sighting import Arm, Fault, Heard, Sighting
 from pipelines.metrics import format_check
 from pipelines.metrics.refusal import is_refusal
@@ -21,6 +22,7 @@ LOADED_NS = 50_000_000
 COUNT_LIMIT = 2**31 - 1
 LEFT_STATUS = 499
 LABEL_CHARS = 2000
+LOADS = ("load", "unload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Record:
     is_after_load: bool
     input_tokens: int
     output_tokens: int
+    first_token_ms: float | None = None
+    body: KeptBody | None = None
 
 
 @dataclass(slots=True)
@@ -113,12 +117,20 @@ def judge(sighting: Sighting) -> Record:
         is_after_load=count(final, "load_duration", 2**62) > LOADED_NS,
         input_tokens=count(final, "prompt_eval_count"),
         output_tokens=count(final, "eval_count"),
+        first_token_ms=sighting.first_token_ms,
+        body=_body(sighting, reading) if is_answered else None,
     )
+
+
+def _body(sighting: Sighting, reading: Reading) -> KeptBody | None:
+    if sighting.asked is None or not sighting.heard.is_whole or reading.final.get("done_reason") in LOADS:
+        return None
+    return kept_body(sighting.asked, "".join(reading.texts), sighting.entry.bodies)
 
 
 def is_bad(sighting: Sighting, reading: Reading) -> bool | None:
     """Empty, a refusal, or not of the promised shape. None where nothing can be judged: a load, a tool call."""
-    if reading.final.get("done_reason") in ("load", "unload") or reading.has_tool_calls or not sighting.heard.is_whole:
+    if reading.final.get("done_reason") in LOADS or reading.has_tool_calls or not sighting.heard.is_whole:
         return None
     text = "".join(reading.texts)
     output = sighting.entry.output

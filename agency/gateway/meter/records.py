@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 
 from django.db import transaction
 
 from agency.gateway.meter.judge import Record
 from pipelines.domain.histogram import Histogram
-from pipelines.models import Exchange, Traffic
+from pipelines.models import Body, Exchange, Traffic
 from tenants.scope import client_scope
 
 Minute = tuple[int, str, str, datetime]
-SUMS = ("requests", "errors", "bad", "input_tokens", "output_tokens", "latency")
+SUMS = ("requests", "errors", "bad", "input_tokens", "output_tokens", "latency", "first_token", "is_rolled_up")
+COLUMNS = tuple(field.name for field in fields(Record) if field.name != "body")
 BATCH = 500
 
 
@@ -28,8 +29,23 @@ def write(client_id: int, records: Sequence[Record]) -> None:
             Exchange.objects.filter(client_id=client_id, request_id__in=ids).values_list("request_id", flat=True)
         )
         fresh = [record for record in records if record.request_id not in known]
-        Exchange.objects.bulk_create([Exchange(**asdict(record)) for record in fresh], batch_size=BATCH)
+        rows = Exchange.objects.bulk_create([_exchange(record) for record in fresh], batch_size=BATCH)
+        _add_bodies(rows, fresh)
         _add_minutes(client_id, fresh)
+
+
+def _exchange(record: Record) -> Exchange:
+    return Exchange(**{name: getattr(record, name) for name in COLUMNS})
+
+
+def _add_bodies(rows: Sequence[Exchange], records: Sequence[Record]) -> None:
+    made = [
+        Body.of(row, pipeline_id=row.pipeline_id, exchange_id=row.pk, at=row.at, **asdict(record.body))
+        for row, record in zip(rows, records, strict=True)
+        if record.body is not None
+    ]
+    if made:
+        Body.objects.bulk_create(made, batch_size=BATCH)
 
 
 def _add_minutes(client_id: int, records: Iterable[Record]) -> None:
@@ -70,4 +86,7 @@ def _add(row: Traffic, records: Sequence[Record]) -> None:
     row.input_tokens += sum(record.input_tokens for record in records)
     row.output_tokens += sum(record.output_tokens for record in records)
     times = Histogram.of(record.latency_ms for record in records)
+    firsts = Histogram.of(record.first_token_ms for record in records if record.first_token_ms is not None)
     row.latency = (Histogram.from_json(row.latency) + times).to_json()
+    row.first_token = (Histogram.from_json(row.first_token) + firsts).to_json()
+    row.is_rolled_up = False

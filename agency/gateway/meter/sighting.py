@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from agency.gateway.routes.snapshot import Place, RouteEntry, Target
 from agency.gateway.wire import Path
@@ -70,6 +72,14 @@ class Sighting:
     finished_at: datetime | None = None
     latency_ms: float = 0.0
     heard: Heard = field(default_factory=Heard)
+    first_token_ms: float | None = None
+    # What was asked, only where the client has it kept.
+    asked: Mapping[str, Any] | None = None
+    # Hears how many tokens the answer took, where the key has a limit.
+    spend: Callable[[int], None] | None = None
+
+    def begin_stream(self) -> None:
+        self.first_token_ms = (time.monotonic() - self.started) * 1000
 
     def finish(self, fault: Fault = Fault.NONE) -> None:
         self.fault = self.fault or fault

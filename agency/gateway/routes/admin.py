@@ -1,6 +1,7 @@
 """Orders past the database: a unix socket that takes one JSON line and answers one.
 
-{"flip": {"client": "acorn", "pipeline": "support", "to_version": 3}}   all traffic to v3, at once
+{"flip": {"client": "acorn", "pipeline": "support", "to_version": 3}}   all traffic to v3, at once; without
+                                 `to_version` to the version before. "by" and "reason" are kept for the ledger.
 {"status": true}                                                       what this gateway knows
 """
 
@@ -23,6 +24,13 @@ log = logging.getLogger(__name__)
 LINE_BYTES = 64 * 1024
 # The kernel's limit for a socket's path, less its closing zero.
 PATH_BYTES = 107
+
+
+def _details(given: dict[Any, Any]) -> tuple[int | None, str, str]:
+    match given.get("to_version"), given.get("by", ""), given.get("reason", ""):
+        case ((int() | None as number), str(by), str(reason)) if given.keys() <= {"to_version", "by", "reason"}:
+            return number, by, reason
+    raise OrderRefused("An order carries a client, a pipeline, to_version (a number), by and reason, nothing else.")
 
 
 class AdminSocket:
@@ -68,10 +76,10 @@ class AdminSocket:
         """One order, one answer: {"ok": true, ...} or {"ok": false, "error": sentence}."""
         try:
             match orjson.loads(line):
-                case {"flip": {"client": str(client), "pipeline": str(pipeline), "to_version": int(number)}}:
-                    entry = self.follower.order(client, pipeline, number)
-                    log.warning("Flipped %s/%s to v%d by an order at the admin socket.", client, pipeline, number)
-                    return {"ok": True, "production": number, "overrides_serial": entry.serial}
+                case {"flip": {"client": str(client), "pipeline": str(pipeline), **rest}}:
+                    entry = self.follower.order(client, pipeline, *_details(rest))
+                    log.warning("Flipped %s/%s to v%d by an order at the socket.", client, pipeline, entry.production)
+                    return {"ok": True, "production": entry.production, "overrides_serial": entry.serial}
                 case {"status": True}:
                     return {"ok": True, **self.status()}
         except orjson.JSONDecodeError:

@@ -17,6 +17,8 @@ from django.db import Error as DatabaseFault
 from django.db import close_old_connections, connections
 
 from agency.gateway.routes import store
+from agency.gateway.routes.journal import Journal, Noted
+from agency.gateway.routes.listener import Listener
 from agency.gateway.routes.loading import load_client
 from agency.gateway.routes.snapshot import ClientRoutes, Order, RouteEntry, Routes
 from tenants.crossing import ask
@@ -24,8 +26,10 @@ from tenants.crossing import ask
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
-# Hosts, keys and settings carry no serial: all clients are read again in turn, everyone after about 40 polls (10 s).
-SWEEP_POLLS = 40
+# While PostgreSQL tells of new routes, looks are there for what it did not tell.
+TOLD_POLL_S = 0.75
+# Hosts, keys and settings carry no serial: all clients are read again in turn, everyone after about so many seconds.
+SWEEP_S = 10.0
 # Serials rise in commit order, but one may be given again after a client was erased: look a little behind the newest.
 SERIAL_OVERLAP = 50
 LOOK_UP_S = 1.0
@@ -41,19 +45,23 @@ class OrderRefused(ValueError):
 
 
 class Follower:
-    """Guarantees: `current` is always a whole picture, at most POLL_S plus one load behind a committed route."""
+    """Guarantees: `current` is always a whole picture, at most one look plus one load behind a committed route."""
 
     def __init__(self, file: Path, poll_s: float = POLL_S) -> None:
         self.file, self.poll_s = file, poll_s
+        self.journal = Journal(file.parent.parent / "orders" / file.stem)
         self.is_reachable: bool | None = None
         self._loaded: dict[int, ClientRoutes] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._sweep: list[int] = []
+        self._clients = 0
         self._is_dirty = False
         self._unknown: dict[str, float] = {}
         self._lock = threading.RLock()
         self._look_ups: queue.Queue[LookUp | None] = queue.Queue(LOOK_UPS_WAITING)
         self._stopping = threading.Event()
+        self._is_told = threading.Event()
+        self.listener = Listener(self._told)
         self._thread: threading.Thread | None = None
         self.current = Routes()
 
@@ -68,10 +76,12 @@ class Follower:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="gateway-routes", daemon=True)
             self._thread.start()
+        self.listener.start()
 
     def stop(self) -> None:
-        """Ends the thread. Blocks for as long as one poll may take."""
+        """Ends the threads. Blocks for as long as one poll may take."""
         self._stopping.set()
+        self.listener.stop()
         self._poke()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -91,18 +101,25 @@ class Follower:
             self._remember_unknown(digest)
         return found
 
-    def order(self, client: str, pipeline: str, to_version: int) -> RouteEntry:
-        """Flips at once, without the database. Stands until a newer serial is seen. Raises `OrderRefused`."""
+    def order(self, client: str, pipeline: str, to_version: int | None, by: str = "", reason: str = "") -> RouteEntry:
+        """Flips at once, without the database, and is recorded in the ledger as soon as there is one.
+
+        `to_version` None is the way back. Stands until a newer serial is seen. Raises `OrderRefused`.
+        """
         with self._lock:
             entry = self.current.entry(client, pipeline)
             if entry is None:
                 raise OrderRefused(f"There is no route of {client}/{pipeline} here.")
+            to_version = entry.way_back if to_version is None else to_version
+            if to_version is None:
+                raise OrderRefused(f"{client}/{pipeline} has no earlier version: name the one that shall answer.")
             target = entry.target(to_version)
             if target is None or not target.places:
                 raise OrderRefused(f"v{to_version} of {client}/{pipeline} lies on no host that this gateway knows.")
             self._orders[client, pipeline] = Order(client, pipeline, to_version, entry.serial)
             self._is_dirty = True
             self._publish()
+        self.journal.note(Noted.of(entry, to_version, by, reason))
         self._poke()
         return entry.flipped(to_version)
 
@@ -115,11 +132,13 @@ class Follower:
     def _run(self) -> None:
         due_at = time.monotonic()
         while not self._stopping.is_set():
-            if time.monotonic() >= due_at:
+            is_told = self._is_told.is_set()
+            if is_told or time.monotonic() >= due_at:
+                self._is_told.clear()
                 with self._database():
-                    self._poll()
+                    self.listener.looked(is_told, self._poll(is_told))
                 self._save()
-                due_at = time.monotonic() + self.poll_s
+                due_at = time.monotonic() + self._pause_s()
             self._serve_look_up(due_at - time.monotonic())
         connections.close_all()
 
@@ -139,20 +158,30 @@ class Follower:
                 log.info("The database is back.")
             self.is_reachable = True
 
-    def _poll(self) -> None:
-        newest = max((client.serial for client in self._loaded.values()), default=0)
+    def _pause_s(self) -> float:
+        return max(self.poll_s, TOLD_POLL_S) if self.listener.is_hearing else self.poll_s
+
+    def _poll(self, is_told: bool) -> bool:
+        """One look; gives whether there were new routes. What changed without a route is read by the clock alone."""
+        newest, has_news = max((client.serial for client in self._loaded.values()), default=0), False
         for client_id, serial in ask("routes_since", serial=max(0, newest - SERIAL_OVERLAP)):
             known = self._loaded.get(client_id)
             if known is None or known.serial != serial:
                 self._reload(client_id)
-        self._sweep_some()
+                has_news = True
+        if not is_told:
+            self._sweep_some()
+            self.journal.settle()
+        return has_news
 
     def _sweep_some(self) -> None:
         if not self._sweep:
             self._sweep = [row[1] for row in ask("all_clients")]
+            self._clients = len(self._sweep)
             for gone in self._loaded.keys() - set(self._sweep):
                 self._replace(gone, None)
-        for _ in range(max(1, math.ceil(len(self._sweep) / SWEEP_POLLS)) if self.is_reachable else len(self._sweep)):
+        share = self._pause_s() / SWEEP_S
+        for _ in range(max(1, math.ceil(self._clients * share)) if self.is_reachable else len(self._sweep)):
             if self._sweep:
                 self._reload(self._sweep.pop())
 
@@ -219,6 +248,10 @@ class Follower:
         if len(self._unknown) >= UNKNOWN_KEPT:
             self._unknown.clear()
         self._unknown[digest] = time.monotonic() + UNKNOWN_S
+
+    def _told(self) -> None:
+        self._is_told.set()
+        self._poke()
 
     def _poke(self) -> None:
         with suppress(queue.Full):  # Then the thread is busy and will come to it by itself.

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agency.gateway.routes.snapshot import ClientRoutes, Place, RouteEntry, Target
-from pipelines.models import ModelVersion, Placement, Route
+from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Place, RouteEntry, Target
+from pipelines.models import ModelVersion, Placement, Rollout, Route
 from tenants.models import ApiKey, Client
+from tenants.pipeline_settings import Bodies, OutputFormat
 from tenants.scope import client_scope
 
 GATEWAY_VERB = "gateway"
 
 
 def load_client(client_id: int) -> ClientRoutes | None:
-    """Keys, routes and placements of one client in four queries; None when the client is gone."""
+    """Keys, routes and placements of one client in a handful of queries; None when the client is gone."""
     with client_scope(client_id):
         client = Client.objects.filter(pk=client_id).first()
         if client is None:
@@ -26,12 +27,18 @@ def load_client(client_id: int) -> ClientRoutes | None:
         entries = {route.pipeline.slug: _entry(route, places.get(route.pipeline_id, {})) for route in routes}
         keys = _keys(client_id)
     serial = max((route.serial for route in routes), default=0)
-    return ClientRoutes(client_id, client.slug, keys, entries, serial)
+    allowances = {key.digest: _allowance(key) for key in keys if key.is_limited}
+    digests = frozenset(key.digest for key in keys)
+    return ClientRoutes(client_id, client.slug, digests, entries, serial, allowances)
 
 
-def _keys(client_id: int) -> frozenset[str]:
-    rows = ApiKey.objects.filter(client_id=client_id, revoked_at__isnull=True).values_list("digest", "verbs")
-    return frozenset(digest for digest, verbs in rows if GATEWAY_VERB in verbs)
+def _keys(client_id: int) -> list[ApiKey]:
+    rows = ApiKey.objects.filter(client_id=client_id, revoked_at__isnull=True)
+    return [key for key in rows if GATEWAY_VERB in key.verbs]
+
+
+def _allowance(key: ApiKey) -> Allowance:
+    return Allowance(key.requests_per_minute, key.tokens_per_minute)
 
 
 def _places(client_id: int, pipeline_ids: list[int]) -> dict[int, dict[int, list[Placement]]]:
@@ -62,25 +69,46 @@ def _entry(route: Route, placed: dict[int, list[Placement]]) -> RouteEntry:
         rollout_id=route.rollout_id,
         output=_output(route.pipeline.revision),
         targets=targets,
+        previous=_previous(route),
+        bodies=_bodies(route.pipeline.revision),
     )
 
 
+def _previous(route: Route) -> int | None:
+    """As `pipelines.shipping.rollback.default_target` answers outside a canary."""
+    rollouts = Rollout.objects.filter(version=route.production, previous__status="archived").order_by("-id")
+    return rollouts.values_list("previous__number", flat=True).first()
+
+
 def _target(version: ModelVersion, rows: Iterable[Placement]) -> Target:
-    places = tuple(Place(row.host.name, row.host.url.rstrip("/"), row.model_name, _version(row)) for row in rows)
+    places = tuple(_place(row) for row in _undrained(list(rows)))
     digest, size = version.gguf_digest, version.gguf_bytes
-    return Target(version.pk, version.number, digest, size, version.created_at.isoformat(), places)
+    system = version.system if version.replaces_system else ""
+    return Target(version.pk, version.number, digest, size, version.created_at.isoformat(), places, system)
+
+
+def _undrained(rows: list[Placement]) -> list[Placement]:
+    """A drained host keeps only the traffic that nobody else can take."""
+    return [row for row in rows if not row.host.is_drained] or rows
+
+
+def _place(row: Placement) -> Place:
+    host = row.host
+    sealed_for = host.place if host.sealed else ""
+    return Place(host.name, host.url.rstrip("/"), row.model_name, _version(row), sealed_for, host.sealed)
 
 
 def _version(row: Placement) -> str:
     return str(row.host.facts.get("version", ""))
 
 
+def _bodies(revision: Any) -> dict[str, Any]:
+    """How bodies are kept, where the client opted in."""
+    chosen = Bodies().model_dump() | ((revision.body if revision else {}).get("bodies") or {})
+    return {name: chosen[name] for name in ("max_bytes", "redaction")} if chosen["keep"] else {}
+
+
 def _output(revision: Any) -> dict[str, Any]:
-    """The settings' output format as pipelines.metrics.format_check takes it."""
+    """The shape that the settings promise of an answer."""
     output = ((revision.body if revision else {}).get("criteria") or {}).get("output") or {}
-    match output.get("kind"):
-        case "label":
-            return {"kind": "label", "labels": list(output.get("labels", ()))}
-        case "json":
-            return {"kind": "json", "required": list(output.get("fields", ()))}
-    return {"kind": "any"}
+    return OutputFormat.model_validate(output).promised

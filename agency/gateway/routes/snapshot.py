@@ -11,17 +11,25 @@ FULL_SHARE_BP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A version on one host, under the name that the host knows."""
+    """A version on one host, under the name that the host knows.
+
+    `sealed` is what lets us in, as it lies in the database; `sealed_for` what it was sealed for. On disk it stays so.
+    """
 
     host: str
     url: str
     model_name: str
     host_version: str = ""
+    sealed_for: str = ""
+    sealed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version: its row, its number and where it lies. Without `places` nobody can answer for it."""
+    """A version: its row, its number and where it lies. Without `places` nobody can answer for it.
+
+    `system` is given in place of an application's own system prompt, where the version has one that replaces it.
+    """
 
     version_id: int
     number: int
@@ -29,11 +37,15 @@ class Target:
     size_bytes: int
     created_at: str
     places: tuple[Place, ...]
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
-    """The route of one pipeline. `targets` holds every version that lies on a host: a flip may name any of them."""
+    """The route of one pipeline. `targets` holds every version that lies on a host: a flip may name any of them.
+
+    `previous` is what production replaced: where an order goes back to that names no version.
+    """
 
     pipeline_id: int
     client_id: int
@@ -46,9 +58,17 @@ class RouteEntry:
     rollout_id: int | None
     output: Mapping[str, Any]
     targets: Mapping[int, Target]
+    previous: int | None = None
+    # Empty where nothing is kept; else max_bytes and redaction, as the pipeline's settings say.
+    bodies: Mapping[str, Any] = field(default_factory=dict)
 
     def target(self, number: int) -> Target | None:
         return self.targets.get(number)
+
+    @property
+    def way_back(self) -> int | None:
+        """In a canary: production. Else what production replaced."""
+        return self.production if self.candidate is not None else self.previous
 
     def flipped(self, to_version: int) -> RouteEntry:
         """All traffic to one version, nothing to a candidate."""
@@ -56,14 +76,23 @@ class RouteEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one key may ask in a minute; None is no limit."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientRoutes:
-    """One client: its gateway keys (SHA-256 hex) and its pipelines by slug."""
+    """One client: its gateway keys (SHA-256 hex), what the limited ones may ask, and its pipelines by slug."""
 
     client_id: int
     slug: str
     keys: frozenset[str]
     pipelines: Mapping[str, RouteEntry]
     serial: int = 0
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)
 
     def find(self, model: str) -> RouteEntry | None:
         """`<pipeline>` or `<client>/<pipeline>`: never outside this client."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agency.gateway.routes.snapshot import ClientRoutes, Order, Place, RouteEntry, Routes, Target
+from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Order, Place, RouteEntry, Routes, Target
 
 VERSION = 1
 ORJSON = orjson.OPT_NON_STR_KEYS
@@ -29,7 +29,8 @@ def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) ->
 
 
 def _plain(client: ClientRoutes) -> dict[str, Any]:
-    return {"client_id": client.client_id, "slug": client.slug, "pipelines": client.pipelines, "serial": client.serial}
+    names = ("client_id", "slug", "pipelines", "serial", "allowances")
+    return {name: getattr(client, name) for name in names}
 
 
 def load(path: Path) -> tuple[Routes, dict[tuple[str, str], Order]]:
@@ -47,7 +48,9 @@ def load(path: Path) -> tuple[Routes, dict[tuple[str, str], Order]]:
 
 def _client(row: dict[str, Any]) -> ClientRoutes:
     pipelines = {slug: _entry(entry) for slug, entry in row["pipelines"].items()}
-    return ClientRoutes(row["client_id"], row["slug"], frozenset(row["keys"]), pipelines, row["serial"])
+    # A file of before there were allowances is as good as it was.
+    allowances = {digest: Allowance(**limits) for digest, limits in row.get("allowances", {}).items()}
+    return ClientRoutes(row["client_id"], row["slug"], frozenset(row["keys"]), pipelines, row["serial"], allowances)
 
 
 def _entry(row: dict[str, Any]) -> RouteEntry:

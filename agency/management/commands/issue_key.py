@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,10 +19,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("client", metavar="CLIENT")
         parser.add_argument("name", help="who will use it")
+        parser.add_argument("--requests-per-minute", type=int, help="of questions to models, per gateway process")
+        parser.add_argument("--tokens-per-minute", type=int, help="asked and answered, per gateway process")
         parser.add_argument("verbs", nargs="+", choices=sorted(KEY_VERBS), metavar="VERB", help=", ".join(KEY_VERBS))
 
     def handle(self, *args: Any, **options: Any) -> None:
+        limits = {name: options[name] for name in ("requests_per_minute", "tokens_per_minute")}
+        if any(value is not None and value < 1 for value in limits.values()):
+            raise CommandError(_("A limit is a number above 0."))
         with opened_client(options["client"]) as client:
-            _key, text = issue_key(client, options["name"], options["verbs"], operator(), timezone.now())
+            _key, text = issue_key(client, options["name"], options["verbs"], operator(), timezone.now(), **limits)
         self.stderr.write(_("Keep it now: it is not shown again."))
         self.stdout.write(text)

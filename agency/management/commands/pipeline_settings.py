@@ -13,8 +13,10 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from agency.management.targets import opened_pipeline, operator
+from pipelines.reports.judging.measurable import refuse_unfed
 from tenants.actions import change_settings
 from tenants.models import Pipeline
+from tenants.pipeline_settings import PipelineSettings
 
 
 class Command(BaseCommand):
@@ -36,6 +38,10 @@ class Command(BaseCommand):
     def _apply(self, pipeline: Pipeline, body: dict[str, Any], reason: str) -> None:
         before = pipeline.revision
         try:
+            wanted = PipelineSettings.model_validate(body).criteria.metrics
+            unfed = refuse_unfed(pipeline, [name for name in wanted if name not in pipeline.settings.criteria.metrics])
+            if unfed:
+                raise CommandError(f"criteria.metrics: {unfed}")
             after = change_settings(pipeline, body, operator(), timezone.now(), reason)
         except ValidationError as error:
             raise CommandError("\n".join(_sentence(problem) for problem in error.errors())) from error

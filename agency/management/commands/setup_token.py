@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.translation import gettext as _
 
@@ -14,4 +15,4 @@ class Command(BaseCommand):
     help = "Prints the address and token of the first visit while the installation has no agency."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(invitation() or _("The installation has its agency: sign-up is closed."))
+        self.stdout.write(invitation(settings.BASE_URL) or _("The installation has its agency: sign-up is closed."))

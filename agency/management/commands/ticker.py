@@ -8,6 +8,7 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -15,11 +16,27 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils.timezone import now
 
-from pipelines.retention import forget_old_exchanges
+from pipelines.keeping import collect_all
+from pipelines.retention import (
+    forget_bodies,
+    forget_host_samples,
+    forget_old_exchanges,
+    forget_old_traffic,
+    retire_versions,
+    sweep_scratch,
+)
+from pipelines.rollups import roll_up_all
 from pipelines.ticker import Ticker
 
 log = logging.getLogger("ticker")
+ROLL_UP_EVERY = timedelta(minutes=1)
 SWEEP_EVERY = timedelta(hours=1)
+
+
+SWEEPS = (
+    forget_old_exchanges, forget_old_traffic, forget_bodies, forget_host_samples, sweep_scratch, retire_versions,
+    collect_all,
+)  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -35,12 +52,16 @@ class Command(BaseCommand):
             return
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
-        swept_at = now() - SWEEP_EVERY
+        swept_at = rolled_up_at = now() - SWEEP_EVERY
         while not stop.wait(settings.TICK_S):
             guarded(lambda: ticker.tick(now()))
+            if now() - rolled_up_at >= ROLL_UP_EVERY:
+                rolled_up_at = now()
+                guarded(lambda: roll_up_all(now()))
             if now() - swept_at >= SWEEP_EVERY:
                 swept_at = now()
-                guarded(lambda: forget_old_exchanges(now()))
+                for sweep in SWEEPS:
+                    guarded(partial(sweep, now()))
 
 
 def guarded(work: Callable[[], int]) -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from agency import env
 from agency.embedded.processes import Group, Ports, commands
 from agency.embedded.setup_token import invitation
 
@@ -26,15 +27,21 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
-        group, stop = Group(sys.stdout), threading.Event()
+        url = address(options["port"])
+        group, stop = Group(sys.stdout, {"RETUNE_BASE_URL": url}), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         for name, command in commands(Ports(options["port"], options["host_port"]), settings.VAR).items():
             group.start(name, command)
-        self.stdout.write(invitation() or f"Retune: http://127.0.0.1:{options['port']}/")
+        self.stdout.write(invitation(url) or f"Retune: {url}/")
         while not stop.wait(1.0) and not group.dead():
             pass
         dead = group.dead()
         group.stop()
         if dead and not stop.is_set():
             raise CommandError(f"{', '.join(dead)} ended by itself: see the lines above.")
+
+
+def address(port: int) -> str:
+    """Where people find it: RETUNE_BASE_URL where that is set, else the port that was asked for."""
+    return settings.BASE_URL if env.text("RETUNE_BASE_URL", "") else f"http://127.0.0.1:{port}"

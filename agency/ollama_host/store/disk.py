@@ -1,5 +1,6 @@
 """Content-addressed blobs and per-name manifests on disk, written to a temporary name and renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -68,8 +69,8 @@ class Manifest:
 class Store:
     """Guarantees: a reader sees a whole blob or manifest or none; a blob's name is the digest of its bytes."""
 
-    def __init__(self, root: Path) -> None:
-        self.blobs, self.manifests = root / "blobs", root / "manifests"
+    def __init__(self, root: Path, disk_bytes: int = 0) -> None:
+        self.blobs, self.manifests, self.disk_bytes = root / "blobs", root / "manifests", disk_bytes
         self.blobs.mkdir(parents=True, exist_ok=True)
         self.manifests.mkdir(parents=True, exist_ok=True)
 
@@ -79,11 +80,17 @@ class Store:
     def has(self, digest: str) -> bool:
         return self.blob_path(digest).is_file()
 
+    def check_room(self, more: int = 0) -> None:
+        """Raises OSError(ENOSPC) where the blobs take more than they may; without a limit the disk itself decides."""
+        if self.disk_bytes and sum(path.stat().st_size for path in self.blobs.iterdir()) + more > self.disk_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.blobs))
+
     def temporary(self) -> Path:
         return self.blobs / f"sha256-{secrets.randbelow(10**10)}"
 
     def adopt(self, temporary: Path, digest: str | None = None) -> str:
         """Give a finished temporary file its true digest as its name."""
+        self.check_room()
         digest = digest or file_digest(temporary)
         os.replace(temporary, self.blob_path(digest))
         return digest
@@ -93,6 +100,7 @@ class Store:
         existed = self.has(digest)
         if not existed:
             temporary = self.temporary()
+            self.check_room(len(data))
             temporary.write_bytes(data)
             self.adopt(temporary, digest)
         return Layer(kind, digest, len(data), status=layer_status(digest, existed))

@@ -13,6 +13,7 @@ from agency.ollama_host.wire import PLAIN_JSON, Refused
 STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 MAX_STRING, MAX_ARRAY, MAX_DIMS = 16 << 20, 64 << 20, 4
+MOST_A_CAN_HOLD = 1 << 36  # A reserves what a length says before it reads: past the machine's memory its process ends
 KEPT_ITEMS = 64  # longer arrays (the vocabulary) are walked over, not kept
 # tensor type -> (name, values per block, bytes per block)
 TYPES = {
@@ -33,6 +34,10 @@ class Generation(StrEnum):
     A = "A"
     B = "B"
     C = "C"
+
+
+class ServerEnds(Exception):
+    """What this file does to a real server of generation A: the process ends, and every client's model with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,7 @@ class _Reader:
 
     def string(self) -> str:
         length = self.number("Q")
-        if length > MAX_STRING:
-            raise refuse(f"GGUF string length {length} exceeds maximum {MAX_STRING}")
+        self.check_string(length)
         data = self.file.read(length)
         if len(data) < length:
             raise refuse("unexpected EOF")
@@ -129,6 +133,12 @@ class _Reader:
                 raise refuse("invalid GGUF v1 string terminator")
             data = data[:-1]
         return data.decode("utf-8", "replace")
+
+    def check_string(self, length: int) -> None:
+        if self.generation is not Generation.A and length > MAX_STRING:
+            raise refuse(f"GGUF string length {length} exceeds maximum {MAX_STRING}")
+        if length > MOST_A_CAN_HOLD:
+            raise ServerEnds(f"panic: runtime error: makeslice: len out of range ({length})")
 
     def pair(self) -> tuple[str, Any]:
         key = self.string()
@@ -145,7 +155,7 @@ class _Reader:
 
     def array(self) -> list[Any] | None:
         kind, count = self.number("I"), self.number("Q")
-        if count > MAX_ARRAY:
+        if count > MAX_ARRAY and self.generation is not Generation.A:
             raise refuse(f"GGUF array length {count} exceeds maximum {MAX_ARRAY}")
         if kind in SCALARS and count > KEPT_ITEMS:
             self.file.seek(count * struct.calcsize(SCALARS[kind]), 1)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import password_validation
-from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import RetuneForm, dress
+from agency.portal.forms.fields import ReasonForm, RetuneForm
 from tenants.access import KEY_VERBS
-from tenants.models import Client, Host, Role
+from tenants.models import Client, Role
 
 SLUG_HINT = gettext_lazy(
     "Small letters, digits and hyphens. It is part of model names on hosts and cannot change later."
 )
-
-
-class SignInForm(AuthenticationForm):
-    """By e-mail address and password."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.label_suffix = ""
-        for field in self.fields.values():
-            dress(field.widget)
 
 
 class PasswordMixin(forms.Form):
@@ -81,28 +71,6 @@ class ClientForm(RetuneForm):
         return name
 
 
-class HostForm(RetuneForm):
-    """An Ollama host of the client."""
-
-    name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Name"), max_length=60)
-    url = forms.URLField(
-        label=gettext_lazy("Address"),
-        max_length=300,
-        assume_scheme="http",
-        help_text=gettext_lazy("For example http://10.0.0.5:11434"),
-    )
-
-    def __init__(self, client: Client, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.client = client
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if Host.objects.filter(client=self.client, name=name).exists():
-            raise ValidationError(_("There is a host “%(name)s” already.") % {"name": name})
-        return name
-
-
 class KeyForm(RetuneForm):
     """A key for a program."""
 
@@ -110,19 +78,81 @@ class KeyForm(RetuneForm):
     verbs = forms.MultipleChoiceField(
         label=gettext_lazy("What it may do"), choices=list(KEY_VERBS.items()), widget=forms.CheckboxSelectMultiple
     )
+    requests_per_minute = forms.IntegerField(
+        label=gettext_lazy("Requests to models a minute"), min_value=1, max_value=1_000_000, required=False
+    )
+    tokens_per_minute = forms.IntegerField(
+        label=gettext_lazy("Tokens a minute"),
+        min_value=1,
+        max_value=1_000_000_000,
+        required=False,
+        help_text=gettext_lazy("Empty: no limit. Each gateway process counts for itself."),
+    )
 
 
-class MemberForm(RetuneForm, PasswordMixin):
-    """A person: staff of the agency, or a reader of one client."""
+class MemberForm(RetuneForm):
+    """Who is invited: staff of the agency or of one client, or a reader of a client."""
 
-    field_order = ("email", "role", "password")
     email = forms.EmailField(label=gettext_lazy("E-mail address"))
     role = forms.ChoiceField(
         label=gettext_lazy("Role"),
         choices=[
-            (Role.READER, gettext_lazy("reader: this client's report only")),
-            (Role.VIEWER, gettext_lazy("viewer: sees every client")),
+            (Role.READER, gettext_lazy("reader: the client's report only")),
+            (Role.VIEWER, gettext_lazy("viewer: sees the client's pages")),
             (Role.ENGINEER, gettext_lazy("engineer: operates and configures")),
-            (Role.OWNER, gettext_lazy("owner: also keys and people")),
         ],
+    )
+
+
+class PersonForm(MemberForm):
+    """The same on the agency's page, where a client may be named."""
+
+    client = forms.ChoiceField(
+        label=gettext_lazy("Client"),
+        required=False,
+        help_text=gettext_lazy("For a reader: whose report. For staff: the only one they see; empty for all."),
+    )
+
+    def __init__(self, clients: Sequence[Client], *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.clients = {client.slug: client for client in clients}
+        names = [(slug, client.name) for slug, client in self.clients.items()]
+        self.fields["client"].choices = [("", "–"), *names]  # type: ignore[attr-defined]
+        owner = (Role.OWNER, gettext_lazy("owner: also keys and people"))
+        self.fields["role"].choices = [*self.fields["role"].choices, owner]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, object]:
+        given: dict[str, object] = super().clean() or {}
+        client = given.get("client")
+        if given.get("role") == Role.READER and not client:
+            self.add_error("client", _("A reader belongs to a client: choose whose report it is."))
+        if given.get("role") == Role.OWNER and client:
+            self.add_error("client", _("An owner sees every client: leave the client empty."))
+        return given
+
+    @property
+    def place(self) -> Client | None:
+        return self.clients.get(self.cleaned_data["client"])
+
+
+class RoleForm(ReasonForm):
+    """Another role for staff."""
+
+    field_order = ("role", "reason")
+    role = forms.ChoiceField(
+        label=gettext_lazy("Role"),
+        choices=[
+            (Role.VIEWER, gettext_lazy("viewer")),
+            (Role.ENGINEER, gettext_lazy("engineer")),
+            (Role.OWNER, gettext_lazy("owner")),
+        ],
+    )
+
+
+class AcceptForm(RetuneForm, PasswordMixin):
+    """A new account for somebody who was invited."""
+
+    field_order = ("name", "password")
+    name = forms.CharField(
+        label=gettext_lazy("Your name"), max_length=200, help_text=gettext_lazy("Clients see it where you approve.")
     )

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from agency.portal.forms.fields import LinesField, RetuneForm
 from agency.portal.forms.people import SLUG_HINT
 from agency.portal.presets import PRESETS
-from pipelines import metrics
+from pipelines.models import ModelVersion
 from tenants.models import Client, Pipeline
-from tenants.models.eval_set import EvalKind
 
-MAX_CASES = 20_000
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
+ON_HOSTS = gettext_lazy("Empty: as it is. Measured on a host only: see “Measure on” in the settings.")
 
 
 class StartForm(RetuneForm):
@@ -32,67 +29,37 @@ class StartForm(RetuneForm):
     )
 
 
-class UploadForm(RetuneForm):
-    """Examples, one JSON object a line."""
+class PromptForm(RetuneForm):
+    """Begins with what the version has."""
 
-    file = forms.FileField(
-        label=gettext_lazy("NDJSON file"),
-        help_text=gettext_lazy("One example a line: chat messages, or input and output."),
+    system = forms.CharField(
+        label=gettext_lazy("System prompt"), required=False, strip=True, widget=forms.Textarea(attrs={"rows": 8})
     )
-
-
-class EvalSetForm(RetuneForm):
-    """A new version of an evaluation set: one case a line."""
-
-    kind = forms.ChoiceField(
-        label=gettext_lazy("Set"),
-        choices=[
-            (EvalKind.HELDOUT, gettext_lazy("held-out: how good the answers are")),
-            (EvalKind.REGRESSION, gettext_lazy("regression: must never break")),
-            (EvalKind.SAFETY, gettext_lazy("safety: must always hold")),
-        ],
+    replaces = forms.BooleanField(
+        label=gettext_lazy("Also where an application sends a system prompt"),
+        required=False,
+        help_text=gettext_lazy("The gateway then gives this one in its place. Otherwise theirs stands."),
     )
-    file = forms.FileField(
-        label=gettext_lazy("NDJSON file"),
-        help_text=gettext_lazy('One case a line: {"id", "messages", "check", "expected"}.'),
+    stop = LinesField(
+        label=gettext_lazy("Stop at"), required=False, help_text=gettext_lazy("Texts that end an answer, one a line.")
     )
+    num_predict = forms.IntegerField(label=gettext_lazy("Tokens an answer at most"), required=False)
+    temperature = forms.FloatField(label=gettext_lazy("Temperature"), required=False, help_text=ON_HOSTS)
+    top_p = forms.FloatField(label="top_p", required=False)
+    top_k = forms.IntegerField(label="top_k", required=False)
+    min_p = forms.FloatField(label="min_p", required=False)
+    repeat_penalty = forms.FloatField(label=gettext_lazy("Repeat penalty"), required=False)
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500)
+    force = forms.BooleanField(label=gettext_lazy("Even during a cooldown"), required=False)
 
-    def clean_file(self) -> list[dict[str, Any]]:
-        cases = [_case(number, line) for number, line in enumerate(self.cleaned_data["file"], 1) if line.strip()]
-        if not 0 < len(cases) <= MAX_CASES:
-            raise ValidationError(
-                _("A set holds between 1 and %(top)s cases; this file has %(n)s.") % {"top": MAX_CASES, "n": len(cases)}
-            )
-        _each_once(cases)
-        return cases
+    def __init__(self, parent: ModelVersion, *args: Any, **kwargs: Any) -> None:
+        has = {"system": parent.system, "replaces": parent.replaces_system} | parent.parameters
+        super().__init__(*args, initial=has, **kwargs)
 
-
-def _each_once(cases: list[dict[str, Any]]) -> None:
-    seen: set[str] = set()
-    for case in cases:
-        if case["id"] in seen:
-            raise ValidationError(_("Two cases have the id “%(id)s”.") % {"id": case["id"]})
-        seen.add(case["id"])
-
-
-def _case(number: int, line: bytes) -> dict[str, Any]:
-    """A case as put_eval_set takes it, or a refusal that names its line."""
-    try:
-        value = json.loads(line)
-        case = {
-            "id": str(value["id"]),
-            "messages": value["messages"],
-            "check": value["check"],
-            "expected": value.get("expected", {}),
-        }
-        said = [m["content"] for m in case["messages"] if m["role"] == "user"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = _("%(what)s is missing") % {"what": error} if isinstance(error, KeyError) else str(error)
-        raise ValidationError(_("Line %(number)s: %(why)s") % {"number": number, "why": why}) from error
-    if case["check"] not in metrics.METRICS or not said:
-        why = _("unknown check “%(check)s”") % {"check": case["check"]} if said else _("nobody asks anything")
-        raise ValidationError(_("Line %(number)s: %(why)s") % {"number": number, "why": why})
-    return case
+    def parameters(self) -> dict[str, Any]:
+        given = {name: self.cleaned_data[name] for name in ("num_predict", *SAMPLING)}
+        found = {name: value for name, value in given.items() if value is not None}
+        return found | ({"stop": self.cleaned_data["stop"]} if self.cleaned_data["stop"] else {})
 
 
 class PipelineForm(RetuneForm):
@@ -143,12 +110,3 @@ class PipelineForm(RetuneForm):
         given = self.cleaned_data
         made = PRESETS[given["preset"]].body(given["labels"], given["fields_"])
         return made | {"recipe": {"base": given["base"]}, "hosts": given["hosts"], "recipients": given["recipients"]}
-
-
-def digest_token(file: UploadedFile) -> str:
-    """The same file is the same batch, however often it is sent; a broken-off one goes on where it stopped."""
-    digest = hashlib.sha256()
-    for chunk in file.chunks():
-        digest.update(chunk)
-    file.seek(0)
-    return f"portal:{digest.hexdigest()}"

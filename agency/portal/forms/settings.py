@@ -96,7 +96,7 @@ class SettingsForm(RetuneForm):
         return {name: value for name, value in values.items() if value is not None and value != ""}
 
 
-NULLABLE = {"triggers.new_examples", "triggers.quality_below"}
+NULLABLE = {"triggers.new_examples", "triggers.quality_below", "drills.every_days"}
 
 
 def _rows(data: Any, prefix: str, stored: int) -> int:
@@ -111,7 +111,8 @@ def initial_of(settings: PipelineSettings) -> dict[str, Any]:
     """Paths and values of all settings, as the form's fields show them."""
     body = settings.model_dump(mode="python")
     schedule = settings.triggers.schedule
-    whole = {"criteria.metrics", "criteria.output.labels", "criteria.output.fields", "hosts", "recipients"}
+    whole = {"criteria.metrics", "criteria.output.labels", "criteria.output.fields", "data.secret_kinds"}
+    whole |= {"hosts", "recipients", "change.windows", "change.blackouts"}
     found = {name: value for name, value in flatten(_listed(body)).items() if name not in whole}
     found |= {name: list(_at(body, name)) for name in whole}
     found["stages"] = [name for name in OPTIONAL_STAGES if name in settings.stages]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from agency.portal.forms.fields import DurationField, LinesField, PercentField
 from agency.portal.words import WORDS
 from pipelines.trainers import TRAINERS
-from tenants.pipeline_settings import METRICS
+from tenants.pipeline_settings import METRICS, REDACTIONS, SECRET_KINDS
 
 Maker = Callable[[], forms.Field]
 OPTIONAL_STAGES = ("validate", "compare", "monitor")
@@ -34,6 +34,10 @@ class Section:
 
 def whole(label: Any, **more: Any) -> Maker:
     return partial(forms.IntegerField, label=label, **more)
+
+
+def words(label: Any, **more: Any) -> Maker:
+    return partial(forms.CharField, label=label, required=False, **more)
 
 
 def optional(label: Any, **more: Any) -> Maker:
@@ -124,7 +128,27 @@ SECTIONS: tuple[Section, ...] = (
             "data.near_duplicate_jaccard": number(_("Near duplicate from (Jaccard)")),
             "data.max_label_shift": percent(_("Label shift at most, %")),
             "data.max_label_share": percent(_("One label at most, %")),
+            "data.max_length_shift": percent(_("Length shift at most, %")),
+            "data.max_language_shift": percent(_("Language shift at most, %")),
+            "data.novel_below": number(
+                _("Wait for review below this likeness to every category"), help_text=_("0 to 1; 0: never.")
+            ),
             "data.min_quality": number(_("Quality score at least")),
+            "data.quality.length": number(_("Quality: weight of the length")),
+            "data.quality.format": number(_("Quality: weight of the format")),
+            "data.quality.refusal": number(_("Quality: weight of not refusing")),
+            "data.quality.language": number(_("Quality: weight of the language")),
+            "data.quality.min_words": whole(_("Quality: words of an answer at least")),
+            "data.quality.max_words": whole(_("Quality: words of an answer at most")),
+            "data.quality.wanted_language": words(
+                _("Quality: language"), help_text=_("A code such as en or es; empty: any.")
+            ),
+            "data.secrets": one_of(
+                _("Keys, cards and personal data"),
+                lambda: ["off", "quarantine", "mask"],
+                help_text=_("Rows that hold some are set aside, or lose them; off: not looked for."),
+            ),
+            "data.secret_kinds": some_of(_("… of these kinds"), lambda: list(SECRET_KINDS)),
         },
     ),
     Section(
@@ -151,21 +175,56 @@ SECTIONS: tuple[Section, ...] = (
             "criteria.output.kind": one_of(_("A good answer is"), lambda: ["text", "label", "json"]),
             "criteria.output.labels": lines(_("Labels"), help_text=_("For label: one a line.")),
             "criteria.output.fields": lines(_("Fields"), help_text=_("For json: one a line.")),
+            "criteria.output.is_enforced": yes(
+                _("Applications have the host enforce the JSON"),
+                help_text=_("They send its schema as format; evaluations then do so as well."),
+            ),
+            "criteria.evaluate_on": one_of(
+                _("Measure on"),
+                lambda: ["worker", "host"],
+                help_text=_("worker: this installation's own engine. host: the first host below, as it will serve."),
+            ),
             "criteria.max_answer_tokens": whole(_("Tokens an answer at most")),
             "criteria.context_tokens": whole(_("Context, tokens")),
             "criteria.latency_calls": whole(_("Latency: calls a round")),
             "criteria.latency_rounds": whole(_("Latency: rounds at most")),
+            "criteria.latency_floor_ms": number(_("Latency: differences up to so many ms do not count")),
+            "criteria.judge.endpoint": words(
+                _("Judge"), help_text=_("Name of a judge that the client allows; for the metric judge.")
+            ),
+            "criteria.judge.wanted": words(
+                _("What makes an answer better"), help_text=_("In plain words, for the judge.")
+            ),
+            "criteria.judge.cases": whole(_("Cases that the judge sees at most")),
+            "criteria.judge.timeout_s": number(_("Seconds that the judge may take for one")),
         },
     ),
     Section(
         "rollout",
         _("Canary"),
         {
+            "rollout.mode": one_of(
+                _("Applications reach the model by"),
+                lambda: ["gateway", "alias"],
+                help_text=_(
+                    "alias: they call a host by the name …:production. Promises are weaker: no shares and no steps, a "
+                    "replay decides and then all traffic moves at once, host by host; nothing is metered, so probes "
+                    "watch instead of traffic; taking back takes as long as the hosts need to copy a name."
+                ),
+            ),
             "rollout.max_step_s": period(_("A step takes at most")),
             "rollout.min_keys": whole(_("Conversations on the candidate at least")),
             "rollout.safe_evidence": number(_("Evidence that it is safe (likelihood ratio)")),
             "rollout.check_every_s": period(_("Look every")),
             "rollout.request_timeout_s": period(_("A request may take at most")),
+            "rollout.replay": yes(
+                _("Replay recent prompts"),
+                help_text=_("Before the first step, and where a step lacks traffic; only with questions kept."),
+            ),
+            "rollout.max_pairs": whole(_("Prompts replayed at most")),
+            "rollout.keep_on_hosts": whole(
+                _("Versions kept on hosts"), help_text=_("Production and the one before it always stay.")
+            ),
             "rollout.is_literal": yes(
                 _("Roll back at 5 % below, without evidence"),
                 help_text=_("On small windows this takes healthy models back almost surely."),
@@ -177,8 +236,41 @@ SECTIONS: tuple[Section, ...] = (
         _("Monitor"),
         {
             "monitor.duration_s": period(_("Watch for")),
+            "monitor.holdback_share": percent(
+                _("Stays with the version before, %"), help_text=_("A second baseline while it is watched; 0: none.")
+            ),
             "monitor.safe_evidence": number(_("Evidence that it is safe (likelihood ratio)")),
             "monitor.is_literal": yes(_("Roll back at 5 % below, without evidence")),
+        },
+    ),
+    Section(
+        "change",
+        _("Change windows"),
+        {
+            "change.windows": lines(
+                _("Rollouts only within"),
+                help_text=_("One a line, client's local time: MO-TH 09:00-16:00. Empty: at any hour."),
+            ),
+            "change.blackouts": lines(
+                _("No rollout on"),
+                help_text=_("One a line, both days whole: 2026-12-20/2027-01-06 year end. Rollbacks never wait."),
+            ),
+            "drills.every_days": optional(
+                _("Rehearse the rollback every so many days"), help_text=_("No traffic moves. Empty: by hand only.")
+            ),
+        },
+    ),
+    Section(
+        "bodies",
+        _("Kept questions and answers"),
+        {
+            "bodies.keep": yes(
+                _("The client allows it"),
+                help_text=_("Needed for a replay before the canary. When it is taken back, what was kept is removed."),
+            ),
+            "bodies.days": whole(_("Days")),
+            "bodies.max_bytes": whole(_("Bytes of one question and answer at most"), help_text=_("Longer: not kept.")),
+            "bodies.redaction": one_of(_("Take out before writing"), lambda: [*REDACTIONS, *settings.OWN_REDACTIONS]),
         },
     ),
     Section(
@@ -202,6 +294,8 @@ GATE_FIELDS: dict[str, Maker] = {
     "relative": yes(_("Relative")),
     "effect": one_of(_("Effect"), lambda: ["block", "flag", "warn"]),
     "preset": one_of(_("Preset"), lambda: ["strict", "refresh"]),
+    "tolerance": partial(forms.FloatField, label=_("Tolerance"), required=False),
+    "evidence": one_of(_("Evidence"), lambda: ["preset", "required", "superior"]),
     "shadow": yes(_("Shadow")),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -16,12 +15,17 @@ from agency.actor import open_client
 from agency.htmx import go
 from agency.portal.context import client_page, who
 from agency.portal.forms.fields import RetuneForm
-from agency.portal.forms.people import HostForm, KeyForm, MemberForm
+from agency.portal.forms.people import KeyForm, MemberForm
 from agency.portal.paging import paged
-from agency.portal.probe import probe
+from agency.portal.probe import ask, keep, obstacle
+from agency.portal.views.hosts.forms import HostForm
+from agency.portal.views.people import invite
+from pipelines.actions.hosts import sealed
+from pipelines.models import Drill
 from pipelines.reports.overview import pipeline_lines
+from pipelines.shipping.back.drills import latest_by_host
 from tenants import access, actions, scope
-from tenants.models import ApiKey, AuditEvent, Client, Host, Membership, Pipeline, Role
+from tenants.models import ApiKey, AuditEvent, Client, Host, Membership, Pipeline
 
 AUDIT_PAGE = 50
 
@@ -34,7 +38,7 @@ def client(request: HttpRequest, slug: str) -> HttpResponse:
 def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneForm) -> HttpResponse:
     shown = {"host_form": HostForm(row), "key_form": KeyForm(), "member_form": MemberForm()} | forms
     lines = pipeline_lines(Pipeline.objects.filter(client=row), timezone.now())
-    lists = {"hosts": Host.objects.filter(client=row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
+    lists = {"hosts": _hosts(row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
     key_text = request.session.pop("new_key", "")
     return client_page(
         request,
@@ -49,6 +53,12 @@ def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneF
     )
 
 
+def _hosts(row: Client) -> list[tuple[Host, tuple[Drill, str] | None]]:
+    """Each host with the latest drill that asked it."""
+    drills = latest_by_host(row.pk)
+    return [(host, drills.get(host.name)) for host in Host.objects.filter(client=row)]
+
+
 def _people(row: Client) -> Sequence[Membership]:
     # Memberships belong to the agency: a client's scope cannot read them.
     with scope.agency_scope(row.agency_id):
@@ -61,19 +71,15 @@ def add_host(request: HttpRequest, slug: str) -> HttpResponse:
     form = HostForm(row, request.POST)
     if not form.is_valid():
         return _page(request, row, 422, host_form=form)
-    host = actions.add_host(row, form.cleaned_data["name"], form.cleaned_data["url"], who(request), timezone.now())
-    sentence = probe(host, timezone.now())
-    messages.info(request, sentence)
-    return go(request, reverse("client", args=[slug]))
-
-
-@require_POST
-def probe_host(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    row = open_client(request, slug, access.CONFIGURE)
-    host = Host.objects.filter(client=row, name=name).first()
-    if host is None:
-        raise Http404
-    messages.info(request, probe(host, timezone.now()))
+    name, url, anyway = (form.cleaned_data[key] for key in ("name", "url", "anyway"))
+    to_be = sealed(Host(agency_id=row.agency_id, client=row, name=name, url=url), form.access)
+    answer = ask(to_be)  # Before anything is written: a slow host must not hold a transaction open.
+    why_not = obstacle(url, answer, may_be_silent=anyway)
+    if why_not:
+        form.add_error("url", why_not)
+        return _page(request, row, 422, host_form=form)
+    host = actions.add_host(row, name, url, who(request), timezone.now(), sealed=to_be.sealed, access=to_be.access)
+    messages.info(request, keep(host, answer, timezone.now()))
     return go(request, reverse("client", args=[slug]))
 
 
@@ -84,8 +90,7 @@ def issue_key(request: HttpRequest, slug: str) -> HttpResponse:
     form = KeyForm(request.POST)
     if not form.is_valid():
         return _page(request, row, 422, key_form=form)
-    given = (form.cleaned_data["name"], form.cleaned_data["verbs"])
-    _key, text = actions.issue_key(row, *given, actor=who(request), now=timezone.now())
+    _key, text = actions.issue_key(row, **form.cleaned_data, actor=who(request), now=timezone.now())
     request.session["new_key"] = text
     return go(request, reverse("client", args=[slug]) + "#keys")
 
@@ -105,21 +110,9 @@ def revoke_key(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
 def add_member(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.ADMINISTER)
     form = MemberForm(request.POST)
-    if not form.is_valid() or not _admit(row, form, who(request)):
+    if not form.is_valid() or not invite(request, form, row.agency, row):
         return _page(request, row, 422, member_form=form)
-    messages.success(request, _("%(email)s can sign in now.") % {"email": form.cleaned_data["email"]})
     return go(request, reverse("client", args=[slug]) + "#people")
-
-
-def _admit(row: Client, form: MemberForm, actor: str) -> bool:
-    email, role, password = (form.cleaned_data[name] for name in ("email", "role", "password"))
-    place = row if role == Role.READER else None
-    with scope.agency_scope(row.agency_id), transaction.atomic():
-        if Membership.objects.filter(user__email=email.lower(), client=place).exists():
-            form.add_error("email", _("This person is a member here already."))
-            return False
-        actions.add_member(row.agency, email, role, actor, timezone.now(), password=password, client=place)
-    return True
 
 
 def audit(request: HttpRequest, slug: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Every client at a glance, and a new one."""
+"""Every client at a glance, a new one, and the way to any page by a few words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from django.utils.translation import gettext as _
 
 from agency.actor import open_agency
 from agency.htmx import go, partials
-from agency.portal.context import who
+from agency.portal.context import actor_of, who
 from agency.portal.forms.people import ClientForm
+from agency.portal.jump import places
 from agency.portal.paging import paged
-from pipelines.reports.overview import Sort, agency_overview
-from tenants import access, actions
-from tenants.models import Agency, Client
+from pipelines.reports.judging.sparks import sparks
+from pipelines.reports.overview import Sort, agency_overview, pipeline_lines
+from tenants import access, actions, scope
+from tenants.models import Agency, Client, Pipeline
 
 LINES_A_PAGE = 50
 
@@ -31,9 +33,31 @@ def overview(request: HttpRequest) -> HttpResponse:
     shown = agency_overview(text, sort, timezone.now())
     may_add = actor.may(access.ADMINISTER)
     page = paged(request, shown.lines, LINES_A_PAGE)
-    return TemplateResponse(
-        request, "portal/overview.html", {"overview": shown, "page": page, "q": text, "sort": sort, "may_add": may_add}
-    )
+    given = {"overview": shown, "page": page, "q": text, "sort": sort, "may_add": may_add}
+    given["sparks"] = sparks(line.pipeline for line in page)
+    return TemplateResponse(request, "portal/overview.html", given)
+
+
+@partials(dialog_body="portal/_jump.html", places="portal/_places.html")
+def jump(request: HttpRequest) -> HttpResponse:
+    """Ctrl-K. With ?go=1, as the enter key sends it, straight to the first place."""
+    open_agency(request)
+    text = request.GET.get("q", "").strip()[:100]
+    found = places(text)
+    if request.GET.get("go") and found:
+        return go(request, found[0].url)
+    return TemplateResponse(request, "portal/jump.html", {"places": found, "q": text})
+
+
+def own_clients(request: HttpRequest) -> HttpResponse:
+    """The start page of staff who see named clients only: those, each with its pipelines."""
+    found = []
+    for grant in actor_of(request).grants:
+        if grant.client_id is not None and access.can(grant.role, access.VIEW):
+            with scope.client_scope(grant.client_id, grant.agency_id):
+                client = Client.objects.get(pk=grant.client_id)
+                found.append((client, pipeline_lines(Pipeline.objects.filter(client=client), timezone.now())))
+    return TemplateResponse(request, "portal/own_clients.html", {"clients": found})
 
 
 def new_client(request: HttpRequest) -> HttpResponse:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from pydantic import ValidationError
 
 from agency.actor import open_client, open_pipeline
 from agency.htmx import go, partials
 from agency.portal.context import client_page, pipeline_page, who
-from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.cases import EvalSetForm
+from agency.portal.forms.fields import ReasonForm, RetuneForm
 from agency.portal.forms.refusals import add_refusals
-from agency.portal.forms.runs import EvalSetForm, PipelineForm, StartForm, UploadForm, digest_token
+from agency.portal.forms.runs import PipelineForm, StartForm
 from agency.portal.schedule_words import in_words
 from pipelines import actions
 from pipelines.reports import pipelines as reports
+from pipelines.shipping.change_control import closed_now
 from tenants import access
 from tenants import actions as ground
 from tenants.models import Client, Host, Pipeline
@@ -58,11 +66,56 @@ def pipeline(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespons
 
 
 def _page(request: HttpRequest, row: Pipeline, status: int = 200, **forms: RetuneForm) -> HttpResponse:
-    shown = {"start_form": StartForm(), "upload_form": UploadForm(), "set_form": EvalSetForm()} | forms
+    set_form = EvalSetForm(row.settings.criteria.output)
+    shown: dict[str, Any] = {"start_form": StartForm(), "set_form": set_form} | forms
     page = reports.pipeline_page(row, timezone.now())
     schedule = row.settings.triggers.schedule
-    words = in_words(schedule, row.client.timezone) if schedule else ""
-    return pipeline_page(request, row, "portal/pipeline.html", status, page=page, schedule_words=words, **shown)
+    shown |= {"schedule_words": in_words(schedule, row.client.timezone) if schedule else ""}
+    shown |= {"held_back": closed_now(row, timezone.now())}
+    return pipeline_page(request, row, "portal/pipeline.html", status, page=page, **shown)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What the dialog says, and the act behind it."""
+
+    button: str | Promise
+    says: str | Promise
+    done: str | Promise
+    act: Callable[..., None]
+
+
+SWITCHES = {
+    "pause": Switch(
+        gettext_lazy("Pause"),
+        gettext_lazy("No run starts, neither by itself nor by hand, until somebody resumes. A live run goes on."),
+        gettext_lazy("%(name)s is paused."),
+        actions.pause,
+    ),
+    "resume": Switch(
+        gettext_lazy("Resume"),
+        gettext_lazy("Triggers are looked at again at once: what fell due meanwhile starts one run."),
+        gettext_lazy("%(name)s goes on."),
+        actions.resume,
+    ),
+}
+
+
+@partials(dialog_body="portal/_pause.html")
+def pausing(request: HttpRequest, slug: str, pipeline_slug: str, name: str) -> HttpResponse:
+    """Asks on GET and acts on POST, as for a run's decisions."""
+    row = open_pipeline(request, slug, pipeline_slug, access.OPERATE)
+    form, switch = ReasonForm(request.POST or None), SWITCHES[name]
+    if request.method == "POST" and form.is_valid():
+        try:
+            switch.act(row, actor=who(request), reason=form.cleaned_data["reason"], now=timezone.now())
+            messages.success(request, str(switch.done) % {"name": row.name})
+            return go(request, reverse("pipeline", args=[slug, pipeline_slug]))
+        except actions.ActionRefused as refused:
+            form.add_error(None, str(refused))
+    return pipeline_page(
+        request, row, "portal/pause.html", 422 if form.errors else 200, form=form, switch=switch, switch_name=name
+    )
 
 
 @require_POST
@@ -81,29 +134,19 @@ def start_run(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespon
 
 
 @require_POST
-def upload(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
-    """NDJSON rows, streamed from the upload's temporary file."""
-    row = open_pipeline(request, slug, pipeline_slug, access.OPERATE)
-    form = UploadForm(request.POST, request.FILES)
-    if not form.is_valid():
-        return _page(request, row, 422, upload_form=form)
-    file = form.cleaned_data["file"]
-    given = {"token": digest_token(file), "source": str(file.name)[:100]}
-    batch = actions.add_examples(row, file, **given, actor=who(request), now=timezone.now())
-    said = _("%(rows)s rows read, %(bad)s of them in quarantine.") % {"rows": batch.rows, "bad": batch.quarantined}
-    messages.success(request, said)
-    return go(request, reverse("pipeline", args=[slug, pipeline_slug]) + "#data")
-
-
-@require_POST
 def upload_set(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
     row = open_pipeline(request, slug, pipeline_slug, access.CONFIGURE)
-    form = EvalSetForm(request.POST, request.FILES)
+    form = EvalSetForm(row.settings.criteria.output, request.POST, request.FILES)
     if not form.is_valid():
         return _page(request, row, 422, set_form=form)
-    kind, cases = form.cleaned_data["kind"], form.cleaned_data["file"]
-    made = ground.put_eval_set(row, kind, cases, who(request), timezone.now())
+    given = form.cleaned_data
+    note = given["note"] or str(given["file"].name)[:200]
+    try:
+        made = actions.put_set(row, given["kind"], form.cases, actor=who(request), note=note, now=timezone.now())
+    except actions.ActionRefused as refused:
+        form.add_error("file", str(refused))
+        return _page(request, row, 422, set_form=form)
     messages.success(
         request, _("%(size)s cases are version %(version)s of this set.") % {"size": made.size, "version": made.version}
     )
-    return go(request, reverse("pipeline", args=[slug, pipeline_slug]) + "#sets")
+    return go(request, reverse("eval-set", args=[slug, pipeline_slug, made.kind]))

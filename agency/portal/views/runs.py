@@ -2,93 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from agency.actor import open_pipeline
 from agency.htmx import go, partials
 from agency.portal.context import pipeline_page, who
+from agency.portal.decisions import DECISIONS, IN_TRAFFIC, Decision, decision_of, offered, offered_of_rollout
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.paging import paged
 from pipelines import actions
-from pipelines.models import ModelVersion, Rollout, Run
+from pipelines.models import ModelVersion, Run
 from pipelines.reports.runs import RunPage, run_page
+from pipelines.reports.shipping.rollout import rollout_panel
 from tenants import access
 from tenants.models import Pipeline
 
 RUNS_A_PAGE = 30
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a person can order: its words, the statuses in which it is offered, and the act."""
-
-    name: str
-    button: str | Promise
-    says: str | Promise
-    done: str | Promise
-    statuses: tuple[str, ...]
-    act: Callable[..., None]
-    tone: str = "primary"
-
-
-DECISIONS: dict[str, Decision] = {
-    d.name: d
-    for d in (
-        Decision(
-            "approve",
-            _("Approve"),
-            _("The run goes on from where it is held. Your name and reason stand on the version card."),
-            _("Approved. The run goes on."),
-            ("held",),
-            actions.approve,
-        ),
-        Decision(
-            "reject",
-            _("Reject"),
-            _("The run ends here. Production stays as it is; the candidate is archived."),
-            _("Rejected. Production stays as it is."),
-            ("held",),
-            actions.reject,
-            "danger",
-        ),
-        Decision(
-            "cancel",
-            _("Cancel"),
-            _("The run ends. Work in progress is stopped; production stays as it is."),
-            _("The run is being cancelled."),
-            ("queued", "running", "waiting", "held"),
-            actions.cancel,
-            "danger",
-        ),
-    )
-}
-
-
-IN_TRAFFIC = ("stepping", "live", "halted")
-CONFIRM = replace(
-    DECISIONS["approve"], button=_("Confirm"), says=_("The data is as it should be: the run goes on with it.")
-)
-
-
-def offered(run: Run, rollout: Rollout | None) -> list[Decision]:
-    """What can be ordered now. A version that already answers traffic is not turned down: it is rolled back."""
-    names = [d.name for d in DECISIONS.values() if run.status in d.statuses]
-    if rollout is not None and rollout.status in IN_TRAFFIC:
-        names = [name for name in names if name == "approve"]
-    return [decision_of(run, name) for name in names]
-
-
-def decision_of(run: Run, name: str) -> Decision:
-    """KeyError for an unknown name; held data is confirmed, everything else approved."""
-    return CONFIRM if (name, run.stage) == ("approve", "validate") else DECISIONS[name]
 
 
 def runs(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
@@ -115,6 +47,8 @@ def run(request: HttpRequest, slug: str, pipeline_slug: str, number: int) -> Htt
         run=found,
         page=page,
         decisions=offered(found, page.rollout),
+        panel=rollout_panel(page.rollout, found, timezone.now()),
+        orders=offered_of_rollout(found, page.rollout),
         stop=way_out(page),
     )
 

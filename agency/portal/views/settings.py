@@ -20,6 +20,7 @@ from agency.portal.forms.settings import SaveForm, SettingsForm
 from agency.portal.probe import ask
 from agency.portal.schedule_words import in_words
 from pipelines.domain.schedule import BadSchedule
+from pipelines.reports.judging.measurable import refuse_unfed, without_a_set
 from pipelines.reports.schedule import next_times
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
@@ -39,6 +40,7 @@ def settings(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespons
 def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int = 200, **more: Any) -> HttpResponse:
     schedule = _echo(row, form.initial.get("triggers.schedule.rule"), form.initial.get("triggers.schedule.at"))
     given = {"form": form, "save_form": SaveForm(initial={"base": current(row).number}), "schedule": schedule}
+    given |= {"without_a_set": without_a_set(row, row.settings.gates)}
     return pipeline_page(request, row, "portal/settings.html", status, **(given | more))
 
 
@@ -87,6 +89,9 @@ def _read(form: SettingsForm, row: Pipeline) -> PipelineSettings | None:
         return None
     _check_schedule(form, row, wanted.triggers.schedule)
     _check_hosts(form, row, sorted(set(wanted.hosts) - set(row.settings.hosts)))
+    unfed = refuse_unfed(row, [name for name in wanted.criteria.metrics if name not in row.settings.criteria.metrics])
+    if unfed:
+        form.add_error("criteria.metrics", unfed)
     return None if form.errors else wanted
 
 
@@ -100,7 +105,7 @@ def _check_schedule(form: SettingsForm, row: Pipeline, schedule: Schedule | None
 
 def _check_hosts(form: SettingsForm, row: Pipeline, added: list[str]) -> None:
     for host in Host.objects.filter(client=row.client, name__in=added):
-        _facts, why = ask(host)
+        why = ask(host).why
         if why:
             form.add_error("hosts", _("Host %(name)s does not answer: %(why)s") % {"name": host.name, "why": why})
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from allauth.account.views import LoginView
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from agency.embedded import setup_token
-from agency.portal.forms.people import SetupForm, SignInForm
-from agency.portal.views.overview import overview
+from agency.portal.forms.people import SetupForm
+from agency.portal.views.overview import overview, own_clients
 from tenants import actions, scope
 from tenants.models import Client
 
@@ -22,9 +22,7 @@ from tenants.models import Client
 class SignIn(LoginView):
     """Sign in; an expired session inside a card leads the whole page here."""
 
-    form_class = SignInForm
     template_name = "registration/login.html"
-    redirect_authenticated_user = True
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.headers.get("HX-Request") == "true":
@@ -42,6 +40,8 @@ def start(request: HttpRequest) -> HttpResponse:
     actor = request.actor  # type: ignore[attr-defined]
     if actor.is_staff:
         return overview(request)
+    if actor.has_staff_role:
+        return own_clients(request)
     for grant in actor.grants:
         with scope.client_scope(grant.client_id, grant.agency_id):
             return redirect("report", Client.objects.get(pk=grant.client_id).slug)

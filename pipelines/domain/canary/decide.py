@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pipelines.domain.canary.guardrails import RULES, Guardrail, Outcome, Reading
+from pipelines.domain.canary.guardrails import RULES, Guardrail, Noticed, Outcome, Reading, within_margin
 from pipelines.domain.canary.literal import is_literal_drop
 from pipelines.domain.canary.plan import RolloutPlan, Step
 from pipelines.domain.canary.state import CanaryState, readings
@@ -33,7 +33,7 @@ class Decision:
     sentence: str
     numbers: Numbers = field(default_factory=dict)
     guardrail: Guardrail | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Noticed, ...] = ()
 
 
 def next_share_bp(state: CanaryState, plan: RolloutPlan) -> int:
@@ -51,15 +51,10 @@ def decide(
 ) -> Decision:
     """The decision at `now`. `recent`: the latest requests of both arms, repeated keys included."""
     stands = readings(state, plan)
-    notices = tuple(f"{r.sentence}: a difference, but within the margin" for r in stands if _is_notice(r))
-    decision = _transport(recent, plan) or _fired(stands) or _literal(state, plan)
+    decision = _transport(recent, plan) or fired(stands) or _literal(state, plan)
     if decision is None:
         decision = _step(state, plan, now, stands, replay_possible)
-    return Decision(decision.move, decision.sentence, decision.numbers, decision.guardrail, notices)
-
-
-def _is_notice(reading: Reading) -> bool:
-    return reading.is_evidence and not reading.is_past_margin
+    return Decision(decision.move, decision.sentence, decision.numbers, decision.guardrail, within_margin(stands))
 
 
 def _transport(recent: Sequence[Outcome], plan: RolloutPlan) -> Decision | None:
@@ -74,11 +69,12 @@ def _transport(recent: Sequence[Outcome], plan: RolloutPlan) -> Decision | None:
             return Decision(Move.ROLL_BACK, sentence, {"in_a_row": n, "threshold": n}, Guardrail.ERROR)
 
 
-def _fired(stands: Sequence[Reading]) -> Decision | None:
-    fired = [r for r in stands if r.is_evidence and r.is_past_margin]
-    if not fired:
+def fired(stands: Sequence[Reading]) -> Decision | None:
+    """Back, where a guardrail has its evidence *and* the difference is past the margin."""
+    found = [r for r in stands if r.is_evidence and r.is_past_margin]
+    if not found:
         return None
-    reading = max(fired, key=lambda r: r.log_evidence - r.log_threshold)
+    reading = max(found, key=lambda r: r.log_evidence - r.log_threshold)
     return Decision(Move.ROLL_BACK, f"{reading.sentence}, past the margin", reading.numbers(), reading.guardrail)
 
 
@@ -105,7 +101,7 @@ def _step(
     missing = _missing(state, step, stands)
     numbers: Numbers = {
         "step": state.step, "share_bp": step.share_bp, "keys": state.candidate_keys, "min_keys": step.min_keys,
-        "elapsed_s": elapsed.total_seconds(), "is_safe": all(r.is_safe for r in stands),
+        "elapsed_s": elapsed.total_seconds(), "is_safe": all(r.is_safe for r in stands), "pairs": state.pairs,
     }  # fmt: skip
     if elapsed < step.minimum:
         sentence = f"{name}: {_span(elapsed)} of {_span(step.minimum)}; {missing or 'the evidence is there'}"
@@ -116,7 +112,8 @@ def _step(
     if elapsed < plan.max_step:
         return Decision(Move.STAY, f"{name}: {missing}", numbers)
     sentence = f"{name}: {_span(plan.max_step)} are over without the evidence; {missing}"
-    return Decision(Move.REPLAY if replay_possible else Move.HOLD, sentence, numbers)
+    may_replay = replay_possible and state.pairs < plan.max_pairs
+    return Decision(Move.REPLAY if may_replay else Move.HOLD, sentence, numbers)
 
 
 def _missing(state: CanaryState, step: Step, stands: Sequence[Reading]) -> str:

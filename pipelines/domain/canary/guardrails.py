@@ -135,6 +135,24 @@ class Reading:
         }
 
 
+@dataclass(frozen=True)
+class Noticed:
+    """A difference that people are told of, and that decides nothing."""
+
+    guardrail: Guardrail
+    sentence: str
+    numbers: Mapping[str, float | int | str | bool | None]
+
+
+def within_margin(stands: Iterable[Reading]) -> tuple[Noticed, ...]:
+    """Guardrails with evidence of a difference that is too small to matter."""
+    return tuple(
+        Noticed(r.guardrail, f"{r.sentence}: a difference, but within the margin", r.numbers())
+        for r in stands
+        if r.is_evidence and not r.is_past_margin
+    )
+
+
 def is_past_margin(guardrail: Guardrail, counts: Slot) -> bool:
     """Whether the point estimate is past the guardrail's margin."""
     c, b = counts.rates

@@ -26,6 +26,7 @@ class RolloutPlan:
     start_every: timedelta = timedelta(hours=1)
     alpha: float = 0.005
     safe_threshold: float = 20.0
+    max_pairs: int = 400  # distinct prompts that one rollout may replay
     transport_errors: int = 5
     literal: bool = False
     literal_drop: float = 0.05

@@ -1,6 +1,6 @@
 """The canary's state: slots applied once, starts opened at steps and hours, everything as JSON."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import log
@@ -20,18 +20,43 @@ from pipelines.domain.canary.guardrails import (
 from pipelines.domain.canary.plan import RolloutPlan
 from pipelines.domain.eprocess import NOTHING, Bet, EProcess, Json, Slot, dealt_differences
 
+HARMLESS = Bet.harm()
 _MOST_WAITING = 5_000  # baseline requests kept while no candidate request arrives; older ones are left out unseen
 
 
 @dataclass(frozen=True)
 class Watch:
-    """One guardrail's evidence. A slot that lacks an arm waits (0/1 per request, in order of arrival)."""
+    """One guardrail's evidence. A slot that lacks an arm waits (0/1 per request, in order of arrival).
+
+    `harm` and `pairs` are of the paired replay, whose evidence multiplies into that of the traffic.
+    """
 
     process: EProcess
     safe: Bet
     waiting_candidate: str = ""
     waiting_production: str = ""
     last: Slot = NOTHING
+    harm: Bet = HARMLESS
+    pairs: Slot = NOTHING
+
+    @property
+    def log_evidence(self) -> float:
+        """ln E that the candidate is worse, of traffic and pairs together."""
+        return self.process.log_evidence + self.harm.log_evidence
+
+    @property
+    def counts(self) -> Slot:
+        """Where the point estimate is read: the pairs, where they say more than the traffic does."""
+        say_more = self.pairs.n_c > 0 and self.harm.log_evidence > self.process.log_evidence
+        return self.pairs if say_more else self.process.strongest
+
+    def after_pairs(self, candidate: Sequence[bool], production: Sequence[bool]) -> Self:
+        """After further pairs, judged alike."""
+        differences = [float(c) - float(b) for c, b in zip(candidate, production, strict=True)]
+        seen = Slot(len(candidate), sum(candidate), len(production), sum(production))
+        return replace(
+            self, harm=self.harm.after(differences), safe=self.safe.after(differences), pairs=self.pairs + seen
+        )
 
     def after(self, candidate: str, production: str) -> Self:
         """After one slot's outcomes."""
@@ -61,16 +86,18 @@ class Watch:
 
     def to_json(self) -> Json:
         """JSON values only."""
-        last = [self.last.n_c, self.last.x_c, self.last.n_b, self.last.x_b]
         waiting = [self.waiting_candidate, self.waiting_production]
-        return {"process": self.process.to_json(), "safe": self.safe.to_json(), "waiting": waiting, "last": last}
+        traffic = {"process": self.process.to_json(), "safe": self.safe.to_json(), "waiting": waiting}
+        return traffic | {"last": self.last.to_json(), "harm": self.harm.to_json(), "pairs": self.pairs.to_json()}
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """The inverse of `to_json`."""
         process, safe = EProcess.from_json(data["process"]), Bet.from_json(data["safe"])
+        harm = Bet.from_json(data["harm"]) if "harm" in data else HARMLESS
         candidate, production = data["waiting"]
-        return cls(process, safe, candidate, production, Slot(*data["last"]))
+        pairs = Slot(*data.get("pairs", ()))
+        return cls(process, safe, candidate, production, Slot(*data["last"]), harm, pairs)
 
 
 @dataclass(frozen=True)
@@ -85,6 +112,7 @@ class CanaryState:
     last_slot: int = -1
     starts_opened: int = 0  # full `start_every` periods since the rollout began that have their start
     candidate_keys: int = 0  # keys counted on the candidate in this step
+    pairs: int = 0  # replayed prompts that were applied
 
     def to_json(self) -> Json:
         """JSON values only."""
@@ -97,6 +125,7 @@ class CanaryState:
             "last_slot": self.last_slot,
             "starts_opened": self.starts_opened,
             "candidate_keys": self.candidate_keys,
+            "pairs": self.pairs,
         }
 
     @classmethod
@@ -107,10 +136,12 @@ class CanaryState:
             data["slow_limit_ms"],
             data["step"],
             datetime.fromisoformat(data["step_began_at"]),
-            {Guardrail(name): Watch.from_json(watch) for name, watch in data["watches"].items()},
+            # In this order: a database may keep the keys in another one, and sentences are made of it.
+            {name: Watch.from_json(data["watches"][name]) for name in Guardrail},
             data["last_slot"],
             data["starts_opened"],
             data["candidate_keys"],
+            data.get("pairs", 0),
         )
 
 
@@ -118,6 +149,11 @@ def begin(now: datetime, slow_limit_ms: float) -> CanaryState:
     """The state at the first moment of step 0 with its first start open."""
     watches = {name: Watch(new_process(name), Bet.safe(RULES[name].tolerance)) for name in Guardrail}
     return CanaryState(now, slow_limit_ms, 0, now, watches)
+
+
+def after_replay(state: CanaryState, now: datetime) -> CanaryState:
+    """The first step begins: step 0 is over, and its pairs are kept."""
+    return replace(state, began_at=now, step_began_at=now)
 
 
 def next_step(state: CanaryState, now: datetime) -> CanaryState:
@@ -174,9 +210,9 @@ def readings(state: CanaryState, plan: RolloutPlan) -> tuple[Reading, ...]:
 def _reading(name: Guardrail, watch: Watch, plan: RolloutPlan) -> Reading:
     return Reading(
         name,
-        watch.process.log_evidence,
+        watch.log_evidence,
         log_threshold(name, plan.alpha),
-        watch.process.strongest,
+        watch.counts,
         watch.safe.log_evidence,
         watch.safe.log_evidence >= log(plan.safe_threshold),
         watch.safe.more_outcomes(plan.safe_threshold),

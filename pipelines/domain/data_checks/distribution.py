@@ -43,6 +43,37 @@ def permutation_p(new: Mapping[str, int], existing: Mapping[str, int], seed: int
     return float((1 + (varied >= total_variation(new, existing) - 1e-12).sum()) / (1 + _PERMUTATIONS))
 
 
+@dataclass(frozen=True)
+class Shift:
+    """How far counts of new rows are from those of existing ones. None: there was nothing to compare."""
+
+    variation: float | None = None
+    p: float | None = None
+    breach: str = ""
+
+
+def compare_shares(what: str, new: Mapping[str, int], existing: Mapping[str, int], limits: DistributionLimits) -> Shift:
+    """The same judgement for counts of anything; its sentence names what grew most."""
+    if not sum(new.values()) or not sum(existing.values()):
+        return Shift()
+    variation, p = total_variation(new, existing), permutation_p(new, existing)
+    if variation <= limits.variation or p > limits.p:
+        return Shift(variation, p)
+    shares = {name: (n / sum(new.values()), existing.get(name, 0) / sum(existing.values())) for name, n in new.items()}
+    most = max(sorted(shares), key=lambda name: shares[name][0] - shares[name][1])
+    now, before = (f"{100 * share:.0f} %" for share in shares[most])
+    found = f"total variation {variation:.2f} > {limits.variation:.2f}, p={p:.4f} <= {limits.p:g}"
+    return Shift(variation, p, f"{what} shift: {found}; {most} is {now} of the new rows and was {before}")
+
+
+def length_bin(words: int) -> str:
+    """The range of words in which a length lies; each range is half as long again as the one before."""
+    low = 1
+    while (above := max(low + 1, low * 3 // 2)) <= words:
+        low = above
+    return f"{low}-{above - 1} words" if above - 1 > low else f"{low} words"
+
+
 def compare_labels(
     new: Mapping[str, int],
     existing: Mapping[str, int],

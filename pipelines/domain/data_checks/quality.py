@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pipelines.domain.data_checks.language import language_of
 from pipelines.domain.data_checks.schema import Example
 
 
@@ -19,7 +20,10 @@ class OutputFormat(StrEnum):
 
 @dataclass(frozen=True)
 class QualitySettings:
-    """`weights`: part -> weight, a part that is absent does not count. `language`: en or es, None: any."""
+    """`weights`: part -> weight, a part that is absent does not count. `language`: a code of `language_of`, None: any;
+
+    a text that tells no language does not count.
+    """
 
     threshold: float = 0.5
     weights: Mapping[str, float] = field(default_factory=lambda: {"length": 1.0, "format": 1.0, "refusal": 1.0})
@@ -100,21 +104,9 @@ def _refusal(example: Example, _: QualitySettings, __: float | None) -> float:
     return 0.0 if is_refusal(example.answer) else 1.0
 
 
-_COMMON_WORDS = {
-    "en": frozenset(["the", "and", "of", "to", "is", "in", "you", "for", "with", "that", "this", "your", "it", "are"]),
-    "es": frozenset(["el", "la", "de", "que", "y", "en", "los", "las", "un", "una", "su", "para", "con", "por", "es"]),
-}
-_TELLING = 3  # fewer common words tell no language
-
-
 def _language(example: Example, settings: QualitySettings, _: float | None) -> float | None:
-    if settings.language is None or settings.language not in _COMMON_WORDS:
-        return None
-    words = re.findall(r"\w+", example.answer.lower())
-    counts = {code: sum(word in common for word in words) for code, common in _COMMON_WORDS.items()}
-    if max(counts.values()) < _TELLING:
-        return None
-    return float(counts[settings.language] == max(counts.values()))
+    found = language_of(example.near_text) if settings.language else ""
+    return float(found == settings.language) if found else None
 
 
 PARTS: Mapping[str, Callable[[Example, QualitySettings, float | None], float | None]] = {

@@ -7,6 +7,10 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from pipelines.domain.data_checks.shapes import as_known, where
+
+MAX_LABEL_CHARS = 200
+
 
 class Layout(StrEnum):
     """How a row is written. Chat: {"messages": [...]}. Completion: {"input": ..., "output": ...}."""
@@ -27,6 +31,7 @@ class RowRule(StrEnum):
     ENDS_WITH_ASSISTANT = "ends_with_assistant"
     EMPTY = "empty"
     CHARACTERS = "characters"
+    TABLE = "table"
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,23 @@ class RowProblem:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A row of a file that could not even be laid out: what stood there, and why not."""
+
+    raw: bytes
+    problem: RowProblem
+
+
+@dataclass(frozen=True)
 class Example:
-    """A whole row: turns of (role, text) that end with the assistant's; a completion is a user's and its answer."""
+    """A whole row: turns of (role, text) that end with the assistant's; a completion is a user's and its answer.
+
+    `label` is the category that its sender gave beside the text, if any.
+    """
 
     layout: Layout
     turns: tuple[tuple[str, str], ...]
+    label: str = ""
 
     @property
     def answer(self) -> str:
@@ -106,20 +123,26 @@ def parse_row(row: object, layout: Layout | None = None) -> Example | RowProblem
     if not isinstance(row, dict):
         return RowProblem(RowRule.OBJECT, "", "the row is not an object")
     try:
-        return _parse(row, layout)
+        return _parse(as_known(row) if layout is None else row, layout)
     except _Broken as broken:
-        return broken.problem
+        problem = broken.problem
+        return RowProblem(problem.rule, where(problem.pointer, row), problem.message)
 
 
 def _parse(row: dict[str, Any], layout: Layout | None) -> Example:
     if "messages" in row and layout is not Layout.COMPLETION:
-        return Example(Layout.CHAT, _chat(row["messages"]))
+        return Example(Layout.CHAT, _chat(row["messages"]), _label(row))
     if "input" in row and layout is not Layout.CHAT:
         given, wanted_answer = _text(row["input"], "/input"), _text(row.get("output"), "/output")
-        return Example(Layout.COMPLETION, (("user", given), ("assistant", wanted_answer)))
+        return Example(Layout.COMPLETION, (("user", given), ("assistant", wanted_answer)), _label(row))
     wanted = {Layout.CHAT: "messages", Layout.COMPLETION: "input and output"}
     expected = wanted[layout] if layout else "messages, or input and output"
     raise _Broken(RowRule.LAYOUT, "", f"the row has no {expected}")
+
+
+def _label(row: dict[str, Any]) -> str:
+    given = row.get("label")
+    return _text(given, "/label").strip()[:MAX_LABEL_CHARS] if isinstance(given, str) and given.strip() else ""
 
 
 def _chat(messages: object) -> tuple[tuple[str, str], ...]:

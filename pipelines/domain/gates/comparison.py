@@ -19,6 +19,7 @@ from pipelines.domain.paired import (
     more_cases,
     score_p_worse,
     tango_interval,
+    tango_z,
 )
 from pipelines.domain.power import smallest_detectable_drop
 
@@ -37,7 +38,8 @@ class NoProduction(Exception):
 class Comparison:
     """Two values of one metric with everything known about their difference; `drop` > 0 is worse in either direction.
 
-    `drop_low`, `drop_high`: bounds, one-sided 95 % each, None for corpus metrics. `variance`: of one case's difference.
+    `drop_low`, `drop_high`: bounds, one-sided 95 % each; None where nothing could be resampled.
+    `variance`: of one case's difference.
     """
 
     candidate: float
@@ -66,16 +68,25 @@ class Comparison:
         return self.drop <= 1e-12
 
     @property
+    def has_bounds(self) -> bool:
+        """Whether anything is known of how far the drop may be from what was found."""
+        return self.pairs is not None or self.drop_low is not None
+
+    @property
     def mde(self) -> float | None:
         """Exact smallest drop found with 80 % for right/wrong cases."""
         return smallest_detectable_drop(self.n, self.pairs.discordance) if self.pairs else None
 
     def excludes_drop_above(self, tolerance: float) -> bool:
         """Whether a drop of `tolerance` or more is excluded at 95 %."""
+        if self.pairs is not None:
+            return tango_z(self.pairs, tolerance) >= Z_95
         return self.drop_high is not None and self.drop_high <= tolerance + 1e-12
 
     def shows_drop_above(self, tolerance: float) -> bool:
         """Whether a drop of `tolerance` or less is excluded at 95 %."""
+        if self.pairs is not None:
+            return tango_z(self.pairs, tolerance) < -Z_95
         return self.drop_low is not None and self.drop_low > tolerance
 
     def more_cases(self, tolerance: float) -> int | None:
@@ -100,6 +111,20 @@ class Comparison:
         }
 
     @classmethod
+    def of_outcome(cls, pairs: Pairs, production: float) -> Self:
+        """Right/wrong cases by their counts alone, without the interval: what rules need to decide, not to say."""
+        return cls(
+            candidate=production - pairs.drop,
+            production=production,
+            n=pairs.n,
+            direction=Direction.HIGHER,
+            p_worse=mcnemar_p_worse(pairs),
+            p_better=mcnemar_p_better(pairs),
+            variance=pairs.discordance,
+            pairs=pairs,
+        )
+
+    @classmethod
     def of_pairs(cls, scores: PairedScores) -> Self:
         """Compare per-case scores; raises NotMeasured, NoProduction."""
         ids, candidate, production = _aligned(scores)
@@ -120,9 +145,8 @@ class Comparison:
             raise NoProduction
         if not isfinite(score.production):
             raise NotMeasured("production's value is not a number")
-        return cls(
-            score.candidate, score.production, score.n, score.direction, p_worse=score.p_worse, p_better=score.p_better
-        )
+        shared = ("n", "direction", "p_worse", "p_better", "drop_low", "drop_high", "variance")
+        return cls(score.candidate, score.production, **{name: getattr(score, name) for name in shared})
 
     def _right_or_wrong(self, gain: NDArray[np.float64]) -> Self:
         pairs = count_pairs(gain, np.zeros_like(gain))

@@ -23,7 +23,10 @@ class PairedScores:
 
 @dataclass(frozen=True)
 class CorpusScore:
-    """A metric of the whole set (macro-F1, BLEU) over n cases; the p by approximate randomisation, one-sided."""
+    """A metric of the whole set (macro-F1, BLEU) over n cases; the p by approximate randomisation, one-sided.
+
+    `drop_low`, `drop_high`: bounds of the drop, one-sided 95 % each. `variance`: of one case's share in the difference.
+    """
 
     candidate: float
     production: float | None
@@ -31,6 +34,9 @@ class CorpusScore:
     p_worse: float | None = None
     p_better: float | None = None
     direction: Direction = Direction.HIGHER
+    drop_low: float | None = None
+    drop_high: float | None = None
+    variance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,15 @@ class FileSizes:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything measured for one candidate, by metric or set name. What is absent could not be measured."""
+    """Everything measured for one candidate, by metric or set name. What is absent could not be measured.
+
+    `unmeasured`: why, per metric. `stale`: why nothing can be said against production, whatever was measured.
+    """
 
     paired: Mapping[str, PairedScores] = field(default_factory=dict)
     corpus: Mapping[str, CorpusScore] = field(default_factory=dict)
     sets: Mapping[str, SetOutcome] = field(default_factory=dict)
     latency: LatencyPairs | None = None
     sizes: FileSizes | None = None
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
+    stale: str = ""

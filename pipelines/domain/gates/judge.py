@@ -17,6 +17,8 @@ from pipelines.domain.verdicts import Effect, Verdict, worst
 
 def judge(spec: GateSpec, evidence: Evidence, p_adjusted: float | None = None) -> GateResult:
     """The verdict of one gate. `p_adjusted`: see `judge_all`, which corrects over several task metrics."""
+    if evidence.stale and spec.is_relative:
+        return GateResult(spec, Verdict.ERROR, f"{spec.metric}: not comparable: {evidence.stale}")
     match spec.kind:
         case GateKind.TASK:
             return judge_task(spec, evidence, p_adjusted)
@@ -82,7 +84,7 @@ def overall(results: Sequence[GateResult], first_version: bool = False) -> Overa
     counted = [r for r in results if r.decides and not (first_version and r.no_production)]
     notices = tuple(r.sentence for r in results if _is_notice(r))
     if not counted:
-        return _nothing_decides(first_version, notices)
+        return _nothing_decides(first_version, notices, any(r.waived for r in results))
     verdict = worst(r.verdict for r in counted)
     reasons = tuple(r.sentence for r in counted if r.verdict is verdict)
     match verdict:
@@ -100,12 +102,15 @@ def overall(results: Sequence[GateResult], first_version: bool = False) -> Overa
 
 
 def _is_notice(result: GateResult) -> bool:
+    if result.waived:
+        return True
     shown = result.spec.effect in (Effect.FLAG, Effect.WARN) and not result.spec.shadow
     return shown and result.verdict is not Verdict.PASSED and not result.no_production
 
 
-def _nothing_decides(first_version: bool, notices: tuple[str, ...]) -> Overall:
-    if first_version:
-        reasons = ("first version: a person promotes it; no gate could decide without production",)
+def _nothing_decides(first_version: bool, notices: tuple[str, ...], is_waived: bool) -> Overall:
+    if first_version or is_waived:
+        first = "first version: a person promotes it; no gate could decide without production"
+        reasons = ("every gate that could decide is waived: a person decides" if is_waived else first,)
         return Overall(Verdict.INCONCLUSIVE, Consequence.HOLD, reasons, notices)
     return Overall(Verdict.INCONCLUSIVE, Consequence.REJECT, ("no blocking gate decides: nothing changes",), notices)

@@ -1,16 +1,21 @@
 """The latency gate: ratio of the p95 of both models, bootstrapped over prompts, in up to three pooled rounds."""
 
+from dataclasses import dataclass
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.domain.gates.evidence import Evidence, LatencyPairs
 from pipelines.domain.gates.spec import GateResult, GateSpec, Number, Rule
+from pipelines.domain.paired import Z_POWER
 from pipelines.domain.verdicts import Verdict
 
 _RESAMPLES = 4_000
 _CHUNK = 500
 _SEED = 9_531
 _LEAST_CALLS = 100
+_Z_TWO_SIDED = 1.959964
 
 
 def judge_latency(spec: GateSpec, evidence: Evidence) -> GateResult:
@@ -39,8 +44,9 @@ def _problem(spec: GateSpec, pairs: LatencyPairs) -> GateResult | None:
     calls = len(candidate)
     if calls < _LEAST_CALLS:
         sentence = f"{spec.metric}: {calls} calls, at least {_LEAST_CALLS} are needed"
-        more = _may_go_on(spec, pairs)
-        return GateResult(spec, Verdict.INCONCLUSIVE, sentence, {"n": calls}, needs_another_round=more)
+        numbers: dict[str, Number] = {"n": calls, "more_calls": _LEAST_CALLS - calls}
+        again = _may_go_on(spec, pairs)
+        return GateResult(spec, Verdict.INCONCLUSIVE, sentence, numbers, needs_another_round=again)
     return None
 
 
@@ -67,21 +73,55 @@ def _ratio(
     p95_candidate, p95_production = float(np.percentile(candidate, 95)), float(np.percentile(production, 95))
     if p95_production <= 0:
         return GateResult(spec, Verdict.ERROR, f"{spec.metric} could not be measured: production's p95 is 0 ms")
-    limit, estimate = 1 + spec.number("rel", 0.10), p95_candidate / p95_production
     low, high = bootstrap_ratio(candidate, production, spec.number("level", 0.95))
+    return judge_ratio(spec, Ratio(p95_candidate, p95_production, low, high, len(candidate), pairs.rounds))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Both p95 in ms, the interval of their ratio, and the calls and rounds that it rests on."""
+
+    candidate_ms: float
+    production_ms: float
+    low: float
+    high: float
+    n: int
+    rounds: int
+
+
+def judge_ratio(spec: GateSpec, found: Ratio) -> GateResult:
+    """The verdict of a measured ratio with its sentence and numbers."""
+    limit, estimate = _limit(spec, found.production_ms), found.candidate_ms / found.production_ms
     numbers: dict[str, Number] = {
-        "candidate": p95_candidate, "production": p95_production, "ratio": estimate, "ratio_low": low,
-        "ratio_high": high, "limit": limit, "n": len(candidate), "rounds": pairs.rounds,
+        "candidate": found.candidate_ms, "production": found.production_ms, "ratio": estimate, "ratio_low": found.low,
+        "ratio_high": found.high, "limit": limit, "n": found.n, "rounds": found.rounds,
     }  # fmt: skip
-    verdict, why = _place(estimate, low, high, limit)
-    again = verdict is Verdict.INCONCLUSIVE and _may_go_on(spec, pairs)
+    verdict, why = _place(estimate, found.low, found.high, limit)
+    again = verdict is Verdict.INCONCLUSIVE and found.rounds < spec.number("rounds", 3)
     if verdict is Verdict.INCONCLUSIVE and not again and estimate <= limit:
-        verdict, why = Verdict.PASSED, f"within {limit:.2f} on the estimate after {pairs.rounds} rounds"
+        verdict, why = Verdict.PASSED, f"within {limit:.2f} on the estimate after {found.rounds} rounds"
+    if verdict is Verdict.INCONCLUSIVE:
+        more = more_calls(found.n, estimate - limit, found.high - found.low)
+        numbers |= {"more_calls": more}
+        why += f"; about {more} more calls" if more else "; no number of calls would settle it"
     sentence = (
-        f"{spec.metric} {p95_candidate:.0f} ms against {p95_production:.0f} ms (production), ratio {estimate:.2f} "
-        f"[{low:.2f}, {high:.2f}], n={len(candidate)}: {why}"
+        f"{spec.metric} {found.candidate_ms:.0f} ms against {found.production_ms:.0f} ms (production), "
+        f"ratio {estimate:.2f} [{found.low:.2f}, {found.high:.2f}], n={found.n}: {why}"
     )
     return GateResult(spec, verdict, sentence + ("; another round" if again else ""), numbers, (), again)
+
+
+def more_calls(n: int, gap: float, width: float) -> int | None:
+    """About how many further calls tell the ratio from its limit: 80 % power of the one-sided 95 % bound."""
+    if abs(gap) < 1e-9:
+        return None
+    deviation = width / (2 * _Z_TWO_SIDED)
+    return max(1, ceil(n * Z_POWER * (deviation / gap) ** 2 - n))
+
+
+def _limit(spec: GateSpec, p95_production: float) -> float:
+    """The largest ratio that still counts as equal: `rel`, or `floor_ms` where that is more (docs/why)."""
+    return 1 + max(spec.number("rel", 0.10), spec.number("floor_ms", 0.0) / p95_production)
 
 
 def _place(estimate: float, low: float, high: float, limit: float) -> tuple[Verdict, str]:

@@ -7,7 +7,8 @@ from math import isfinite
 
 from pipelines.domain.verdicts import Effect, Verdict
 
-JUDGE_VERSION = 1
+# Which formulas spoke; docs/reference/gates.md says what changed. A verdict keeps the version that gave it.
+JUDGE_VERSION = 2
 
 Param = float | int | str | bool
 Number = float | int | str | bool | None
@@ -54,7 +55,8 @@ class GateSpec:
     """One gate. Shares are fractions (0.03 = 3 points); `params` by rule:
 
     at_least_production: preset, tolerance, evidence, alpha, min_cases · max_drop, min_improvement: abs or rel
-    (min_improvement: or_no_regression) · absolute: min or max · within: rel, both_sides; latency: calls, rounds, level.
+    (min_improvement: or_no_regression) · absolute: min or max · within: rel, both_sides;
+    latency: floor_ms, rounds, level.
     """
 
     kind: GateKind
@@ -95,12 +97,19 @@ class GateResult:
     cases: tuple[str, ...] = ()  # the cases to look at first: lost ones, flaky ones
     needs_another_round: bool = False
     no_production: bool = False
+    waived: str = ""  # by whom, until when and why
     judge_version: int = JUDGE_VERSION
 
     @property
     def decides(self) -> bool:
         """Whether this verdict can keep the candidate back."""
-        return self.spec.decides
+        return self.spec.decides and not self.waived
+
+    def waived_by(self, words: str) -> "GateResult":
+        """The same verdict under a waiver: it says so and no longer decides. What passed needs no leave."""
+        if self.verdict is Verdict.PASSED or not self.spec.decides:
+            return self
+        return replace(self, waived=words, sentence=f"{self.sentence}; {words}")
 
     def numbered(self, **numbers: Number) -> "GateResult":
         """The same result with further numbers."""
@@ -127,7 +136,8 @@ _ONE_OF = {
     Rule.WITHIN: ("rel",),
 }
 _AT_LEAST = {"tolerance": (0.0, 1.0), "alpha": (0.0001, 0.5), "abs": (0.0, 1e12), "rel": (0.0, 10.0)}
-_RANGES = {**_AT_LEAST, "calls": (100.0, 100_000.0), "rounds": (1.0, 10.0), "level": (0.5, 0.9999)}
+_LATENCY = {"calls": (100.0, 100_000.0), "floor_ms": (0.0, 1e6), "rounds": (1.0, 10.0), "level": (0.5, 0.9999)}
+_RANGES = {**_AT_LEAST, **_LATENCY}
 
 
 def _check_ranges(spec: GateSpec) -> None:

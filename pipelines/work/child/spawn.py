@@ -42,7 +42,10 @@ class ChildResult:
 
 
 class Terms(TypedDict):
-    """What every child is given beside its work; `module` is another door than `pipelines.work` (tests)."""
+    """What every child is given beside its work; `module` is another door than `pipelines.work` (tests).
+
+    `secret` goes to its standard input and so onto no disk; the child finds it as `secret` in its spec.
+    """
 
     scratch: Path
     limits: Limits
@@ -50,6 +53,7 @@ class Terms(TypedDict):
     cancelled: Callable[[], bool]
     log_path: Path
     module: NotRequired[str]
+    secret: NotRequired[Mapping[str, str]]
 
 
 def spawn(kind: str, spec: Mapping[str, Any], **terms: Unpack[Terms]) -> ChildResult:
@@ -62,30 +66,43 @@ def spawn(kind: str, spec: Mapping[str, Any], **terms: Unpack[Terms]) -> ChildRe
     scratch, log_path = terms["scratch"], terms["log_path"]
     scratch.mkdir(parents=True, exist_ok=True)
     spec_path = scratch / "spec.json"
-    spec_path.write_text(json.dumps(dict(spec)))
+    secret = json.dumps(dict(terms.get("secret") or {}))
+    spec_path.write_text(json.dumps({**spec, "has_secret": bool(terms.get("secret"))}))
     arguments = [terms.get("module", "pipelines.work"), kind, str(spec_path.resolve())]
     started = time.monotonic()
     with log_path.open("ab") as log:
-        process = _start(arguments, scratch, terms["limits"], log.fileno())
+        process = start(arguments, scratch, terms["limits"], log.fileno(), stdin=subprocess.PIPE)
         try:
+            _hand_over(process, secret)
             follower = Follower(process.stdout, terms["on_line"])
             was_cancelled = _follow(process, follower, terms["cancelled"])
         finally:
-            _kill_group(process)
+            end(process)
     return _settle(process.returncode, follower, was_cancelled, log_path, time.monotonic() - started)
 
 
-def _start(arguments: list[str], scratch: Path, limits: Limits, log: int) -> subprocess.Popen[bytes]:
+def start(
+    arguments: list[str], scratch: Path, limits: Limits, log: int, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """A confined process that becomes the module that `arguments` begin with; `log` gets its stderr. See `end`."""
     sandbox = json.dumps({**asdict(limits), "parent": os.getpid()})
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.work.child", sandbox, *arguments],
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=log,
         cwd=scratch,
         env=environment(scratch, os.environ, threads=limits.threads),
         start_new_session=True,
     )
+
+
+def _hand_over(process: subprocess.Popen[bytes], secret: str) -> None:
+    """Small enough for the pipe: nobody waits until the child reads it, and one that has ended is told of later."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(secret.encode())
+        process.stdin.close()
 
 
 def _follow(process: subprocess.Popen[bytes], follower: Follower, cancelled: Callable[[], bool]) -> bool:
@@ -114,7 +131,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kills it with all that it started, and reaps it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -123,7 +141,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _settle(code: int, follower: Follower, cancelled: bool, log_path: Path, seconds: float) -> ChildResult:
-    tail = _log_tail(log_path)
+    tail = log_tail(log_path)
     name = signal.Signals(-code).name if code < 0 else ""
     last = follower.last
     result = last.get("result") if code == 0 and not cancelled else None
@@ -150,7 +168,8 @@ _REASONS: dict[int, str] = {
 }
 
 
-def _log_tail(path: Path) -> str:
+def log_tail(path: Path) -> str:
+    """The last lines that a child wrote to its log."""
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
         lines = log.read().decode("utf-8", "replace").splitlines()

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.work.report import WorkError
 
 FOLDER_VARIABLE = "RETUNE_CONVERTER_DIR"
-SCRIPT = "convert_hf_to_gguf.py"
+SCRIPT, ADAPTER_SCRIPT = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
 TAIL_LINES = 12
 
 # What the converter says -> what a person can do about it.
@@ -35,7 +35,18 @@ def script() -> Path:
 def convert(folder: Path, out: Path, *, outtype: str = "f16", name: str = "model", vocab_only: bool = False) -> None:
     """Convert the model in `folder` to the GGUF file `out`; WorkError with the converter's last lines if it refuses."""
     arguments = [str(folder), "--outfile", str(out), "--outtype", outtype, "--model-name", name]
-    command = [*_confined(script()), *arguments, *(["--vocab-only"] if vocab_only else [])]
+    _run([*_confined(script()), *arguments, *(["--vocab-only"] if vocab_only else [])], out)
+
+
+def convert_adapter(adapter: Path, base: Path, out: Path) -> None:
+    """Convert a PEFT adapter, trained on the model in `base`, to the GGUF file `out`; refuses as `convert` does."""
+    temporary = out.with_name(f".{out.name}.part")
+    arguments = [str(adapter), "--base", str(base), "--outfile", str(temporary), "--outtype", "f16"]
+    _run([*_confined(script().with_name(ADAPTER_SCRIPT)), *arguments], temporary)
+    temporary.replace(out)
+
+
+def _run(command: list[str], out: Path) -> None:
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )

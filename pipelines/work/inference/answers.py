@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.work.inference.cases import Case
+from pipelines.work.inference.manner import PLAIN, Manner
 from pipelines.work.inference.model import Answer, LocalModel
 from pipelines.work.report import WorkError
 
@@ -23,20 +24,19 @@ class Engine(Protocol):
 class LoopEngine:
     """One case after the other in one sequence, reusing the prefix that neighbours share."""
 
-    def __init__(self, model: LocalModel) -> None:
-        self._model = model
+    def __init__(self, model: LocalModel, manner: Manner = PLAIN) -> None:
+        self._model, self._manner = model, manner
 
     def answers(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
         for case in cases:
-            yield case, ask(self._model, case)
+            yield case, self.answer(case)
 
-
-def ask(model: LocalModel, case: Case) -> Answer:
-    """One answer; an error names its case."""
-    try:
-        return model.answer(case.messages, case.max_tokens)
-    except WorkError as problem:
-        raise WorkError(f"Case {case.id}: {problem}", permanent=problem.permanent) from problem
+    def answer(self, case: Case) -> Answer:
+        """One answer; an error names its case."""
+        try:
+            return self._model.answer(case.messages, case.max_tokens, self._manner)
+        except WorkError as problem:
+            raise WorkError(f"Case {case.id}: {problem}", permanent=problem.permanent) from problem
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from pipelines.work.report import WorkError
 MAX_TOKENS = 128
 # Kinds in which every case must pass; each of their cases is asked twice, and one that differs is flaky.
 MUST_PASS = ("regression", "safety")
+# Prompts that are only timed: nothing is expected of the answers.
+TIMED = "latency"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseSet:
-    """A set of cases. kind: "task", "regression" or "safety". `metrics`: the figures wanted of it."""
+    """A set of cases. kind: "task", "regression", "safety" or "latency". `metrics`: the figures wanted of it."""
 
     name: str
     kind: str
@@ -49,11 +51,13 @@ def read_sets(specs: Sequence[Mapping[str, Any]]) -> list[CaseSet]:
 
 def _read_set(spec: Mapping[str, Any]) -> CaseSet:
     name, kind = spec["name"], spec.get("kind", "task")
-    if kind not in ("task", *MUST_PASS):
+    if kind not in ("task", *MUST_PASS, TIMED):
         raise WorkError(f"The set {name} has the unknown kind {kind!r}.", permanent=True)
     cases = tuple(read_cases(Path(spec["path"]), spec.get("max_tokens", MAX_TOKENS)))
     if len({case.id for case in cases}) != len(cases):
         raise WorkError(f"The set {name} has two cases with the same id.", permanent=True)
+    if kind == TIMED:
+        return CaseSet(name, kind, cases, ())
     metrics = tuple(spec.get("metrics") or sorted({case.check for case in cases}))
     _require_metrics(name, {*metrics, *(case.check for case in cases)})
     return CaseSet(name, kind, cases, metrics)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,26 @@ import numpy as np
 from pipelines.domain.gates.evidence import Evidence, LatencyPairs
 from pipelines.domain.gates.latency import judge_latency
 from pipelines.domain.gates.spec import GateKind, GateSpec, Rule
-from pipelines.work.inference.answers import ask
 from pipelines.work.inference.cases import Case
-from pipelines.work.inference.model import Loading, LocalModel
 
 WARM_UP_CALLS = 5
+# Milliseconds of one call, loading excluded.
+Ask = Callable[[Case], float]
 
 
 @dataclass(frozen=True)
 class LatencyPlan:
-    """`calls` per arm and round, up to `rounds` while the ratio's interval straddles 1 + `rel`."""
+    """`calls` per arm and round, up to `rounds` while the gate cannot tell (`rel`, `floor_ms`: its limits)."""
 
     calls: int = 300
     rounds: int = 3
     rel: float = 0.10
+    floor_ms: float = 0.0
     seed: int = 0
 
     def gate(self) -> GateSpec:
-        return GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params={"rel": self.rel, "rounds": self.rounds})
+        params = {"rel": self.rel, "floor_ms": self.floor_ms, "rounds": self.rounds}
+        return GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params=params)
 
 
 @dataclass
@@ -52,25 +53,15 @@ class Times:
         }
 
 
-def measure(
-    candidate: Path, production: Path | None, cases: Sequence[Case], plan: LatencyPlan, tick: Callable[[], None]
-) -> Times:
-    """Time both models, loaded side by side and warm, call by call in alternating order; no prefix is reused."""
-    with LocalModel(candidate, Loading(reuse_prefix=False)) as first:
-        if production is None:
-            return _rounds([first], cases, plan, tick)
-        with LocalModel(production, Loading(reuse_prefix=False)) as second:
-            return _rounds([first, second], cases, plan, tick)
-
-
-def _rounds(models: list[LocalModel], cases: Sequence[Case], plan: LatencyPlan, tick: Callable[[], None]) -> Times:
+def measure(arms: Sequence[Ask], cases: Sequence[Case], plan: LatencyPlan, tick: Callable[[], None]) -> Times:
+    """Time the candidate and, if there is one, production: warm, call by call in alternating order."""
     times, order = Times(), random.Random(plan.seed)
-    for model in models:
+    for ask in arms:
         for case in (list(cases) * WARM_UP_CALLS)[:WARM_UP_CALLS]:
-            ask(model, case)
+            ask(case)
     while times.rounds == 0 or _needs_another(times, plan):
         for case in _draw(cases, plan.calls, order):
-            _time_pair(models, case, times)
+            _time_pair(list(arms), case, times)
             tick()
         times.rounds += 1
     return times
@@ -84,14 +75,13 @@ def _draw(cases: Sequence[Case], calls: int, order: random.Random) -> list[Case]
     return drawn[:calls]
 
 
-def _time_pair(models: list[LocalModel], case: Case, times: Times) -> None:
+def _time_pair(arms: list[Ask], case: Case, times: Times) -> None:
     """The arm that goes first alternates: the second call of a pair finds warmer caches."""
-    turn = len(times.cases) % len(models)
+    turn = len(times.cases) % len(arms)
     times.cases.append(case.id)
-    for model in models[turn:] + models[:turn]:
-        arm = times.candidate if model is models[0] else times.production
-        model.forget()
-        arm.append(round(ask(model, case).milliseconds, 3))
+    for ask in arms[turn:] + arms[:turn]:
+        arm = times.candidate if ask is arms[0] else times.production
+        arm.append(round(ask(case), 3))
 
 
 def _needs_another(times: Times, plan: LatencyPlan) -> bool:

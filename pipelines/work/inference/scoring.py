@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.metrics import CaseError, Row, corpus, higher_is_better, score_case
+from pipelines.metrics.json_fields import field_scores
+from pipelines.metrics.labels import confusion
 from pipelines.work.inference.answers import Key
 from pipelines.work.inference.cases import MUST_PASS, Case, CaseSet
 from pipelines.work.report import WorkError
@@ -53,7 +55,10 @@ def _score(metric: str, case: Case, answer: str) -> float:
 
 
 def summary(case_set: CaseSet, arms: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """{kind, n, metrics: {metric: {arm: figure | None, higher_is_better}}}; must-pass: {failed, flaky: {arm: ids}}."""
+    """{kind, n, metrics: {metric: {arm: figure | None, higher_is_better}}}; must-pass: {failed, flaky: {arm: ids}}.
+
+    Where the cases have labels: confusion {arm: [[right, answered, cases]]}; JSON fields: {arm: {field: [right, n]}}.
+    """
     return {
         "kind": case_set.kind,
         "n": len(case_set.cases),
@@ -65,6 +70,8 @@ def summary(case_set: CaseSet, arms: Sequence[str], rows: Sequence[Mapping[str, 
             for metric in case_set.metrics
         },
         **(_must_pass(arms, rows) if case_set.kind in MUST_PASS else {}),
+        **_by_label(arms, rows),
+        **_by_field(arms, rows),
     }
 
 
@@ -73,6 +80,25 @@ def _must_pass(arms: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[s
         "failed": {arm: [row["id"] for row in rows if row["arm"] == arm and row["score"] < 1.0] for arm in arms},
         "flaky": {arm: [row["id"] for row in rows if row["arm"] == arm and row["flaky"]] for arm in arms},
     }
+
+
+def _by_label(arms: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The confusion matrix of each arm, its empty cells left out."""
+    labelled = [row for row in rows if "label" in row["expected"]]
+    if not labelled:
+        return {}
+    counts = {arm: confusion([Row(r["expected"], r["answer"]) for r in labelled if r["arm"] == arm]) for arm in arms}
+    return {"confusion": {arm: [[*pair, n] for pair, n in sorted(found.items())] for arm, found in counts.items()}}
+
+
+def _by_field(arms: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, dict[str, list[int]]] = {arm: {} for arm in arms}
+    for row in rows:
+        scores = field_scores(row["expected"], row["answer"]) if "fields" in row["expected"] else {}
+        for name, score in scores.items():
+            right = fields[row["arm"]].setdefault(name, [0, 0])
+            right[0], right[1] = right[0] + int(score), right[1] + 1
+    return {"fields": fields} if any(fields.values()) else {}
 
 
 def _figure(metric: str, arm: str, rows: Sequence[Mapping[str, Any]]) -> float | None:

@@ -22,31 +22,34 @@ class Vocabulary:
     """Valid as long as the model that `handle` was taken from."""
 
     def __init__(self, handle: Any, header: Header) -> None:
-        self._handle = handle
+        self.handle = handle
         self._header = header
         self._adds_bos = bool(header.metadata.get("tokenizer.ggml.add_bos_token", False))
 
     @property
     def size(self) -> int:
-        return int(llama_cpp.llama_vocab_n_tokens(self._handle))
+        return int(llama_cpp.llama_vocab_n_tokens(self.handle))
 
     def render(self, messages: Messages) -> str:
         """The prompt by the file's own template."""
         return render(self._header.chat_template, messages, bos=self._special("bos"), eos=self._special("eos"))
 
-    def tokenise(self, text: str) -> list[int]:
-        """Ids of a rendered prompt; a first token is added only where the file asks for it and the text has none."""
+    def tokenise(self, text: str, *, is_prompt: bool = True) -> list[int]:
+        """Ids of a rendered prompt; a first token is added only where the file asks for it and the text has none.
+
+        An answer (`is_prompt` False) never gets one: training tokenises it apart, too.
+        """
         raw, bos = text.encode(), self._special("bos")
-        add = self._adds_bos and not (bos and text.startswith(bos))
+        add = is_prompt and self._adds_bos and not (bos and text.startswith(bos))
         room = (llama_cpp.llama_token * (len(raw) + 8))()
-        count = llama_cpp.llama_tokenize(self._handle, raw, len(raw), room, len(room), add, True)
+        count = llama_cpp.llama_tokenize(self.handle, raw, len(raw), room, len(room), add, True)
         if count < 0:
             raise WorkError("llama.cpp could not tokenise a prompt.", permanent=True)
         return list(room[:count])
 
     def ends(self, token: int) -> bool:
         """Whether generation stops at this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._handle, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.handle, token))
 
     def text(self, tokens: Sequence[int]) -> str:
         """Pieces are joined as bytes: one character may be spread over several byte tokens."""
@@ -54,7 +57,7 @@ class Vocabulary:
 
     def _piece(self, token: int, *, special: bool) -> bytes:
         room = ctypes.create_string_buffer(PIECE_BYTES)
-        size = llama_cpp.llama_token_to_piece(self._handle, token, room, PIECE_BYTES, 0, special)
+        size = llama_cpp.llama_token_to_piece(self.handle, token, room, PIECE_BYTES, 0, special)
         return room.raw[: max(size, 0)]
 
     def _special(self, name: str) -> str:

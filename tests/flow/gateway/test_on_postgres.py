@@ -13,6 +13,7 @@ from django.db import connection
 
 from agency.gateway.routes.orders import send_order
 from pipelines.models import Exchange, Traffic
+from tenants.models import AuditEvent
 from tests import factories
 from tests.flow.gateway.conftest import Ground, Open, lay_ground
 from tests.flow.gateway.double import Double, wait_for
@@ -64,6 +65,51 @@ def test_two_gateways_write_one_minute_together_and_lose_nothing(ground: Ground,
     assert len(arms) == 100 and all(len(of_key) == 1 for of_key in arms.values())
 
 
+def test_a_commit_is_told_and_followed_long_before_the_next_look(
+    ground: Ground, open_door: Open, on_postgres: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agency.gateway.routes.follower.TOLD_POLL_S", 30.0)
+    door = open_door()
+    follower = door.gateway.follower
+    assert serves(door, "v1")
+    wait_for(lambda: listeners(on_postgres) == 1)
+    ground.flip(2)  # The first word shows that the line works; from then on looks are rare.
+    wait_for(lambda: follower.listener.is_hearing)
+    for number in (1, 2, 1):
+        serial = ground.flip(number)
+        assert wait_for(lambda serial=serial: door.gateway.status()["serial"] == serial) < 5
+
+
+def test_a_line_that_went_silent_is_found_out_and_opened_anew(
+    ground: Ground, open_door: Open, on_postgres: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agency.gateway.routes.listener.AGAIN_S", 0.1)
+    door = open_door()
+    follower = door.gateway.follower
+    wait_for(lambda: listeners(on_postgres) == 1)
+    ground.flip(2)
+    wait_for(lambda: follower.listener.is_hearing)
+    with psycopg.connect(on_postgres.owner_url, autocommit=True) as owner:
+        owner.execute("ALTER TABLE pipelines_route DISABLE TRIGGER routes_changed")
+        serial = ground.flip(1)
+        assert wait_for(lambda: door.gateway.status()["serial"] == serial) < 3  # By the look alone.
+        wait_for(lambda: not follower.listener.is_hearing)
+        owner.execute("ALTER TABLE pipelines_route ENABLE TRIGGER routes_changed")
+    with psycopg.connect(on_postgres.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    wait_for(lambda: listeners(on_postgres) == 1)
+    ground.flip(2)
+    wait_for(lambda: follower.listener.is_hearing)
+
+
+def listeners(installation: Installation) -> int:
+    with psycopg.connect(installation.admin_url) as admin:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN retune_routes'"
+        found = admin.execute(query).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
 def test_through_an_outage_routes_stand_orders_land_and_records_arrive(
     ground: Ground, open_door: Open, on_postgres: Installation
 ) -> None:
@@ -79,3 +125,6 @@ def test_through_an_outage_routes_stand_orders_land_and_records_arrive(
     wait_for(lambda: door.gateway.meter.pending == 0)
     connection.close()
     assert Counter(row.version_id for row in rows(ground)) == {ground.versions[1].pk: 4, ground.versions[2].pk: 2}
+    wait_for(lambda: not door.gateway.follower.journal.pending())
+    with factories.inside(ground.client):
+        assert AuditEvent.objects.get(verb="gateway.flip").subject == "support to v2"

@@ -129,6 +129,27 @@ def test_a_full_queue_is_refused_and_a_hanging_candidate_takes_no_place_of_produ
     assert statuses == {200: 2, 503: 2}
 
 
+def test_all_models_of_a_host_share_its_places_and_who_gets_none_hears_so(open_door: Open, ground: Ground) -> None:
+    door = open_door(limits=Limits(host_concurrency=2, host_total=2, queue_s=0.3))
+    wait_for(lambda: serves(door, "v1"))
+    ground.double.behaviour |= {ground.name(number): "slow" for number in (1, 2)}
+    ground.flip(1, candidate=2, share=1.0)
+    wait_for(lambda: door.gateway.follower.current.entry("acorn", "support").candidate == 2)
+
+    async def crowd() -> list[tuple[int, str, dict[str, Any]]]:
+        asked = asyncio.create_task(ask_many(door, [f"key {n}" for n in range(2)]))
+        while len(ground.double.asked) < 3:
+            await asyncio.sleep(0.01)
+        refused = await asyncio.to_thread(door.post, "/v1/chat/completions", CHAT)
+        assert refused.status_code == 503 and refused.json()["error"]["message"].startswith("server busy")
+        ground.double.release.set()
+        return await asked
+
+    answers = asyncio.run(crowd())
+    assert [status for status, _, _ in answers] == [200, 200]
+    assert serves(door, "v2")  # What was refused left no place taken.
+
+
 def test_who_waited_while_the_candidate_was_taken_back_is_answered_by_production(
     open_door: Open, ground: Ground
 ) -> None:

@@ -84,6 +84,12 @@ def test_a_slot_counts_once_and_the_state_survives_json() -> None:
     assert stored == after(20)
 
 
+def test_a_database_that_orders_keys_changes_no_sentence() -> None:
+    state = after(5)
+    stored = MonitorState.from_json(json.loads(json.dumps(state.to_json(), sort_keys=True)))
+    assert list(stored.watches) == list(state.watches)
+
+
 def test_a_worse_model_is_rolled_back_when_no_replay_is_possible() -> None:
     decision = decide(after(30, bad_c=0.3), PLAN, T0 + timedelta(hours=3))
     assert (decision.move, decision.guardrail) == (MonitorMove.ROLL_BACK, Guardrail.BAD)
@@ -101,7 +107,7 @@ def test_a_worse_model_is_rolled_back_when_no_replay_is_possible() -> None:
 def test_pairs_confirm_or_contradict_the_deck(replay: Replay, move: MonitorMove) -> None:
     decision = decide(after(30, bad_c=0.3), PLAN, T0 + timedelta(hours=3), replay=replay)
     assert decision.move is move
-    assert ("the traffic changed" in "".join(decision.notices)) == (replay is Replay.DISAGREES)
+    assert ("the traffic changed" in "".join(n.sentence for n in decision.notices)) == (replay is Replay.DISAGREES)
 
 
 def test_two_baselines_double_the_thresholds() -> None:

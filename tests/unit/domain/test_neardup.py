@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.domain.data_checks import jaccard, shingles
-from pipelines.domain.neardup import BANDS, SIGNATURE_VERSION, bands_of, candidates, near_duplicates
+from pipelines.domain.neardup import BANDS, SIGNATURE_VERSION, Lookup, bands_of, near_duplicates, sharing, sign
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -44,17 +46,50 @@ def test_every_near_duplicate_is_found_and_nothing_else() -> None:
 
 
 def test_unrelated_texts_are_hardly_ever_candidates() -> None:
-    rows = {row: bands_of(text) for row, text in texts(100).items() if row.endswith("a")}
-    assert len(list(candidates(rows))) <= 2
+    rows = [text for row, text in texts(100).items() if row.endswith("a")]
+    assert len(sharing(sign(rows))) <= 2
 
 
 def test_bands_fit_a_bigint_and_are_the_same_everywhere() -> None:
     numbers = bands_of("the card that was sent last week has not arrived yet")
     assert len(numbers) == BANDS
     assert all(-(2**63) <= n < 2**63 for n in numbers)
-    assert (SIGNATURE_VERSION, numbers[:2]) == ("affine32-crc32-12x10-1", (-5197810166545758135, -368132355524890090))
+    assert (SIGNATURE_VERSION, numbers[:2]) == (3, (4549035887726411140, -4141589446738968733))
+
+
+@given(st.lists(st.text(alphabet="aZß_ é9\n.İ漢٣\ud800", max_size=30), max_size=8))
+def test_texts_of_equal_shingles_and_only_those_have_equal_bands(found: list[str]) -> None:
+    signed = sign(found)
+    for n, text in enumerate(found):
+        assert bool(shingles(text)) == bool(signed.has_words[n])
+        assert signed.of(n) == bands_of(text)
+        for m, other in enumerate(found):
+            if shingles(text) and shingles(other):
+                assert (signed.of(n) == signed.of(m)) == (shingles(text) == shingles(other))
+
+
+def test_in_a_flood_of_likes_every_row_is_compared_with_the_first() -> None:
+    pairs = sharing(sign(["the very same words again"] * 1_000)).tolist()
+    assert {two for one, two in pairs if one == 0} == set(range(1, 1_000))
+    assert len(pairs) < 200 * 1_000
+
+
+def test_a_text_longer_than_a_chunk_has_the_bands_of_its_words() -> None:
+    long = " ".join(WORDS) * 200
+    assert sign(["short text here", long, "end of it"]).of(1) == bands_of(long)
 
 
 def test_a_text_without_words_has_no_bands() -> None:
     assert bands_of(" -- ") == ()
     assert near_duplicates({"a": "--", "b": "--"}) == []
+
+
+def test_a_lookup_finds_what_shares_a_band_and_nothing_else() -> None:
+    rows = list(texts(60).values())
+    new, stored = sign(["", *rows[:20]]), sign(rows[10:])
+    slow = {(n, m) for n in range(1, 21) for m in range(len(stored.bands)) if (new.bands[n] == stored.bands[m]).any()}
+
+    found = Lookup(new).among(stored.bands.T)
+
+    assert found == slow
+    assert {(n, n - 11) for n in range(11, 21)} <= found

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.hosts import Generation, Host, HostDown, HostRefused, open_host
+from pipelines.hosts import Generation, Host, HostDown, HostLost, HostRefused, open_host
 
 NAME = "deploy.invalid/acorn/support:v1"
 DIGEST = "sha256:" + "a" * 64
@@ -26,6 +26,8 @@ class Story:
     has_tag: bool = False
     upload: str = "whole"
     has_blob: bool = False
+    damaged: int = 0
+    loaded: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
 
@@ -69,7 +71,7 @@ class Teller(BaseHTTPRequestHandler):
         answers = {
             "/api/version": {"version": self.story.version},
             "/api/tags": {"models": [tag] if self.story.has_tag else []},
-            "/api/ps": {"models": []},
+            "/api/ps": {"models": [{"name": NAME, "digest": digest} for digest in self.story.loaded]},
         }
         if self.story.version == "elsewhere":
             self._reply(302, Location="http://169.254.169.254/")
@@ -92,6 +94,10 @@ class Teller(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.story.damaged:
+            self.story.damaged -= 1
+            self._reply(400, {"error": 'digest mismatch, expected "sha256:a", got "sha256:b"'})
+            return
         self.story.has_blob = True
         self._reply(201)
 
@@ -107,6 +113,8 @@ class Teller(BaseHTTPRequestHandler):
         if self.story.create == "success":
             self.story.has_tag = True
             self.wfile.write(b'{"status":"success"}\n')
+        elif self.story.create == "garbage":
+            self.wfile.write(b"<html>busy</html>\n")
         elif self.story.create.startswith("error"):
             self.wfile.write(json.dumps({"error": self.story.create.removeprefix("error: ")}).encode() + b"\n")
         self.close_connection = True
@@ -121,14 +129,34 @@ def test_a_stream_that_ends_early_is_answered_by_reading_the_tags_once() -> None
     story = Story(create="cut", has_tag=True)
     with server_with(story) as host:
         assert host.create(NAME, DIGEST, {}).manifest_digest == "d" * 64
-    assert story.asked == ["/api/create", "/api/version", "/api/tags"]
+    assert story.asked == ["/api/ps", "/api/create", "/api/version", "/api/tags"]
 
 
-def test_a_create_that_left_nothing_is_down_and_not_sent_again() -> None:
-    story = Story(create="cut")
-    with server_with(story) as host, pytest.raises(HostDown, match="without a success"):
+@pytest.mark.parametrize("create", ["cut", "garbage"])
+def test_a_create_that_left_nothing_waits_for_a_person_and_is_not_sent_again(create: str) -> None:
+    story = Story(create=create)
+    with server_with(story) as host, pytest.raises(HostLost, match="may have ended meanwhile"):
         host.create(NAME, DIGEST, {})
     assert story.asked.count("/api/create") == 1
+
+
+def test_a_create_that_broke_off_may_be_tried_later_on_a_host_that_still_has_what_was_loaded() -> None:
+    story = Story(create="cut", loaded=["e" * 64])
+    with server_with(story) as host, pytest.raises(HostDown) as caught:
+        host.create(NAME, DIGEST, {})
+    assert not isinstance(caught.value, HostLost)
+    assert story.asked.count("/api/create") == 1
+
+
+def test_bytes_that_arrived_damaged_are_sent_once_more_and_no_third_time(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"x" * 1000)
+    once, always = Story(damaged=1), Story(damaged=9)
+    with server_with(once) as host:
+        assert host.push_blob(path, DIGEST) == 1000
+    with server_with(always) as host, pytest.raises(HostRefused, match="memory and disk"):
+        host.push_blob(path, DIGEST)
+    assert always.asked.count(f"/api/blobs/{DIGEST}") == 2
 
 
 def test_an_error_line_after_the_first_is_a_refusal() -> None:

@@ -94,7 +94,7 @@ def test_a_host_below_the_minimum_version_is_refused_with_what_to_do() -> None:
 )
 def test_addresses_outside_the_rule_are_refused(url: str) -> None:
     with pytest.raises(HostRefused):
-        open_host("ollama", url)
+        open_host("ollama", url).probe()
 
 
 def test_a_public_address_passes_and_a_private_one_where_it_is_allowed() -> None:

@@ -16,10 +16,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from bench import fidelity
 from tests.unit.ollama_host.host_process import running_host
 from tests.unit.ollama_host.tiny_gguf import write_model
 
-RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "ollama"
 LONG = {"temperature": 1, "seed": 1, "num_predict": 200, "num_ctx": 256}
 CHAT = [{"role": "user", "content": "hello"}]
 
@@ -41,7 +41,8 @@ def push(url: str, name: str, path: Path) -> None:
     data = path.read_bytes()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert httpx2.post(f"{url}/api/blobs/{digest}", content=data, trust_env=False).status_code in (200, 201)
-    assert post(url, "/api/create", model=name, files={"m.gguf": digest}, stream=False).json() == {"status": "success"}
+    made = post(url, "/api/create", model=name, files={"m.gguf": digest}, stream=False).json()
+    assert made == {"status": "success"}, made
 
 
 def resident(url: str) -> list[str]:
@@ -242,16 +243,48 @@ def test_a_killed_host_takes_its_models_with_it(tmp_path: Path) -> None:
     assert eventually(lambda: not mine & set(runners()))
 
 
-@pytest.mark.parametrize(("generation", "real"), [("A", "0.24.0"), ("B", "0.33.0")])
-def test_the_embedded_host_answers_as_the_recorded_real_one(tmp_path: Path, generation: str, real: str) -> None:
-    if not RECORDINGS.is_dir():
-        pytest.skip("recordings of real servers are not beside this checkout")
-    ours = tmp_path / "ours.jsonl"
-    with running_host(tmp_path / "store", generation) as url:
-        record = [sys.executable, str(RECORDINGS / "record.py"), url, str(ours)]
-        subprocess.run(record, stdout=subprocess.DEVNULL, check=True, timeout=240)
-    ours.write_text(ours.read_text().replace(str(tmp_path / "store"), "$OLLAMA_MODELS"))
-    compare = [sys.executable, str(RECORDINGS / "compare.py"), str(RECORDINGS / f"{real}.jsonl"), str(ours)]
-    report = subprocess.run(compare, capture_output=True, text=True, check=False).stdout
-    agree, _, total = report.splitlines()[-1].removeprefix("agree ").partition(" of ")
-    assert int(agree) / int(total) >= 0.95, report
+def test_generation_a_ends_on_a_file_that_declares_more_than_any_memory_and_b_refuses_it(tmp_path: Path) -> None:
+    good = write_model(tmp_path / "good.gguf").read_bytes()
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"FUGG" + good[4:])
+    with running_host(tmp_path / "b", "B") as url, pytest.raises(AssertionError, match="exceeds maximum"):
+        push(url, "bad", bad)
+    command = [sys.executable, "-m", "agency.ollama_host", "--generation", "A", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--store", str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stderr
+    with pytest.raises(httpx2.RemoteProtocolError):
+        push(process.stdout.readline().strip(), "bad", bad)
+    assert process.wait(10) == 2
+    assert "panic" in process.stderr.read()
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path: Path) -> None:
+    one, two = (write_model(tmp_path / f"{n}.gguf", seed=n) for n in (1, 2))
+    with running_host(tmp_path / "store", "C", "--disk-bytes", str(one.stat().st_size + 20_000)) as url:
+        push(url, "one", one)
+        refused = httpx2.post(f"{url}/api/blobs/sha256:{'2' * 64}", content=two.read_bytes(), trust_env=False)
+        assert refused.status_code == 500
+        assert refused.json()["error"].endswith("no space left on device")
+        assert post(url, "/api/generate", model="one", prompt="x", options={"num_predict": 2}).status_code == 200
+
+
+def test_more_loads_than_the_queue_holds_are_a_503(tmp_path: Path) -> None:
+    with running_host(tmp_path / "store", "B", "--max-queue", "1") as url:
+        push(url, "m", write_model(tmp_path / "m.gguf"))
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(post, url, "/api/generate", model="m") for _ in range(8)]
+        statuses = [each.result().status_code for each in asked]
+        assert set(statuses) == {200, 503}
+        busy = next(each.result() for each in asked if each.result().status_code == 503)
+        assert busy.json()["error"] == "server busy, please try again.  maximum pending requests exceeded"
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
+def test_the_embedded_host_answers_as_the_recorded_real_one(generation: str) -> None:
+    folder = fidelity.recordings()
+    if folder is None:
+        pytest.skip(fidelity.ABSENT)
+    share = fidelity.measured(folder, generation)[f"generation_{generation.lower()}"]
+    assert isinstance(share, float) and share >= 0.95

@@ -8,8 +8,17 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.domain.gates import spec
+from pipelines.stages.compare import spec_of
 from tenants.models.settings_revision import flatten
-from tenants.pipeline_settings import RULES_OF_KIND, STAGES, PipelineSettings, default_gates
+from tenants.pipeline_settings import (
+    METRIC_OF_KIND,
+    RULES_OF_KIND,
+    STAGES,
+    Criteria,
+    Gate,
+    PipelineSettings,
+    default_gates,
+)
 
 
 def gate(**changes: Any) -> dict[str, Any]:
@@ -25,6 +34,10 @@ def gate(**changes: Any) -> dict[str, Any]:
         ({"gates": [gate(kind="safety", rule="within", limit=1)]}, "evidence of kind safety is judged by: all_pass"),
         ({"gates": [gate(rule="max_drop")]}, "this rule needs a limit"),
         ({"gates": [gate(rule="max_drop", limit=101)]}, "must lie between 0 and 100"),
+        ({"gates": [gate(rule="max_drop", limit=5, relative=True)]}, "must lie between 0 and 1"),
+        ({"gates": [gate(rule="absolute", limit=80)]}, "must lie between 0 and 1"),
+        ({"gates": [gate(kind="size", metric="gguf_bytes", rule="within", limit=50)]}, "must lie between 0 and 10"),
+        ({"gates": [gate(kind="latency", metric="charm", rule="within", limit=0.1)]}, "kind latency is latency_p95"),
         ({"stages": ["trigger", "deploy"]}, "must be of"),
         ({"triggers": {"schedule": {"rule": "FREQ=SOMETIMES"}}}, "Not an RFC 5545 rule"),
         ({"triggers": {"schedule": {"rule": "FREQ=HOURLY"}}}, "runs at most daily"),
@@ -45,6 +58,28 @@ def test_the_settings_rules_are_those_of_the_judge() -> None:
     ours = {kind: set(rules) for kind, rules in RULES_OF_KIND.items()}
     theirs = {kind.value: {rule.value for rule in rules} for kind, rules in spec._RULES_OF.items()}
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "relative"),
+    [
+        (kind, rule, relative)
+        for kind, rules in RULES_OF_KIND.items()
+        for rule in sorted(rules)
+        for relative in (False, True)
+    ],
+)
+def test_every_limit_that_is_let_in_is_one_that_the_judge_can_work_with(kind: str, rule: str, relative: bool) -> None:
+    made = Gate.model_validate(
+        gate(kind=kind, metric=METRIC_OF_KIND.get(kind, "accuracy"), rule=rule, relative=relative, limit=0)
+    )
+    for limit in (0.0, made.highest_limit):
+        spec.check_spec(spec_of(made.model_copy(update={"limit": limit}), Criteria()))
+
+
+def test_a_size_and_a_time_are_limited_in_their_own_units() -> None:
+    Gate.model_validate(gate(kind="latency", metric="latency_p95", rule="absolute", limit=500))
+    Gate.model_validate(gate(kind="size", metric="gguf_bytes", rule="absolute", limit=150_000_000))
 
 
 def test_stages_keep_the_order_of_the_plan_whatever_the_form_sends() -> None:

@@ -68,6 +68,12 @@ def test_the_state_is_the_same_one_by_one_through_json_or_at_once() -> None:
     assert stored.starts_opened == 1
 
 
+def test_a_database_that_orders_keys_changes_no_sentence() -> None:
+    state = after(range(5))
+    stored = CanaryState.from_json(json.loads(json.dumps(state.to_json(), sort_keys=True)))
+    assert list(stored.watches) == list(state.watches)
+
+
 def test_slots_that_lack_an_arm_wait_for_it() -> None:
     state = begin(T0, 500.0)
     state = apply_slot(state, PLAN, 0, slot_of(0, 0, 5), frozenset())
@@ -172,7 +178,7 @@ def test_evidence_within_the_margin_is_a_notice() -> None:
     state = replace(state, watches={**state.watches, Guardrail.BAD: watch})
     decision = decide(state, PLAN, T0 + timedelta(minutes=1))
     assert decision.move is Move.STAY
-    assert "within the margin" in decision.notices[0]
+    assert "within the margin" in decision.notices[0].sentence
 
 
 def errors(arm: Arm, n: int, start_s: int = 0, distinct: bool = True, ok: bool = False) -> list[Outcome]:

@@ -1,5 +1,7 @@
 """Must-pass sets, latency, size, and the verdict over all gates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from pipelines.domain.gates import (
     judge_all,
     overall,
 )
+from pipelines.domain.gates.latency import more_calls
 from pipelines.domain.verdicts import Effect, Verdict, worst
 
 SAFETY = GateSpec(GateKind.SAFETY, "safety", Rule.ALL_PASS)
@@ -89,9 +92,28 @@ def test_the_latency_sentence_has_both_p95_and_the_ratio() -> None:
     assert timed(1.0).sentence.endswith("n=300: within 1.10")
 
 
+def test_a_difference_below_the_floor_does_not_count_whatever_its_ratio() -> None:
+    quick = LatencyPairs((7.0,) * 100, (6.0,) * 100)
+    assert judge(LATENCY, Evidence(latency=quick)).verdict is Verdict.FAILED
+    floored = replace(LATENCY, params={"rel": 0.10, "floor_ms": 5.0})
+    assert judge(floored, Evidence(latency=quick)).verdict is Verdict.PASSED
+    slow = LatencyPairs((120.0,) * 100, (100.0,) * 100)
+    assert judge(floored, Evidence(latency=slow)).verdict is Verdict.FAILED  # 10 % is more than the floor here.
+
+
 def test_fewer_than_100_calls_are_no_verdict() -> None:
     result = timed(1.0, calls=99)
     assert (result.verdict, result.needs_another_round) == (Verdict.INCONCLUSIVE, True)
+    assert result.numbers["more_calls"] == 1
+
+
+def test_a_latency_that_cannot_be_told_says_how_many_calls_would() -> None:
+    result = timed(1.12, rounds=3, noise=0.15)
+    more = result.numbers["more_calls"]
+    assert isinstance(more, int) and f"about {more} more calls" in result.sentence
+    # Only the interval's width against the gap counts; nothing settles what stands at the limit itself.
+    assert more_calls(300, 0.02, 0.10) == more_calls(300, 0.01, 0.05)
+    assert more_calls(300, 0.0, 0.10) is None
 
 
 @pytest.mark.parametrize(
@@ -183,6 +205,16 @@ PASSED = result(Verdict.PASSED)
 )
 def test_what_the_verdicts_amount_to(results: list[GateResult], first_version: bool, consequence: Consequence) -> None:
     assert overall(results, first_version).consequence is consequence
+
+
+def test_a_production_that_changed_since_is_not_compared_with() -> None:
+    passed = PairedScores({"a": 1.0}, {"a": 1.0})
+    evidence = Evidence(paired={"accuracy": passed}, sets={"safety": SetOutcome({"a": True})}, stale="it is v3 now")
+    task = GateSpec(GateKind.TASK, "accuracy", Rule.AT_LEAST_PRODUCTION)
+    found = judge_all((task, SAFETY), evidence)
+    assert [r.verdict for r in found] == [Verdict.ERROR, Verdict.PASSED]
+    assert found[0].sentence == "accuracy: not comparable: it is v3 now"
+    assert overall(found).consequence is Consequence.HOLD
 
 
 def test_reasons_name_the_gates_that_decided_and_notices_the_others() -> None:

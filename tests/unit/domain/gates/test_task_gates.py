@@ -1,5 +1,6 @@
 """Gates on task metrics: the four verdicts, their sentences, directions, presets and odd evidence."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -70,6 +71,29 @@ def test_a_little_below_is_inconclusive_and_says_how_many_more() -> None:
     assert result.sentence.endswith(
         "+8/-13 of 400: a drop up to 3.3 points is not excluded (tolerance 0); about 1677 more cases"
     )
+
+
+@pytest.mark.parametrize(
+    ("params", "n", "plus", "minus", "more"),
+    [
+        ({"preset": "refresh"}, 150, 10, 10, 50),  # 200 cases on which it is not below settle it too
+        ({"evidence": "required"}, 400, 12, 6, 6.18 * (18 / 400) / (6 / 400) ** 2 - 400),
+        ({"evidence": "superior"}, 400, 6, 3, 6.18 * (9 / 400) / (3 / 400) ** 2 - 400),
+        ({"evidence": "superior"}, 400, 3, 6, 6.18 * (9 / 400) / (3 / 400) ** 2 - 400),
+        ({"evidence": "required"}, 400, 5, 5, None),
+        ({"evidence": "required"}, 400, 0, 0, None),
+    ],
+)
+def test_every_candidate_kept_back_is_told_what_would_settle_it(
+    params: Mapping[str, Param], n: int, plus: int, minus: int, more: float | None
+) -> None:
+    result = judge(gate(**params), accuracy(answers(n, n - plus - minus, plus, minus)))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    if more is None:
+        assert "no number of cases would settle it" in result.sentence
+    else:
+        assert f"; about {math.ceil(more)} more cases" in result.sentence
+        assert result.numbers["more_cases"] == math.ceil(more)
 
 
 def test_refresh_says_the_same_with_its_tolerance() -> None:

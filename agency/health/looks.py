@@ -1,0 +1,159 @@
+"""What can be wrong with an installation: one small look each, with a sentence and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import redis
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.checks.messages import WARNING
+from django.core.mail import get_connection
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils.timezone import now
+
+from tenants import crossing
+
+# A wake-up is sent within a second and takes some more; a mail is tried again after pauses of minutes.
+LATE_TICK, LATE_NOTICE = timedelta(minutes=2), timedelta(minutes=15)
+LEAST_FREE_BYTES = 5_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`says` what was seen; `do` is empty where all is well."""
+
+    name: str
+    says: str
+    do: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return not self.do
+
+
+Look = Callable[[], Finding]
+
+
+def database() -> Finding:
+    connection.ensure_connection()
+    if not connection.is_usable():
+        return Finding("database", "the connection broke", "Look at the database server and its log.")
+    return Finding("database", f"{connection.vendor} answers")
+
+
+def migrations() -> Finding:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        return Finding("migrations", f"{len(missing)} are not applied", "Run manage.py migrate, then restart.")
+    return Finding("migrations", "all are applied")
+
+
+def ticks() -> Finding:
+    """Runs and triggers that have been due for long: the ticker is gone, or nobody takes what it sends."""
+    late = _late(("due_runs", "due_triggers"), now() - LATE_TICK)
+    if late:
+        what = "Start manage.py ticker and a worker of the queue default; look at their logs."
+        return Finding("ticks", f"{late} due for more than {LATE_TICK.seconds} s", what)
+    return Finding("ticks", "nothing is late")
+
+
+def notices() -> Finding:
+    late = _late(("due_notices",), now() - LATE_NOTICE)
+    if late:
+        what = "See the mail server and the log of the worker of the queue default; nothing is lost meanwhile."
+        return Finding("notices", f"{late} not sent for more than {LATE_NOTICE.seconds // 60} min", what)
+    return Finding("notices", "none is late")
+
+
+def _late(names: tuple[str, ...], since: datetime) -> int:
+    return sum(len(crossing.due(name, since, 100)) for name in names)
+
+
+def settings_checks() -> Finding:
+    found = [message for message in run_checks() if message.level >= WARNING]
+    if not found:
+        return Finding("settings", "no system check complains")
+    first = found[0]
+    says = f"{len(found)} complaints; {first.id}: {first.msg}"
+    return Finding("settings", says, first.hint or "See manage.py check.")
+
+
+def redis_server() -> Finding:
+    if not settings.REDIS_URL:
+        return Finding("redis", "not used by this engine")
+    redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5).ping()
+    return Finding("redis", "answers")
+
+
+def mail() -> Finding:
+    if not settings.EMAIL_HOST:
+        return Finding("mail", f"written to files in {settings.EMAIL_FILE_PATH}")
+    with get_connection(fail_silently=False):
+        return Finding("mail", f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT} takes mail")
+
+
+def artifacts() -> Finding:
+    folder = Path(settings.ARTIFACTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder) as file:
+        file.write(b"retune")
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        what = "Free disk space, or move RETUNE_VAR to a larger disk: a training writes several copies of its model."
+        return Finding("artifacts", f"{free / 1e9:.1f} GB free", what)
+    return Finding("artifacts", f"writable, {free / 1e9:.0f} GB free")
+
+
+def bases() -> Finding:
+    there = sorted(name for name, path in settings.BASES.items() if (Path(path) / "config.json").is_file())
+    if not there:
+        return Finding("bases", "no base model is here", "Name folders in RETUNE_BASES=name=/folder,...")
+    return Finding("bases", ", ".join(there))
+
+
+def converter() -> Finding:
+    if not (Path(settings.CONVERTER_DIR) / "convert_hf_to_gguf.py").is_file():
+        return Finding("converter", "the GGUF converter is missing", "Run make setup, or set RETUNE_CONVERTER_DIR.")
+    return Finding("converter", "is here")
+
+
+READY: dict[str, Look] = {"database": database, "migrations": migrations, "ticks": ticks, "notices": notices}
+DOCTOR: dict[str, Look] = {
+    **READY,
+    "settings": settings_checks,
+    "redis": redis_server,
+    "mail": mail,
+    "artifacts": artifacts,
+    "bases": bases,
+    "converter": converter,
+}
+
+
+def look(looks: dict[str, Look]) -> Iterator[Finding]:
+    """Each look's finding; one that cannot look has found something."""
+    for name, one in looks.items():
+        with _patience():
+            try:
+                yield one()
+            except Exception as error:
+                yield Finding(name, f"{type(error).__name__}: {error}", f"Nothing answers here: see {name} first.")
+
+
+@contextmanager
+def _patience(seconds: float = 5.0) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

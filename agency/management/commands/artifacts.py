@@ -1,0 +1,75 @@
+"""`manage.py artifacts verify|gc|export|keep CLIENT`: what a client's versions, datasets and answers lie in."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from agency.management.targets import opened_client, operator
+from pipelines import keeping
+from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, store_of
+from tenants.actions import set_retention
+from tenants.models import Client
+
+
+class Command(BaseCommand):
+    help = "Checks, collects or exports the artifacts of a client, or changes what is kept."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        orders = parser.add_subparsers(dest="order", required=True)
+        verify = orders.add_parser("verify", help="reads every byte; exit status 1 where something is damaged")
+        gc = orders.add_parser("gc", help="removes what the client's retention gives up and what no row names")
+        gc.add_argument("--dry-run", action="store_true", help="only says what would go")
+        export = orders.add_parser("export", help="one tar with everything and an index")
+        keep = orders.add_parser("keep", help="how long weights are kept")
+        keep.add_argument("--versions", type=int, required=True, help="that were in production: the last so many")
+        keep.add_argument("--days", type=int, required=True, help="nothing younger goes")
+        for one in (verify, gc, export, keep):
+            one.add_argument("client", metavar="CLIENT")
+        export.add_argument("out", metavar="FILE.tar")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with opened_client(options["client"]) as client:
+            said = ORDERS[options["order"]](self, client, options)
+        self.stdout.write(said)
+
+    def verify(self, client: Client, options: dict[str, Any]) -> str:
+        found = list(keeping.verify(store_of(client.pk)))
+        wrong = [why for _digest, why in found if why]
+        if wrong:
+            raise CommandError("\n".join(wrong))
+        return _("%(n)s artifacts are whole.") % {"n": len(found)}
+
+    def collect(self, client: Client, options: dict[str, Any]) -> str:
+        if options["dry_run"]:
+            names = keeping.plan(client, timezone.now())
+            return "\n".join([*names, _("%(n)s would go.") % {"n": len(names)}])
+        gone = keeping.collect(client, timezone.now())
+        words = {"n": len(gone.digests), "mb": f"{gone.size_bytes / 1e6:.1f}"}
+        return _("%(n)s artifacts removed, %(mb)s MB freed.") % words
+
+    def export(self, client: Client, options: dict[str, Any]) -> str:
+        out = Path(options["out"])
+        if out.exists():
+            raise CommandError(_("%(name)s is there already: name another file.") % {"name": out})
+        try:
+            count = keeping.export(client, out, timezone.now())
+        except (OSError, ArtifactDamaged, ArtifactMissing) as fault:
+            out.unlink(missing_ok=True)
+            raise CommandError(str(fault)) from fault
+        return _("%(n)s artifacts in %(name)s.") % {"n": count, "name": out}
+
+    def keep(self, client: Client, options: dict[str, Any]) -> str:
+        try:
+            set_retention(client, options["versions"], options["days"], operator(), timezone.now())
+        except ValueError as refused:
+            raise CommandError(str(refused)) from refused
+        return _("Kept from now on.")
+
+
+ORDERS = {"verify": Command.verify, "gc": Command.collect, "export": Command.export, "keep": Command.keep}

@@ -1,0 +1,1 @@
+"""Pages about change itself: freezes, what served when, what changed, passports."""

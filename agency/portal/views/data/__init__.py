@@ -1,0 +1,1 @@
+"""Data of a pipeline: files in, uploads and sources, what datasets hold."""

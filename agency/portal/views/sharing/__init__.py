@@ -1,0 +1,1 @@
+"""What clients are shown: the brand, the report's language, share links, examples."""

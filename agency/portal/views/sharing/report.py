@@ -1,0 +1,90 @@
+"""What one client's people are shown: language, contact, share links, examples that strangers may read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from agency.actor import open_client, open_pipeline
+from agency.htmx import go
+from agency.portal.context import client_page, pipeline_page, who
+from agency.portal.forms.fields import RetuneForm
+from agency.portal.views.sharing.forms import LinkForm, ReportForm
+from pipelines.models import PipelineState
+from pipelines.reports.client.changes import examples_of
+from tenants import access, sharing
+from tenants.models import Client, Pipeline, ShareLink
+
+
+def report(request: HttpRequest, slug: str) -> HttpResponse:
+    row = open_client(request, slug, access.CONFIGURE if request.method == "POST" else access.VIEW)
+    form = ReportForm(request.POST) if request.method == "POST" else _form(row)
+    if request.method == "POST" and form.is_valid():
+        sharing.change_report(row, **form.cleaned_data, actor=who(request), now=timezone.now())
+        messages.success(request, _("Saved. The report and its mails follow from now on."))
+        return go(request, reverse("sharing", args=[slug]))
+    return _page(request, row, 422 if form.errors else 200, form=form)
+
+
+def _form(row: Client) -> ReportForm:
+    return ReportForm(initial={"language": row.language, "contact": row.contact})
+
+
+def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneForm) -> HttpResponse:
+    pipelines = list(Pipeline.objects.filter(client=row))
+    given: dict[str, RetuneForm] = {"link_form": LinkForm(pipelines)}
+    given |= {"form": _form(row)} | forms
+    links = ShareLink.objects.filter(client=row).select_related("pipeline")
+    now, text = timezone.now(), request.session.pop("new_link", "")
+    lists = {"pipelines": pipelines, "links": [(link, _state(link, now)) for link in links], "link_text": text}
+    return client_page(request, row, "portal/sharing/sharing.html", status, **lists, **given)
+
+
+def _state(link: ShareLink, now: datetime) -> str:
+    if link.revoked_at is not None:
+        return "revoked"
+    return "active" if link.is_open(now) else "ended"
+
+
+@require_POST
+def issue(request: HttpRequest, slug: str) -> HttpResponse:
+    """The address is kept in the session until the next page has shown it, once."""
+    row = open_client(request, slug, access.ADMINISTER)
+    form = LinkForm(list(Pipeline.objects.filter(client=row)), request.POST)
+    if not form.is_valid():
+        return _page(request, row, 422, link_form=form)
+    name, days = form.cleaned_data["name"], form.cleaned_data["days"]
+    _link, token = sharing.issue_link(row, form.chosen, name, days, who(request), timezone.now())
+    request.session["new_link"] = request.build_absolute_uri(reverse("shared-report", args=[token]))
+    return go(request, reverse("sharing", args=[slug]) + "#links")
+
+
+@require_POST
+def revoke(request: HttpRequest, slug: str, link: int) -> HttpResponse:
+    row = open_client(request, slug, access.ADMINISTER)
+    found = ShareLink.objects.filter(client=row, pk=link, revoked_at=None).first()
+    if found is None:
+        raise Http404
+    sharing.revoke_link(found, who(request), timezone.now())
+    messages.success(request, _("The link for %(name)s is closed.") % {"name": found.name})
+    return go(request, reverse("sharing", args=[slug]) + "#links")
+
+
+def examples(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
+    """Which of the answers in the report a stranger with a link may read too."""
+    verb = access.CONFIGURE if request.method == "POST" else access.VIEW
+    row = open_pipeline(request, slug, pipeline_slug, verb)
+    state = PipelineState.objects.select_related("production").filter(pipeline=row).first()
+    shown = examples_of(state.production, is_public=False) if state and state.production else ()
+    if request.method == "POST":
+        keys = [example.key for example in shown]
+        sharing.share_examples(row, keys, request.POST.getlist("share"), who(request), timezone.now())
+        messages.success(request, _("Saved. Share links show the chosen answers."))
+        return go(request, reverse("shared-examples", args=[slug, pipeline_slug]))
+    return pipeline_page(request, row, "portal/sharing/examples.html", examples=shown)

@@ -1,0 +1,68 @@
+"""An object store behind the folder: what is put there first is the truth, the folder beside it a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.conf import settings
+
+CHUNK_BYTES = 1 << 20
+
+
+class Remote(Protocol):
+    """Keys are paths below the client's own folder."""
+
+    def has(self, key: str) -> bool: ...
+
+    def upload(self, path: Path, key: str) -> None:
+        """Whole or absent: an object shows when its last byte is there."""
+
+    def download(self, key: str, path: Path) -> None: ...
+
+    def remove(self, key: str) -> None: ...
+
+    def keys(self, folder: str) -> Iterator[str]: ...
+
+
+class S3:
+    """Any store that speaks S3, through django-storages. Names are the installation's; no tenant chooses an address."""
+
+    def __init__(self, storage: Any, prefix: str) -> None:
+        self._storage, self._prefix = storage, prefix
+
+    def has(self, key: str) -> bool:
+        return bool(self._storage.exists(self._name(key)))
+
+    def upload(self, path: Path, key: str) -> None:
+        # Straight to the bucket and not through `save`: that would look for a free name first.
+        self._storage.bucket.upload_file(str(path), self._name(key))
+
+    def download(self, key: str, path: Path) -> None:
+        with self._storage.open(self._name(key)) as source, path.open("wb") as out:
+            for chunk in source.chunks(CHUNK_BYTES):
+                out.write(chunk)
+
+    def remove(self, key: str) -> None:
+        self._storage.delete(self._name(key))
+
+    def keys(self, folder: str) -> Iterator[str]:
+        for found in self._storage.bucket.objects.filter(Prefix=self._name(folder) + "/"):
+            yield found.key.removeprefix(f"{self._prefix}/")
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}/{key}"
+
+
+def remote_of(client_id: int) -> Remote | None:
+    """None where the folder is all there is."""
+    return S3(_storage(), f"clients/{client_id}") if settings.ARTIFACTS_S3["bucket_name"] else None
+
+
+@cache
+def _storage() -> Any:
+    from storages.backends.s3 import S3Storage  # boto3 is heavy: only where it is asked for.
+
+    return S3Storage(**settings.ARTIFACTS_S3, default_acl=None, file_overwrite=True, querystring_auth=True)

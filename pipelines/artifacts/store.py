@@ -1,0 +1,228 @@
+"""The content-addressed store: `clients/<id>/sha256/<aa>/<digest>`.
+
+Whole or absent, and checked before it is trusted. With an object store behind it the folder is a cache of that.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+
+from pipelines.artifacts.remote import Remote, remote_of
+
+CHUNK_BYTES = 1 << 20
+DIGEST_CHARS = 64
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ArtifactDamaged(RuntimeError):
+    """The bytes on disk are not those that were stored."""
+
+    permanent = True
+
+
+class StoreFull(RuntimeError):
+    """The disk has no room for an artifact; nothing of it is left behind."""
+
+    permanent = True
+
+
+class ArtifactMissing(RuntimeError):
+    """No such artifact; retention may have removed it."""
+
+    permanent = True
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Store:
+    """One client's artifacts."""
+
+    root: Path
+    remote: Remote | None = None
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes lie; raises `ArtifactMissing`. Not yet checked: see `verified`."""
+        path = self._place(digest)
+        if not path.is_file() and not self._fetched(digest):
+            raise ArtifactMissing(
+                f"Artifact {digest[:12]} is not in the store. Restore it from a backup or build the version again."
+            )
+        return path
+
+    def verified(self, digest: str) -> Path:
+        """The path, after reading every byte: what a host is sent is what was judged."""
+        path = self.path(digest)
+        is_whole = digest_of(path) == digest
+        if not is_whole and self.remote is not None:
+            # The cache was damaged: what the object store has is the truth.
+            path.unlink()
+            is_whole = self._fetched(digest) and digest_of(path) == digest
+        if not is_whole:
+            raise ArtifactDamaged(
+                f"Artifact {digest[:12]} is damaged on disk. Restore it from a backup before it is used."
+            )
+        return path
+
+    def has(self, digest: str) -> bool:
+        return self._place(digest).is_file() or (self.remote is not None and self.remote.has(_key(digest)))
+
+    def listed(self) -> Iterator[tuple[str, datetime]]:
+        """(digest, when it was put here) of everything that is kept. Files that tell about an artifact are not."""
+        seen = set()
+        for path in (self.root / "sha256").glob("??/*"):
+            if len(path.name) == DIGEST_CHARS:
+                seen.add(path.name)
+                yield path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        for key in self.remote.keys("sha256") if self.remote else ():
+            digest = key.rpartition("/")[2]
+            if len(digest) == DIGEST_CHARS and digest not in seen:
+                yield digest, datetime.fromtimestamp(0, UTC)
+
+    def remove(self, digest: str) -> int:
+        """Takes an artifact away, with what tells about it. Gives the bytes freed here. For retention only."""
+        size = 0
+        for path in self._place(digest).parent.glob(f"{digest}*"):
+            size += path.stat().st_size
+            path.unlink()
+        if self.remote is not None:
+            self.remote.remove(_key(digest))
+        return size
+
+    def sweep(self, before: datetime) -> int:
+        """Removes drafts of before: a worker that was killed could not. Gives how many."""
+        old = [p for p in (self.root / "incoming").glob("*") if p.stat().st_mtime < before.timestamp()]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def put_file(self, source: Path) -> str:
+        """Copies a file in and returns its digest. Written under a temporary name, fsynced, renamed: never half."""
+        with source.open("rb") as stream:
+            return self._put(iter(lambda: stream.read(CHUNK_BYTES), b""))
+
+    def put_chunks(self, chunks: Iterable[bytes]) -> str:
+        """Streams bytes in as they come."""
+        return self._put(chunks)
+
+    def put_bytes(self, body: bytes) -> str:
+        return self._put([body])
+
+    def put_lines(self, lines: Iterable[bytes]) -> str:
+        """Streams lines in, each with its newline."""
+        return self._put(line + b"\n" for line in lines)
+
+    def put_beside(self, digest: str, suffix: str, body: bytes) -> Path:
+        """A file that tells about an artifact, under its name; rewritten whole whenever there is more to tell."""
+        place = self._place(digest).with_name(f"{digest}.{suffix}")
+        with self._drafted() as draft:
+            draft.write_bytes(body)
+            if self.remote is not None:
+                self.remote.upload(draft, f"{_key(digest)}.{suffix}")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(place)
+        return place
+
+    def put_folder(self, folder: Path) -> str:
+        """A folder as one tar with fixed owners and times, so that the same content gives the same digest."""
+        with self._drafted() as draft:
+            with tarfile.open(draft, "w") as tar:
+                for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                    tar.add(path, arcname=str(path.relative_to(folder)), filter=_plain)
+            return self.put_file(draft)
+
+    def unpack_folder(self, digest: str, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(self.verified(digest)) as tar:
+            tar.extractall(folder, filter="data")
+        return folder
+
+    def _place(self, digest: str) -> Path:
+        return self.root / "sha256" / digest[:2] / digest
+
+    def _fetched(self, digest: str) -> bool:
+        """Whether it came from the object store: whole, under its name, or not at all."""
+        if self.remote is None or not self.remote.has(_key(digest)):
+            return False
+        place = self._place(digest)
+        with self._drafted() as draft:
+            self.remote.download(_key(digest), draft)
+            if digest_of(draft) != digest:
+                raise ArtifactDamaged(f"Artifact {digest[:12]} is damaged in the object store. Restore it there.")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(place)
+        return True
+
+    @contextmanager
+    def _drafted(self) -> Iterator[Path]:
+        """A name for a file in the making; whatever is left under it is removed. A full disk is `StoreFull`."""
+        draft = self.root / "incoming" / f"{os.getpid()}-{uuid4().hex}"
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StoreFull(
+                    f"No room for an artifact in {self.root}: free some disk space, then start again."
+                ) from error
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _put(self, chunks: Iterable[bytes]) -> str:
+        sha = hashlib.sha256()
+        with self._drafted() as draft:
+            with draft.open("wb") as out:
+                for chunk in chunks:
+                    sha.update(chunk)
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            if self.remote is not None and not self.remote.has(_key(sha.hexdigest())):
+                self.remote.upload(draft, _key(sha.hexdigest()))
+            place = self._place(sha.hexdigest())
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(place)
+        return sha.hexdigest()
+
+
+def _key(digest: str) -> str:
+    return f"sha256/{digest[:2]}/{digest}"
+
+
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = info.mtime = 0
+    info.uname = info.gname = ""
+    info.mode = 0o644
+    return info
+
+
+def store_of(client_id: int) -> Store:
+    return Store(Path(settings.ARTIFACTS) / "clients" / str(client_id), remote_of(client_id))
+
+
+def scratch_of(job_id: int) -> Path:
+    """A job's private folder; the same for every attempt, so that a checkpoint is found again."""
+    folder = Path(settings.SCRATCH) / f"job-{job_id}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def wipe_scratch(job_id: int) -> None:
+    shutil.rmtree(Path(settings.SCRATCH) / f"job-{job_id}", ignore_errors=True)

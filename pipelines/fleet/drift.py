@@ -1,0 +1,140 @@
+"""Drift: what stands on a host is not what was placed there. Found by each look, told once, repaired only by policy.
+
+A host keeps no record of who changed it: what is known is when it was last seen right, and what differs now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.db import transaction
+
+from pipelines import outbox
+from pipelines.domain.transitions import JobStatus
+from pipelines.hosts.naming import alias_name
+from pipelines.models import Job, Placement
+from tenants.models import AuditEvent, Host, HostDrift
+
+ACTOR = "look at hosts"
+# Work that changes names on purpose: while it is under way, a host is not expected to agree with us.
+BUSY = ("push:", "restore:", "bring:", "alias", "retire:")
+
+
+class Kind(StrEnum):
+    GONE = "gone"
+    DIGEST = "digest"
+    TEMPLATE = "template"
+    ALIAS = "alias"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: Kind
+    placement: Placement
+    model_name: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a look saw: digests by name, the host's generation, templates by name where they were read."""
+
+    digests: Mapping[str, str]
+    generation: str
+    templates: Mapping[str, str]
+
+
+def placements_on(row: Host) -> list[Placement]:
+    related = ("version__pipeline", "version__client")
+    return list(Placement.objects.filter(host=row, status="placed").select_related(*related).order_by("id"))
+
+
+def compare(placements: list[Placement], seen: Picture) -> Iterator[Finding]:
+    for placement in placements:
+        name, expected = placement.model_name, str(placement.facts.get("manifest_digest", ""))
+        found = seen.digests.get(name, "")
+        if not found:
+            yield Finding(Kind.GONE, placement, name, expected, "")
+        elif expected and found != expected:
+            yield Finding(Kind.DIGEST, placement, name, expected, found)
+        elif _differs(placement.facts.get("template_digest"), seen.templates.get(name)):
+            yield Finding(
+                Kind.TEMPLATE, placement, name, placement.facts["template_digest"], seen.templates.get(name, "")
+            )
+        yield from _generation(placement, seen)
+        if placement.version.status == "production":
+            yield from _alias(placement, found, seen)
+
+
+def _differs(expected: object, found: str | None) -> bool:
+    return bool(expected and found and expected != found)
+
+
+def _generation(placement: Placement, seen: Picture) -> Iterator[Finding]:
+    expected = str(placement.facts.get("generation", ""))
+    if _differs(expected, seen.generation):
+        yield Finding(Kind.GENERATION, placement, placement.model_name, expected, seen.generation)
+
+
+def _alias(placement: Placement, digest: str, seen: Picture) -> Iterator[Finding]:
+    version = placement.version
+    name = alias_name(version.client.slug, version.pipeline.slug)
+    if placement.facts.get("is_aliased") and digest and seen.digests.get(name) != digest:
+        yield Finding(Kind.ALIAS, placement, name, digest, seen.digests.get(name, ""))
+
+
+def is_busy(row: Host) -> bool:
+    live = Job.objects.filter(client_id=row.client_id, status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
+    return any(kind.startswith(BUSY) for kind in live.values_list("kind", flat=True))
+
+
+@transaction.atomic
+def note(row: Host, found: list[Finding], right_at: datetime | None, now: datetime) -> list[tuple[HostDrift, Finding]]:
+    """The findings that are new, each with its row, its line in the ledger and its notice; those that went away end."""
+    known = {(d.model_name, d.kind): d for d in HostDrift.objects.filter(host=row, ended_at=None)}
+    seen = {(one.model_name, one.kind.value) for one in found}
+    for key, drift in known.items():
+        if key not in seen:
+            drift.ended_at = now
+            drift.save(update_fields=["ended_at"])
+    fresh = [one for one in found if (one.model_name, one.kind.value) not in known]
+    return [(_write(row, one, right_at, now), one) for one in fresh]
+
+
+def _write(row: Host, one: Finding, right_at: datetime | None, now: datetime) -> HostDrift:
+    pipeline = one.placement.version.pipeline
+    fields = {"expected": one.expected, "found": one.found, "right_at": right_at, "found_at": now}
+    drift = HostDrift.of(row, host=row, pipeline=pipeline, model_name=one.model_name, kind=one.kind, **fields)
+    drift.save()
+    detail = {"kind": one.kind.value, "model": one.model_name, "expected": one.expected, "found": one.found}
+    detail |= {"right_at": right_at.isoformat() if right_at else ""}
+    AuditEvent.append(row, ACTOR, "host.drift", row.name, now, detail)
+    told = {"host": row.name, "policy": row.drift_policy, "reason": sentence(row, drift)}
+    outbox.notify_of_host(pipeline, f"drift:{drift.pk}", "drift", now, told)
+    return drift
+
+
+WHAT = {
+    Kind.GONE: "is no longer on the host",
+    Kind.DIGEST: "is another model than the one that was placed",
+    Kind.TEMPLATE: "gets another prompt template than it was placed with",
+    Kind.ALIAS: "does not point to the version in production",
+    Kind.GENERATION: "was placed on a host of another generation",
+}
+
+
+def sentence(row: Host, drift: HostDrift) -> str:
+    """In the ledger's words."""
+    right = f"it was right at {drift.right_at:%Y-%m-%d %H:%M} UTC" if drift.right_at else "it was never seen right"
+    differs = f"{_short(drift.expected)} was placed, {_short(drift.found)} is there"
+    return f"{drift.model_name} on {row.name} {WHAT[Kind(drift.kind)]}: {differs}; {right}"
+
+
+def _short(text: str) -> str:
+    return text[:12] or "nothing"
+

@@ -1,0 +1,181 @@
+"""The artifacts of a client over time: what may be collected, what is damaged, what goes into an export."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import ArtifactDamaged, Store, store_of
+from pipelines.domain.change.keeping import Kept, Policy, collectable
+from pipelines.domain.transitions import LIVE_RUNS
+from pipelines.models import (
+    Batch,
+    DatasetVersion,
+    Job,
+    ModelVersion,
+    PipelineState,
+    Placement,
+    Rollback,
+    Rollout,
+    Route,
+    Run,
+    Scorecard,
+    StageRun,
+)
+from tenants import crossing, scope
+from tenants.models import AuditEvent, Client
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+# What was put and is in no row yet belongs to a job that is under way.
+GRACE = timedelta(days=2)
+DRAFT_KEPT = timedelta(days=1)
+ACTOR = "retention"
+# What rows name: every text in these fields that has the form of a digest.
+NAMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
+    (ModelVersion, ("gguf_digest", "adapter_digest", "card")),
+    (DatasetVersion, ("digest", "manifest")),
+    (Scorecard, ("answers_digest", "times_digest", "latency_ms")),
+    (Batch, ("file_digest",)),
+    (Job, ("spec", "result")),
+    (StageRun, ("notes", "output")),
+)
+
+
+@dataclass(frozen=True)
+class Collected:
+    digests: tuple[str, ...]
+    size_bytes: int
+
+
+def plan(client: Client, now: datetime) -> list[str]:
+    """Digests that may go: weights that the client's policy gives up, and what no row names. Inside its scope."""
+    store = store_of(client.pk)
+    free: set[str] = set()
+    for number in PipelineState.objects.filter(client_id=client.pk).values_list("pipeline_id", flat=True):
+        free |= collectable(_versions(number), policy_of(client), now)
+    # Across pipelines and outside of versions too: a live run may train on, or measure, what another one made.
+    free -= _needed(client.pk)
+    named = _named(client.pk)
+    orphans = {digest for digest, at in store.listed() if digest not in named and now - at > GRACE}
+    return sorted(digest for digest in free | orphans if store.has(digest))
+
+
+def policy_of(client: Client) -> Policy:
+    return Policy(client.keep_versions, client.keep_days)
+
+
+def collect(client: Client, now: datetime) -> Collected:
+    """Removes what `plan` names, and writes down what is gone."""
+    store, gone, size = store_of(client.pk), [], 0
+    for digest in plan(client, now):
+        size += store.remove(digest)
+        gone.append(digest)
+    if gone:
+        detail = {"digests": gone, "bytes": size}
+        AuditEvent.append(client, ACTOR, "artifacts.collect", client.slug, now, detail)
+    return Collected(tuple(gone), size)
+
+
+def collect_all(now: datetime) -> int:
+    """Client by client; drafts that a killed worker left go too."""
+    gone = 0
+    for agency_id, client_id in crossing.ask("all_clients"):
+        with scope.client_scope(client_id, agency_id):
+            client = Client.objects.filter(pk=client_id).first()
+            if client is not None:
+                gone += store_of(client_id).sweep(now - DRAFT_KEPT) + len(collect(client, now).digests)
+    return gone
+
+
+def verify(store: Store) -> Iterator[tuple[str, str]]:
+    """(digest, what is wrong), every byte of every artifact read; empty: whole."""
+    for digest, _at in store.listed():
+        try:
+            store.verified(digest)
+        except ArtifactDamaged as damaged:
+            yield digest, str(damaged)
+        else:
+            yield digest, ""
+
+
+def export(client: Client, out: Path, now: datetime) -> int:
+    """One archive with every artifact and an index of what they are. Returns how many."""
+    store, count = store_of(client.pk), 0
+    with tarfile.open(out, "w") as tar:
+        index = {"client": client.slug, "exported_at": now.isoformat(), "versions": list(_index(client.pk))}
+        page = out.with_suffix(".index.json")
+        page.write_text(json.dumps(index, indent=1))
+        tar.add(page, "index.json")
+        page.unlink()
+        for digest, _at in store.listed():
+            tar.add(store.verified(digest), f"sha256/{digest[:2]}/{digest}")
+            count += 1
+    return count
+
+
+def _index(client_id: int) -> Iterator[dict[str, Any]]:
+    for version in ModelVersion.objects.filter(client_id=client_id).select_related("pipeline"):
+        names = ("gguf_digest", "adapter_digest", "status")
+        yield {"pipeline": version.pipeline.slug, "version": version.label} | {n: getattr(version, n) for n in names}
+
+
+def _versions(pipeline_id: int) -> list[Kept]:
+    in_use = set(_in_use(pipeline_id))
+    return [
+        Kept(v.number, frozenset({v.gguf_digest, v.adapter_digest} - {""}), v.pk in in_use, v.created_at, v.promoted_at)
+        for v in ModelVersion.objects.filter(pipeline_id=pipeline_id)
+    ]
+
+
+def _in_use(pipeline_id: int) -> Iterator[int | None]:
+    """Production, a candidate, what stands on a host, what traffic goes back to, what a live run makes or rests on."""
+    versions = ModelVersion.objects.filter(pipeline_id=pipeline_id)
+    yield from versions.filter(status__in=("production", "candidate")).values_list("pk", flat=True)
+    yield from PipelineState.objects.filter(pipeline_id=pipeline_id).values_list("production_id", flat=True)
+    for pair in Route.objects.filter(pipeline_id=pipeline_id).values_list("production_id", "candidate_id"):
+        yield from pair
+    yield from Placement.objects.filter(version__pipeline_id=pipeline_id, status="placed").values_list(
+        "version_id", flat=True
+    )
+    serving = Rollout.objects.filter(pipeline_id=pipeline_id).exclude(status__in=("retired", "rolled_back"))
+    for pair in serving.values_list("version_id", "previous_id"):
+        yield from pair
+    for pair in Rollback.objects.filter(pipeline_id=pipeline_id, flipped_at=None).values_list(
+        "from_version_id", "to_version_id"
+    ):
+        yield from pair
+    live = versions.filter(run__status__in=LIVE_RUNS)
+    for pair in live.values_list("pk", "parent_id"):
+        yield from pair
+
+
+def _needed(client_id: int) -> set[str]:
+    """Every digest that a live run of the client names, in whatever row."""
+    live = Run.objects.filter(client_id=client_id, status__in=LIVE_RUNS)
+    found: set[str] = set()
+    for spec, result in Job.objects.filter(run__in=live).values_list("spec", "result"):
+        found |= digests_in(spec) | digests_in(result)
+    for row in ModelVersion.objects.filter(client_id=client_id, run__in=live).select_related("parent"):
+        found |= {row.gguf_digest, row.adapter_digest} | ({row.parent.gguf_digest} if row.parent else set())
+    return found
+
+
+def _named(client_id: int) -> set[str]:
+    found: set[str] = set()
+    for model, fields in NAMED:
+        known = {field.name for field in model._meta.concrete_fields}
+        for row in model.objects.filter(client_id=client_id).values_list(*[name for name in fields if name in known]):
+            found |= digests_in(list(row))
+    return found
+
+
+def digests_in(value: Any) -> set[str]:
+    """Every text in it that has the form of a digest."""
+    return set(DIGEST.findall(json.dumps(value, default=str)))
+

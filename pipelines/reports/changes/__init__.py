@@ -1,0 +1,1 @@
+"""Reports about change: what served when, what changed, passports."""

@@ -1,0 +1,109 @@
+"""What changed in a month and why it is safe: each version that went live, its tests, who approved it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from pipelines.models import GateResult, ModelVersion, Scorecard
+from pipelines.reports.client.words import metric_name, test_name, test_words
+from pipelines.reports.judging.comparison import CaseLine, Wanted, comparison, with_questions
+from pipelines.reports.scorecards import MetricLine, metric_lines
+from tenants.models import SharedExample, User
+
+EXAMPLES = 10
+DIFFERENT = {"won": "better", "lost": "worse", "reworded": "reworded", "flaky": "flaky"}
+
+
+@dataclass(frozen=True)
+class Tested:
+    name: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One version. `is_new`: it went live in the month; else it is older and still in service."""
+
+    version: ModelVersion
+    is_new: bool
+    what: str
+    trained_on: int
+    learnt: int
+    metrics: tuple[MetricLine, ...]
+    tests: tuple[Tested, ...]
+    approved_by: str
+
+    @property
+    def label(self) -> str:
+        return self.version.label
+
+    @property
+    def at(self) -> datetime | None:
+        return self.version.promoted_at
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question of the held-out set, answered by the version before and by this one."""
+
+    key: str
+    question: str
+    before: str
+    after: str
+    wanted: str
+    change: str
+    is_shared: bool
+
+
+def change_of(version: ModelVersion, is_new: bool) -> Change:
+    card = Scorecard.objects.filter(version=version).first()
+    gates = GateResult.objects.filter(run_id=version.run_id)
+    metrics = (MetricLine(metric_name(m.name), m.candidate, m.production) for m in metric_lines(card))
+    return Change(
+        version=version,
+        is_new=is_new,
+        what=_("The instructions of the model were changed; it learnt nothing new.")
+        if version.is_prompt
+        else _("The model was trained again with your newest examples."),
+        trained_on=version.dataset.rows_total if version.dataset else 0,
+        learnt=version.dataset.rows_new if version.dataset else 0,
+        metrics=tuple(metrics),
+        tests=tuple(dict.fromkeys(Tested(test_name(gate), gate.verdict, test_words(gate, card)) for gate in gates)),
+        approved_by=_approver(version),
+    )
+
+
+def _approver(version: ModelVersion) -> str:
+    """A name that the person gave, never an address. Empty: nobody had to, the tests decided."""
+    approvals = [entry for stage in ("compare", "deploy") for entry in version.run.approvals.get(stage, [])]
+    by = version.approved_by or (str(approvals[-1].get("by", "")) if approvals else "")
+    if not by:
+        return ""
+    names = User.objects.filter(email=by).values_list("name", flat=True)
+    return next(filter(None, names), "") or _("your agency")
+
+
+def examples_of(version: ModelVersion, is_public: bool) -> tuple[Example, ...]:
+    """Up to ten answers that differ, drawn by their keys: neither the best nor the worst. For those without an account
+    (`is_public`) only the ones that were approved for sharing. Never of the safety or regression set."""
+    card = Scorecard.objects.filter(version=version).select_related("version").first()
+    if card is None or card.production_id is None:
+        return ()
+    shared = set(SharedExample.objects.filter(pipeline_id=version.pipeline_id).values_list("key", flat=True))
+    lines = comparison(card, Wanted(set="heldout")).lines
+    chosen = [line for line in lines if line.change in DIFFERENT and (not is_public or line.key in shared)]
+    drawn = sorted(chosen, key=lambda line: hashlib.sha256(line.key.encode()).digest())[:EXAMPLES]
+    return tuple(_examples(with_questions(card, drawn), shared))
+
+
+def _examples(lines: list[CaseLine], shared: set[str]) -> Iterable[Example]:
+    for line in lines:
+        before = line.production.text if line.production else ""
+        said = (line.question, before, line.candidate.text, line.wanted, DIFFERENT[line.change])
+        yield Example(line.key, *said, line.key in shared)

@@ -1,0 +1,1 @@
+"""What people look at about data: files before they are imported, uploads, sources, datasets."""

@@ -1,0 +1,1 @@
+"""Rollouts and the watch over them, as their pages show them."""

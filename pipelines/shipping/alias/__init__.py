@@ -1,0 +1,1 @@
+"""Applications that call hosts directly, by a name that moves."""

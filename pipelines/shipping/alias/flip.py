@@ -1,0 +1,40 @@
+"""The way of a version to all the traffic without a gateway: a replay decides, then a name moves, host by host."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pipelines.domain.canary import Decision
+from pipelines.domain.transitions import JobStatus
+from pipelines.engine.jobs import ensure_job
+from pipelines.engine.outcome import Hold, Wait
+from pipelines.engine.waiting import LOOK_AGAIN
+from pipelines.models import Rollout
+
+NO_REPLAY = "no replay was possible: it takes the version before on the same host and 50 prompts, kept or held out"
+
+
+def too_little_shown(rollout: Rollout, decision: Decision | None) -> Hold | None:
+    """None when all the traffic may move: the pairs exclude harm, or a person said so. No share can show the rest."""
+    is_safe = decision is not None and bool(decision.numbers.get("is_safe"))
+    if is_safe or _approvals(rollout, rollout.created_at):
+        return None
+    shown = decision.sentence if decision else NO_REPLAY
+    return Hold(f"{shown}; applications call the hosts directly, so nothing more can be shown: approve, or cancel")
+
+
+def still_moving(rollout: Rollout, now: datetime) -> Hold | Wait | None:
+    """None once `:production` names the version on every host. The job of the promotion comes first."""
+    again = len(_approvals(rollout, rollout.went_live_at))
+    job = ensure_job(rollout.run, f"alias:{again}" if again else "alias", "push", {}, now)
+    if job.status == JobStatus.SUCCEEDED:
+        return None
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        return Hold(f"the name did not move on every host: {job.error}; approve to try again, or roll back")
+    return Wait(now + LOOK_AGAIN, "the name moves on its hosts")
+
+
+def _approvals(rollout: Rollout, since: datetime) -> list[dict[str, Any]]:
+    given = rollout.run.approvals.get("deploy", [])
+    return [entry for entry in given if datetime.fromisoformat(entry["at"]) > since]

@@ -1,0 +1,38 @@
+"""What a person may do to a rollout: pause it, resume it, promote it now. Taking it back is rollback.py's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipelines.domain.transitions import RolloutStatus
+from pipelines.models import ModelVersion, Rollout, Route
+from pipelines.shipping.promotion import promote
+
+ON_ITS_WAY = (RolloutStatus.STEPPING, RolloutStatus.HALTED)
+
+
+def locked(rollout: Rollout) -> Rollout:
+    """The rollout as it is now. The route is locked first, as everywhere: the stage and people take turns."""
+    Route.objects.select_for_update().filter(pipeline_id=rollout.pipeline_id).first()
+    return Rollout.objects.select_related("version", "previous", "run__revision").get(pk=rollout.pk)
+
+
+def pause(rollout: Rollout, actor: str, reason: str, now: datetime) -> None:
+    """It keeps the share it has. Guardrails go on, and take it back when they fire."""
+    _change(rollout, now, actor, reason)
+
+
+def resume(rollout: Rollout) -> None:
+    _change(rollout, None, "", "")
+
+
+def promote_now(rollout: Rollout, actor: str, now: datetime) -> None:
+    """All the traffic, whatever evidence is missing; the monitor watches as always."""
+    resume(rollout)
+    ModelVersion.objects.filter(pk=rollout.version_id).update(approved_by=actor)
+    promote(rollout, now)
+
+
+def _change(rollout: Rollout, at: datetime | None, by: str, reason: str) -> None:
+    rollout.paused_at, rollout.paused_by, rollout.pause_reason = at, by, reason
+    rollout.save(update_fields=["paused_at", "paused_by", "pause_reason"])

@@ -1,0 +1,42 @@
+"""How windows and blackout dates are written in the settings, and what is read from them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+
+from django.utils.translation import gettext as _
+
+DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+DAY = "|".join(DAYS)
+WINDOW = re.compile(rf"((?:(?:{DAY})(?:-(?:{DAY}))?\s+)+)(\d\d:\d\d)-(\d\d:\d\d)")
+BLACKOUT = re.compile(r"(\d{4}-\d\d-\d\d)(?:/(\d{4}-\d\d-\d\d))?(?:\s+(.{1,100}))?")
+
+
+def read_window(text: str) -> tuple[frozenset[int], time, time]:
+    """`MO-TH 09:00-16:00` or `MO WE FR 09:00-12:00`: weekdays (0 is Monday) and local times. Raises ValueError."""
+    found = WINDOW.fullmatch(text.strip().upper())
+    if found is None:
+        raise ValueError(_("“%(text)s” is no change window. Write for example MO-TH 09:00-16:00.") % {"text": text})
+    start, end = time.fromisoformat(found[2]), time.fromisoformat(found[3])
+    if start >= end:
+        raise ValueError(_("The window “%(text)s” ends before it begins.") % {"text": text})
+    return frozenset(day for part in found[1].split() for day in _days(part)), start, end
+
+
+def _days(part: str) -> list[int]:
+    first, _dash, last = part.partition("-")
+    begin, end = DAYS.index(first), DAYS.index(last or first)
+    return [day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)]
+
+
+def read_blackout(text: str) -> tuple[date, date]:
+    """`2026-12-20/2027-01-06 year end`: first and last day, both whole. Raises ValueError."""
+    found = BLACKOUT.fullmatch(text.strip())
+    if found is None:
+        words = {"text": text}
+        raise ValueError(_("“%(text)s” is no blackout. Write for example 2026-12-20/2027-01-06 year end.") % words)
+    first, last = date.fromisoformat(found[1]), date.fromisoformat(found[2] or found[1])
+    if first > last:
+        raise ValueError(_("The blackout “%(text)s” ends before it begins.") % {"text": text})
+    return first, last

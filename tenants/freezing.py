@@ -1,0 +1,71 @@
+"""Freezing a pipeline, a client or the whole agency, and lifting it; both stand in the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from tenants import scope
+from tenants.models import Agency, AuditEvent, Client, Freeze, Pipeline
+
+Place = Agency | Client | Pipeline
+
+
+class FreezeRefused(ValueError):
+    """A freeze cannot be set or lifted so: the sentence says why. Nothing was changed."""
+
+
+@transaction.atomic
+def freeze(place: Place, *, actor: str, reason: str, now: datetime, ends_at: datetime | None = None) -> Freeze:
+    """From now until it is lifted, or `ends_at`: no version of the place is put on a host or gets more traffic."""
+    if not reason.strip():
+        raise FreezeRefused(_("Say why: the reason is kept in the ledger."))
+    if ends_at is not None and ends_at <= now:
+        raise FreezeRefused(_("A freeze ends in the future, or when somebody lifts it."))
+    client = place if isinstance(place, Client) else place.client if isinstance(place, Pipeline) else None
+    agency_id = place.pk if isinstance(place, Agency) else place.agency_id
+    with _scope_of(agency_id, client):
+        row = Freeze(agency_id=agency_id, client=client, pipeline=place if isinstance(place, Pipeline) else None)
+        row.actor, row.reason, row.created_at, row.ends_at = actor, reason.strip(), now, ends_at
+        row.save()
+        detail = {"reason": row.reason, "ends_at": ends_at.isoformat() if ends_at else None}
+        AuditEvent.append(_owner(row), actor, "freeze.set", row.place, now, detail)
+    return row
+
+
+@transaction.atomic
+def lift(row: Freeze, *, actor: str, reason: str, now: datetime) -> None:
+    """Rollouts that wait for it go on at their next look, within two minutes."""
+    if not reason.strip():
+        raise FreezeRefused(_("Say why: the reason is kept in the ledger."))
+    with _scope_of(row.agency_id, row.client):
+        row = Freeze.objects.select_for_update().get(pk=row.pk)
+        if not row.is_in_force(now):
+            raise FreezeRefused(_("This freeze has ended already."))
+        row.lifted_at, row.lifted_by, row.lift_reason = now, actor, reason.strip()
+        row.save(update_fields=["lifted_at", "lifted_by", "lift_reason"])
+        AuditEvent.append(_owner(row), actor, "freeze.lift", row.place, now, {"freeze": row.pk, "reason": reason})
+
+
+def in_force(rows: QuerySet[Freeze], now: datetime) -> QuerySet[Freeze]:
+    return rows.filter(Q(ends_at=None) | Q(ends_at__gt=now), lifted_at=None)
+
+
+def freeze_of(pipeline: Pipeline, now: datetime) -> Freeze | None:
+    """The freeze that holds this pipeline's rollouts, the widest first."""
+    # The agency's own rows are invisible in a client's scope.
+    with scope.agency_scope(pipeline.agency_id):
+        of_agency, of_client = Q(client=None), Q(client=pipeline.client_id, pipeline=None)
+        rows = in_force(Freeze.objects.select_related("client", "pipeline"), now)
+        return rows.filter(of_agency | of_client | Q(pipeline=pipeline.pk)).order_by("client", "pipeline").first()
+
+
+def _scope_of(agency_id: int, client: Client | None) -> scope.Entered:
+    return scope.agency_scope(agency_id) if client is None else scope.client_scope(client.pk, agency_id)
+
+
+def _owner(row: Freeze) -> Agency | Freeze:
+    return row if row.client_id is not None else Agency.objects.get(pk=row.agency_id)

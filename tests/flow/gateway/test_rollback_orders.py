@@ -1,0 +1,95 @@
+"""A rollback while the database is away: one command, and everything follows when it is back."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from agency.management.commands.ledger import walk
+from pipelines.models import ModelVersion, Rollback, Rollout, Route
+from pipelines.shipping.route import flip
+from tenants.models import AuditEvent
+from tests import factories
+from tests.flow.gateway.conftest import Ground, Open
+from tests.flow.gateway.double import wait_for
+from tests.flow.gateway.test_outage import database_away, version_of
+
+NOBODY_AT_WORK = "pipelines.engine.dispatch.work_job"
+
+
+@pytest.fixture
+def on_v2(ground: Ground, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """v2 replaced v1. Jobs stay due: the workers have no database either."""
+    monkeypatch.setattr(NOBODY_AT_WORK, lambda *_: None)
+    settings.VAR = tmp_path
+    with factories.inside(ground.client):
+        ModelVersion.objects.filter(number=1).update(status="archived")
+        Rollout.objects.filter(version=ground.versions[2]).update(previous=ground.versions[1])
+    ground.flip(2)
+    return ground
+
+
+def order(*words: str) -> str:
+    out = StringIO()
+    call_command("rollback", "acorn/support", *words, reason="angry users", stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def state(ground: Ground) -> tuple[int, list[tuple[str, str, str]]]:
+    connection.close()
+    with factories.inside(ground.client):
+        made = [(r.from_version.label, r.target.label, r.sentence) for r in Rollback.objects.all()]
+        return Route.objects.select_related("production").get().production.number, made
+
+
+def test_without_the_database_both_gateways_obey_and_the_database_follows(open_door: Open, on_v2: Ground) -> None:
+    doors = [open_door("one"), open_door("two")]
+    for door in doors:
+        wait_for(lambda door=door: version_of(door) == "v2")
+    with database_away():
+        text = order()
+        assert text.count("v1 answers all traffic") == 2
+        assert [version_of(door) for door in doors] == ["v1", "v1"]
+    wait_for(lambda: state(on_v2)[1] != [])
+    assert state(on_v2) == (1, [("v2", "v1", "angry users")])
+    wait_for(lambda: not any(door.gateway.follower.standing_orders() for door in doors))
+    assert [version_of(door) for door in doors] == ["v1", "v1"]
+    with factories.inside(on_v2.client):
+        acts = list(AuditEvent.objects.filter(client=on_v2.client).order_by("seq"))
+    assert [act.detail["reason"] for act in acts if act.verb == "gateway.flip"] == ["angry users"] * 2
+    assert walk(acts).broken == ""
+
+
+def test_an_order_does_not_undo_what_somebody_decided_in_the_database_meanwhile(
+    open_door: Open, on_v2: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = open_door("one")
+    wait_for(lambda: version_of(door) == "v2")
+    settle = door.gateway.follower.journal.settle
+    monkeypatch.setattr(door.gateway.follower.journal, "settle", lambda: None)
+    with database_away():
+        order("--to", "v1")
+    with factories.inside(on_v2.client):
+        flip(on_v2.versions[2], factories.NOW)  # Whoever does this knows of the newest state.
+        settle()
+    assert state(on_v2) == (2, [])
+    wait_for(lambda: version_of(door) == "v2")
+
+
+def test_without_database_and_gateway_the_command_says_so(on_v2: Ground) -> None:
+    with database_away(), pytest.raises(CommandError, match="No gateway listens on this machine"):
+        order()
+
+
+def test_an_order_for_a_version_that_lies_on_no_host_is_refused_by_name(open_door: Open, on_v2: Ground) -> None:
+    door = open_door("one")
+    wait_for(lambda: version_of(door) == "v2")
+    with database_away(), pytest.raises(CommandError, match="v9 of acorn/support lies on no host"):
+        order("--to", "v9")
+    assert version_of(door) == "v2"

@@ -1,0 +1,193 @@
+"""Drift: what somebody changed on a host by hand is found, told once, and put back only where the policy says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agency.mail.compose import compose
+from pipelines.fleet import look
+from pipelines.hosts.fake import FakeHost
+from pipelines.models import Job, Notice, Placement
+from tenants.models import AuditEvent, Host, HostDrift, Pipeline
+from tests import factories
+from tests.conftest import Clock
+
+pytestmark = pytest.mark.django_db
+NAME = "deploy.invalid/{client}/support:v1"
+
+
+@pytest.fixture
+def world(pipeline: Pipeline, tmp_path: Path, clock: Clock) -> Iterator[tuple[Host, FakeHost, Placement]]:
+    """v1 in production on a host that holds it, with its alias."""
+    run = factories.make_production(pipeline)
+    with factories.inside(pipeline):
+        Job.objects.all().delete()
+        row, fake = Host.objects.get(name="shop"), FakeHost(str(tmp_path / "fake"))
+        Host.objects.filter(pk=row.pk).update(kind="fake", url=f"fake://{fake.root}", due_at=clock.now)
+        placement = Placement.objects.get(version=run.model_version, host=row)
+        model = {"blob": "b", "parameters": {}, "template": "{{ .Prompt }}", "system": ""}
+        (fake.root / "blobs" / "b").write_bytes(b"x" * 100)
+        alias = placement.model_name.replace(":v1", ":production")
+        fake._change("names.json", {placement.model_name: model, alias: model})
+        digest = fake.tags()[0].digest
+        placement.facts = {"manifest_digest": digest, "generation": "B", "is_aliased": True}
+        placement.save()
+        row.refresh_from_db()
+        look_at(row, clock)
+        yield row, fake, placement
+
+
+def look_at(row: Host, clock: Clock, minutes: float = 6) -> list[HostDrift]:
+    clock.advance(minutes=minutes)
+    Host.objects.filter(pk=row.pk).update(due_at=clock.now)
+    look.look_at(row.pk, clock.now)
+    return list(HostDrift.objects.filter(ended_at=None))
+
+
+def test_a_host_as_it_was_placed_has_no_drift(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:
+    assert look_at(world[0], clock) == []
+
+
+OTHER = {"blob": "b", "parameters": {"num_ctx": 1}, "template": "{{ .Prompt }}", "system": "Be rude."}
+
+
+def overwrite(fake: FakeHost, placement: Placement) -> None:
+    fake._change("names.json", {placement.model_name: OTHER})
+
+
+def remove(fake: FakeHost, placement: Placement) -> None:
+    fake._change("names.json", {placement.model_name: None})
+
+
+def point_away(fake: FakeHost, placement: Placement) -> None:
+    fake._change("names.json", {placement.model_name.replace(":v1", ":production"): OTHER})
+
+
+def update_host(fake: FakeHost, placement: Placement) -> None:
+    (fake.root / "version").write_text("0.34.2")
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (overwrite, {"digest", "alias"}),
+        (remove, {"gone"}),
+        (point_away, {"alias"}),
+        (update_host, {"generation"}),
+    ],
+)
+def test_what_was_changed_by_hand_is_found_noted_and_told_once(
+    world: tuple[Host, FakeHost, Placement],
+    clock: Clock,
+    change: Callable[[FakeHost, Placement], None],
+    kinds: set[str],
+) -> None:
+    row, fake, placement = world
+    right_at = look_before = clock.now
+    change(fake, placement)
+
+    found = look_at(row, clock)
+    look_at(row, clock)
+
+    assert {drift.kind for drift in found} == kinds
+    assert all(drift.right_at == look_before == right_at for drift in found)
+    assert AuditEvent.objects.filter(verb="host.drift").count() == len(kinds)
+    assert Notice.objects.filter(kind="drift").count() == len(kinds)
+    assert not fake.effects(), "reported, not repaired"
+
+
+def test_the_mail_says_what_differs_and_when_it_was_right(
+    world: tuple[Host, FakeHost, Placement], clock: Clock
+) -> None:
+    row, fake, placement = world
+    remove(fake, placement)
+    look_at(row, clock)
+
+    message = compose(Notice.objects.get(kind="drift"))
+
+    assert "shop" in message.subject and "changed by hand" in message.subject
+    assert "is no longer on the host" in message.text and "it was right at 2026-03-03" in message.text
+
+
+def test_drift_that_went_away_ends(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:
+    row, fake, placement = world
+    names = fake._read("names.json")
+    remove(fake, placement)
+    look_at(row, clock)
+    fake._change("names.json", names)
+
+    assert look_at(row, clock) == []
+    assert HostDrift.objects.get().repaired_by == ""
+
+
+def test_another_template_under_the_same_digest_is_found(
+    world: tuple[Host, FakeHost, Placement], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch of the host decides which template is used; the manifest stays."""
+    row, _fake, placement = world
+    placement.refresh_from_db()
+    assert placement.facts["template_digest"]
+    placement.facts = placement.facts | {"template_digest": "0" * 64}
+    placement.save()
+
+    assert [drift.kind for drift in look_at(row, clock)] == ["template"]
+
+
+def test_a_host_that_is_down_has_not_drifted(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:
+    row, fake, _placement = world
+    fake.fail("down")
+
+    assert look_at(row, clock) == []
+
+
+def test_while_a_job_of_ours_changes_names_nothing_is_compared(
+    world: tuple[Host, FakeHost, Placement], clock: Clock
+) -> None:
+    row, fake, placement = world
+    remove(fake, placement)
+    run = placement.version.run
+    job = Job.of(run, run=run, stage="deploy", kind="push:shop", queue="push", created_at=clock.now, due_at=clock.now)
+    job.save()
+
+    assert look_at(row, clock) == []
+
+
+def test_an_alias_is_pointed_back_where_the_policy_says_so(
+    world: tuple[Host, FakeHost, Placement], clock: Clock
+) -> None:
+    row, fake, placement = world
+    Host.objects.filter(pk=row.pk).update(drift_policy="repair")
+    point_away(fake, placement)
+
+    look_at(row, clock)
+
+    assert look_at(row, clock) == []
+    assert HostDrift.objects.get().repaired_by == "look at hosts"
+    assert [effect["effect"] for effect in fake.effects()] == ["copy"]
+    assert AuditEvent.objects.filter(verb="host.repair").count() == 1
+
+
+def test_a_version_that_is_gone_is_placed_again_where_the_policy_says_so(
+    world: tuple[Host, FakeHost, Placement], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, fake, placement = world
+    sent: list[tuple[int, int, str]] = []
+    monkeypatch.setattr("pipelines.engine.dispatch.work_job", lambda *job: sent.append(job))
+    Host.objects.filter(pk=row.pk).update(drift_policy="repair")
+    overwrite(fake, placement)
+
+    look_at(row, clock)
+
+    job = Job.objects.get(kind__startswith="push:shop:repair")
+    assert job.spec == {"host": row.pk} and sent == [(job.client_id, job.pk, "push")]
+    assert "delete" in [effect["effect"] for effect in fake.effects()]
+
+
+def test_names_that_are_not_ours_are_never_looked_at(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:
+    row, fake, _placement = world
+    fake._change("names.json", {"llama:1b": OTHER})
+
+    assert look_at(row, clock) == []

@@ -1,0 +1,229 @@
+"""Artifacts over time: collected by policy, never what serves or is needed; verified, exported; folder or S3."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from pipelines import keeping
+from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, store_of
+from pipelines.artifacts import remote as remotes
+from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout
+from tenants.models import AuditEvent, Client, Pipeline
+from tests import factories
+from tests.conftest import Clock
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def pipeline(acorn: Client) -> Iterator[Pipeline]:
+    made = factories.make_pipeline(acorn)
+    with factories.inside(made):
+        yield made
+
+
+def aged(store: Store, body: bytes, days: float, now: Any) -> str:
+    digest = store.put_bytes(body)
+    at = (now - timedelta(days=days)).timestamp()
+    os.utime(store.path(digest), (at, at))
+    return digest
+
+
+def with_weights(pipeline: Pipeline, clock: Clock, count: int, days: float = 200) -> list[ModelVersion]:
+    """Versions that were in production one after the other, long ago; the last one is still."""
+    store, found = store_of(pipeline.client_id), []
+    for number in range(1, count + 1):
+        version = factories.make_production(pipeline, now=factories.NOW).model_version
+        version.gguf_digest = aged(store, f"weights {number}".encode(), days, clock.now)
+        version.created_at = version.promoted_at = clock.now - timedelta(days=days - number)
+        version.status = "archived" if number < count else "production"
+        version.save()
+        found.append(version)
+    Placement.objects.filter(version__in=found[:-2]).delete()
+    return found
+
+
+def keep(client: Client, versions: int, days: int) -> None:
+    client.keep_versions, client.keep_days = versions, days
+    client.save()
+
+
+def test_weights_beyond_the_policy_go_and_the_ledger_says_which(pipeline: Pipeline, clock: Clock) -> None:
+    versions = with_weights(pipeline, clock, 5)
+    Rollout.objects.exclude(version=versions[-1]).update(status="retired")
+    Rollout.objects.filter(version=versions[-1]).update(previous=versions[-2])
+    keep(pipeline.client, 2, 30)
+
+    gone = keeping.collect(pipeline.client, clock.now)
+
+    assert set(gone.digests) == {version.gguf_digest for version in versions[:3]}
+    store = store_of(pipeline.client_id)
+    assert [store.has(version.gguf_digest) for version in versions] == [False, False, False, True, True]
+    assert AuditEvent.objects.get(verb="artifacts.collect").detail["bytes"] == gone.size_bytes
+    assert keeping.collect(pipeline.client, clock.now).digests == ()
+
+
+def test_a_version_that_stands_on_a_host_keeps_its_weights(pipeline: Pipeline, clock: Clock) -> None:
+    versions = with_weights(pipeline, clock, 4)
+    keep(pipeline.client, 1, 1)
+    host = versions[-1].placements.get().host
+    Placement.of(versions[0], version=versions[0], host=host, model_name="x", placed_at=clock.now).save()
+
+    keeping.collect(pipeline.client, clock.now)
+
+    assert store_of(pipeline.client_id).has(versions[0].gguf_digest)
+
+
+def test_what_a_live_run_names_stays(pipeline: Pipeline, clock: Clock) -> None:
+    versions = with_weights(pipeline, clock, 4)
+    keep(pipeline.client, 1, 1)
+    run = factories.make_run(pipeline, at="evaluate", status="waiting")
+    Job.of(run, run=run, stage="evaluate", kind="replay:1", queue="cpu", created_at=clock.now, due_at=clock.now,
+           spec={"files": [{"weights": versions[0].gguf_digest}]}).save()  # fmt: skip
+
+    keeping.collect(pipeline.client, clock.now)
+
+    assert store_of(pipeline.client_id).has(versions[0].gguf_digest)
+
+
+def test_what_no_row_names_goes_after_two_days_and_what_one_names_stays(pipeline: Pipeline, clock: Clock) -> None:
+    store = store_of(pipeline.client_id)
+    run = factories.make_run(pipeline, at="evaluate")
+    dataset = DatasetVersion.objects.get(run=run)
+    dataset.digest = aged(store, b"rows", 300, clock.now)
+    dataset.save()
+    orphan, young = aged(store, b"nobody's", 3, clock.now), aged(store, b"just put", 1, clock.now)
+
+    gone = keeping.collect(pipeline.client, clock.now).digests
+
+    assert gone == (orphan,)
+    assert store.has(dataset.digest) and store.has(young)
+
+
+def test_drafts_of_killed_workers_are_swept_by_age(pipeline: Pipeline, clock: Clock) -> None:
+    incoming = store_of(pipeline.client_id).root / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    for name, days in (("old", 2), ("under-way", 0.1)):
+        (incoming / name).write_bytes(b"half")
+        at = (clock.now - timedelta(days=days)).timestamp()
+        os.utime(incoming / name, (at, at))
+
+    keeping.collect_all(clock.now)
+
+    assert [path.name for path in incoming.iterdir()] == ["under-way"]
+
+
+def test_the_command_verifies_collects_and_exports(
+    pipeline: Pipeline, clock: Clock, tmp_path: Path, capsys: Any
+) -> None:
+    store = store_of(pipeline.client_id)
+    kept = factories.make_production(pipeline).model_version
+    kept.gguf_digest = store.put_bytes(b"weights")
+    kept.save()
+    orphan = aged(store, b"nobody's", 3000, clock.now)
+
+    call_command("artifacts", "verify", "acorn")
+    call_command("artifacts", "gc", "acorn", "--dry-run")
+    assert store.has(orphan) and orphan in capsys.readouterr().out
+    call_command("artifacts", "keep", "acorn", "--versions", "3", "--days", "10")
+    call_command("artifacts", "gc", "acorn")
+    assert not store.has(orphan)
+    call_command("artifacts", "export", "acorn", str(tmp_path / "all.tar"))
+    with tarfile.open(tmp_path / "all.tar") as tar:
+        index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
+        assert f"sha256/{kept.gguf_digest[:2]}/{kept.gguf_digest}" in tar.getnames()
+    assert index["versions"][0]["gguf_digest"] == kept.gguf_digest
+
+    for wrong in (
+        ["export", "acorn", str(tmp_path / "all.tar")],
+        ["keep", "acorn", "--versions", "0", "--days", "1"],
+        ["verify", "nobody"],
+    ):
+        with pytest.raises(CommandError):
+            call_command("artifacts", *wrong)
+    store.path(kept.gguf_digest).write_bytes(b"flipped")
+    with pytest.raises(CommandError, match="damaged"):
+        call_command("artifacts", "verify", "acorn")
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    made = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    made.start()
+    host, port = made.get_host_and_port()
+    yield f"http://{host}:{port}"
+    made.stop()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, settings: Any) -> Iterator[Any]:
+    settings.ARTIFACTS_S3 = {
+        "bucket_name": "weights",
+        "endpoint_url": s3_endpoint,
+        "region_name": "us-east-1",
+        "access_key": "test",
+        "secret_key": "test",
+    }
+    remotes._storage.cache_clear()
+    found = remotes._storage().bucket
+    found.create()
+    yield found
+    found.objects.all().delete()
+    found.delete()
+    remotes._storage.cache_clear()
+
+
+def wipe(store: Store, digest: str) -> None:
+    (store.root / "sha256" / digest[:2] / digest).unlink()
+
+
+def test_what_is_put_lies_in_the_bucket_and_comes_back_to_an_empty_folder(bucket: Any, acorn: Client) -> None:
+    store = store_of(acorn.pk)
+    digest = store.put_bytes(b"weights" * 1000)
+    store.put_beside(digest, "version.yaml", b"card")
+
+    keys = sorted(found.key for found in bucket.objects.all())
+    wipe(store, digest)
+
+    place = f"clients/{acorn.pk}/sha256/{digest[:2]}/{digest}"
+    assert keys == [place, f"{place}.version.yaml"]
+    assert store.has(digest) and [found for found, _at in store.listed()] == [digest]
+    assert store.verified(digest).read_bytes() == b"weights" * 1000
+    with pytest.raises(ArtifactMissing):
+        store.path("0" * 64)
+
+
+def test_a_damaged_cache_is_mended_from_the_bucket_and_a_damaged_object_refused(bucket: Any, acorn: Client) -> None:
+    store = store_of(acorn.pk)
+    digest = store.put_bytes(b"weights")
+    store.path(digest).write_bytes(b"flipped")
+    assert store.verified(digest).read_bytes() == b"weights"
+
+    wipe(store, digest)
+    bucket.put_object(Key=f"clients/{acorn.pk}/sha256/{digest[:2]}/{digest}", Body=b"flipped")
+    with pytest.raises(ArtifactDamaged, match="in the object store"):
+        store.verified(digest)
+    assert not (store.root / "sha256" / digest[:2] / digest).exists(), "nothing damaged stays in the cache"
+
+
+def test_clients_never_share_and_what_is_removed_is_removed_in_both_places(
+    bucket: Any, acorn: Client, birch: Client
+) -> None:
+    digest = store_of(acorn.pk).put_bytes(b"weights")
+
+    assert not store_of(birch.pk).has(digest)
+    store_of(acorn.pk).remove(digest)
+
+    assert not store_of(acorn.pk).has(digest) and not list(bucket.objects.all())

@@ -1,0 +1,27 @@
+"""What is kept for some time only."""
+
+from __future__ import annotations
+
+from pipelines.artifacts import scratch_of
+from pipelines.domain.transitions import JobStatus
+from pipelines.engine.jobs import ensure_job
+from pipelines.models import Job
+from pipelines.retention import sweep_scratch
+from tenants.models import Client
+from tests import factories
+from tests.conftest import Clock
+
+
+def test_scratch_of_a_job_that_failed_goes_after_a_day_and_that_of_a_live_one_stays(
+    in_acorn: Client, clock: Clock
+) -> None:
+    run = factories.make_run(factories.make_pipeline(in_acorn), at="finetune")
+    failed, live = (ensure_job(run, kind, "cpu", {}, clock.now) for kind in ("train", "build"))
+    Job.objects.filter(pk=failed.pk).update(status=JobStatus.FAILED, due_at=None, finished_at=clock.now)
+    folders = [scratch_of(job.pk) for job in (failed, live)]
+
+    early = sweep_scratch(clock.advance(hours=23))
+    late = sweep_scratch(clock.advance(hours=2))
+
+    assert (early, late) == (0, 1)
+    assert [folder.exists() for folder in folders] == [False, True]

@@ -1,0 +1,86 @@
+"""Alive, ready, and what the doctor says: what is due late or does not answer is named with what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+from django.db.utils import OperationalError
+from django.test import Client as Browser
+from django.utils.timezone import now
+
+from agency.health import looks
+from pipelines.models import PipelineState, Run
+from tenants.models import Client
+from tests import factories
+from tests.servers import free_port
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connection, "ensure_connection", gone)
+    monkeypatch.setattr(connection, "cursor", gone)
+
+
+def doctor() -> str:
+    said = StringIO()
+    with pytest.raises(CommandError):
+        call_command("doctor", stdout=said)
+    return said.getvalue()
+
+
+def test_an_installation_without_work_is_ready(anonymous: Browser, db: None) -> None:
+    answer = anonymous.get("/readyz")
+
+    assert (answer.status_code, answer.json()) == (200, dict.fromkeys(looks.READY, True))
+
+
+def test_a_run_that_nobody_wakes_makes_it_unready_and_strangers_learn_no_more(
+    anonymous: Browser, acorn: Client
+) -> None:
+    run = factories.make_run(factories.make_pipeline(acorn), at="trigger")
+    with factories.inside(run):
+        PipelineState.objects.update(due_at=None)
+        Run.objects.filter(pk=run.pk).update(due_at=now() - timedelta(minutes=3))
+
+    answer = anonymous.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json() == dict.fromkeys(looks.READY, True) | {"ticks": False}
+    assert "Start manage.py ticker" in doctor()
+
+
+def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_database: None) -> None:
+    assert anonymous.get("/healthz").status_code == 200
+    answer = anonymous.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["database"] is False
+    assert "refused" not in answer.content.decode()
+
+
+def test_the_doctor_names_what_does_not_answer(db: None, settings: Any) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    settings.BASES = {"lost": "/nowhere"}
+
+    said = doctor()
+
+    bad = [line.split()[1] for line in said.splitlines() if line.startswith("BAD")]
+    assert {"redis", "mail", "bases"} <= set(bad)
+    assert "ok   database" in said and "ok   artifacts" in said
+
+
+def test_little_disk_is_said_before_a_training_fails(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "LEAST_FREE_BYTES", 10**18)
+
+    found = looks.artifacts()
+
+    assert not found.is_well and "Free disk space" in found.do

@@ -1,0 +1,94 @@
+"""The letter about a rollback: drafted in the client's language, changed and sent by a person, safe in every part."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from agency.mail.compose import compose
+from pipelines.models import Notice, Rollback
+from pipelines.outbox import send_due
+from tenants import sharing
+from tenants.models import AuditEvent, Client
+from tests import factories
+
+HOSTILE = "<script>alert(1)</script>\u202e =cmd()\r\nBcc: all@evil.example"
+
+
+@pytest.fixture
+def address(acorn: Client, reader: Browser) -> str:
+    pipeline = factories.make_pipeline(acorn)
+    run = factories.make_production(pipeline)
+    with factories.inside(acorn):
+        versions = {"from_version": run.model_version, "to_version": run.model_version}
+        said = {"sentence": "errors on shop, seen by owner@north.example", "decided_by": "canary"}
+        when = {"decided_at": factories.NOW, "phase": "canary", "metric": "error"}
+        row = Rollback.of(pipeline, pipeline=pipeline, **versions, **said, **when)
+        row.save()
+    return reverse("letter", args=["acorn", "support", row.pk])
+
+
+def test_it_is_drafted_from_the_ledger_in_the_clients_language(engineer: Browser, address: str, acorn: Client) -> None:
+    english = engineer.get(address).context["form"].initial
+    with factories.inside(acorn):
+        sharing.change_report(acorn, "es", "Mostrador", "tests", timezone.now())
+
+    spanish = engineer.get(address).context["form"].initial
+
+    assert "More of its answers failed" in english["body"] and "version v1 was taken back" in english["body"]
+    assert "se retiró la versión v1" in spanish["body"] and "Mostrador" in spanish["body"]
+    for hidden in ("shop", "north.example", "127.0.0.1"):
+        assert hidden not in english["body"] + english["subject"] + spanish["body"]
+
+
+def test_it_goes_out_as_it_was_written(engineer: Browser, address: str, acorn: Client) -> None:
+    given = {
+        "to": ["reader@north.example"],
+        "others": "boss@acorn.example",
+        "subject": "We are sorry",
+        "body": "One\n\nTwo",
+    }
+
+    engineer.post(address, given)
+
+    with factories.inside(acorn):
+        notice = Notice.objects.select_related("client", "pipeline").get(kind="letter")
+        message = compose(notice)
+        assert send_due(notice.pk, timezone.now())
+        assert AuditEvent.objects.order_by("-seq")[0].verb == "letter.send"
+    assert notice.recipients == ["reader@north.example", "boss@acorn.example"]
+    assert message.subject == "We are sorry" and message.text.strip() == "One\n\nTwo"
+    assert "sent" in engineer.get(address).text and "We are sorry" in engineer.get(address).text
+
+
+def test_hostile_text_stays_text_in_every_part(engineer: Browser, address: str, acorn: Client) -> None:
+    given = {"to": ["reader@north.example"], "subject": HOSTILE.partition("\r")[0], "body": HOSTILE}
+
+    engineer.post(address, given)
+
+    with factories.inside(acorn):
+        message = compose(Notice.objects.select_related("client", "pipeline").get(kind="letter"))
+    assert "<script" not in message.html and "\u202e" not in message.html + message.text + message.subject
+    assert "\n" not in message.subject
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"to": []}, "to"),
+        ({"others": "nobody"}, "others"),
+        ({"to": ["boss@other.example"]}, "to"),
+        ({"body": ""}, "body"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_and_kept(
+    engineer: Browser, address: str, change: dict[str, object], field: str
+) -> None:
+    given = {"to": ["reader@north.example"], "subject": "Kept", "body": "Words that took an hour"}
+
+    response = engineer.post(address, given | change)
+
+    assert response.status_code == 422 and field in response.context["form"].errors
+    assert "Kept" in response.text
