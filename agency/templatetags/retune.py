@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 
 from agency.portal.words import STATUSES, WORDS
 
@@ -152,11 +152,6 @@ def short(digest: str) -> SafeString | str:
     """The first twelve characters of a digest, the whole on hover."""
     bare = str(digest or "").removeprefix("sha256:")
     return format_html('<code title="{}">{}</code>', digest, bare[:12]) if bare else "–"
-
-
-@register.filter
-def count_pipelines(number: int) -> str:
-    return ngettext("%(n)s pipeline", "%(n)s pipelines", number) % {"n": number}
 
 
 @register.simple_tag

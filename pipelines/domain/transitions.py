@@ -110,5 +110,4 @@ def check_move(old: Status, new: Status) -> None:
 
 
 LIVE_RUNS = frozenset(status for status in RunStatus if RUN_MOVES[status])
-LIVE_ROLLOUTS = frozenset(status for status in RolloutStatus if ROLLOUT_MOVES[status])
 LIVE_JOBS = frozenset(status for status in JobStatus if JOB_MOVES[status])

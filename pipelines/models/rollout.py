@@ -66,9 +66,3 @@ class Rollout(ClientOwned):
         for name, value in changes.items():
             setattr(self, name, value)
         return True
-
-    def remember(self, now: datetime, **states: Any) -> None:
-        """Stores judges' states; `now` is kept so that a page can say how fresh they are."""
-        for name, value in states.items():
-            setattr(self, name, value | {"looked_at": now.isoformat()})
-        self.save(update_fields=list(states))

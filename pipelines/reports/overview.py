@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from pipelines.models import Drill, Example, ExampleState, Run
@@ -145,8 +145,3 @@ def _rank(line: PipelineLine, sort: Sort) -> tuple[float, str, str]:
         case Sort.RECENT:
             return (-(line.last_at.timestamp() if line.last_at else 0.0), *names)
     return (0, *names)
-
-
-def open_questions(client: Client) -> int:
-    """How many runs of a client wait for a person."""
-    return Run.objects.filter(Q(status="held"), client=client).count()

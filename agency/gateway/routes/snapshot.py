@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-FULL_SHARE_BP = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
