@@ -47,6 +47,10 @@ class Trend:
     def last(self) -> float:
         return self.values[-1]
 
+    @property
+    def last_label(self) -> str:
+        return self.labels[-1]
+
 
 @dataclass(frozen=True)
 class DataCounts:
