@@ -274,6 +274,8 @@ CHILD_FILE_BYTES = env.integer("RETUNE_CHILD_FILE_BYTES", 32 * 2**30)
 ALLOW_PRIVATE_HOSTS = env.boolean("RETUNE_ALLOW_PRIVATE_HOSTS", ENGINE != "celery")
 TRAFFIC_MINUTE_DAYS = env.integer("RETUNE_TRAFFIC_MINUTE_DAYS", 14)
 TRAFFIC_HOUR_DAYS = env.integer("RETUNE_TRAFFIC_HOUR_DAYS", 180)
+# Where the embedded model host listens, when this server runs one: the wizard offers it.
+EMBEDDED_HOST = env.text("RETUNE_EMBEDDED_HOST")
 HOST_LOOK_S = env.number("RETUNE_HOST_LOOK_S", 60)
 HOST_SAMPLE_DAYS = env.integer("RETUNE_HOST_SAMPLE_DAYS", 14)
 EXCHANGE_RETENTION_DAYS = env.integer("RETUNE_EXCHANGE_RETENTION_DAYS", 30)

@@ -54,13 +54,21 @@ def found_agency(name: str, slug: str, email: str, password: str, now: datetime)
     return agency, owner
 
 
+class Marked(TypedDict, total=False):
+    """Of a client that this program made up."""
+
+    is_demo: bool
+
+
 @transaction.atomic
-def create_client(agency: Agency, name: str, slug: str, actor: str, now: datetime, timezone: str = "UTC") -> Client:
+def create_client(
+    agency: Agency, name: str, slug: str, actor: str, now: datetime, timezone: str = "UTC", **more: Unpack[Marked]
+) -> Client:
     """A new client of the agency.
 
     The slug is unique in the installation, because it is part of model names on hosts.
     """
-    client = Client(agency=agency, name=name, slug=slug, timezone=timezone, created_at=now)
+    client = Client(agency=agency, name=name, slug=slug, timezone=timezone, created_at=now, **more)
     client.save()
     with scope.client_scope(client.pk, agency.pk):
         AuditEvent.append(client, actor, "client.create", slug, now, {"name": name, "timezone": timezone})

@@ -22,6 +22,7 @@ from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
 from agency.portal.views.hosts import pages as hosts
 from agency.portal.views.judging import comparison, gates, simulator, trends
+from agency.portal.views.onboarding import demo_client, examples, wizard
 from agency.portal.views.rows import complaint, one, queue
 from agency.portal.views.sets import adding, blind, judges
 from agency.portal.views.sets import pages as sets
@@ -40,6 +41,13 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("jump/", overview.jump, name="jump"),
     path("new-client/", overview.new_client, name="new-client"),
+    path("get-started/", wizard.begin, name="wizard-client"),
+    path("get-started/demo-client/", demo_client.load, name="load-demo"),
+    path("get-started/" + CLIENT, wizard.go_on, name="wizard-go-on"),
+    path("get-started/" + CLIENT + "host/", wizard.host, name="wizard-host"),
+    path("get-started/" + CLIENT + "pipeline/", wizard.pipeline, name="wizard-pipeline"),
+    path("get-started/" + PIPELINE + "examples/", examples.data, name="wizard-data"),
+    path("get-started/" + PIPELINE + "run/", wizard.first_run, name="wizard-run"),
     path("gates/", logs.gates, name="gate-log"),
     path("gates.csv", logs.gates_file, name="gate-log-file"),
     path("rollbacks/", logs.rollbacks, name="rollback-log"),
@@ -55,6 +63,7 @@ urlpatterns = [
     path("invitation/<slug:ticket>/", invitation.invitation, name="invitation"),
     path("people/<int:member>/remove/", people.remove_person, name="remove-person"),
     path(CLIENT, clients.client, name="client"),
+    path(CLIENT + "remove-demo/", demo_client.remove, name="remove-demo"),
     path(CLIENT + "ledger/", ledger.ledger, name="ledger"),
     path(CLIENT + "audit/", clients.audit, name="audit"),
     path(CLIENT + "view-as/", viewing.as_client, name="view-client"),

@@ -53,6 +53,7 @@ STATUSES: dict[str, tuple[str, str, str | Promise]] = {
     "well": ("check", "good", _("well")),
     "none": ("dot", "idle", _("no model yet")),
     "paused": ("hand", "idle", _("paused")),
+    "demo": ("flag", "info", _("demo")),
     # The ledger of triggers
     "started": ("play", "good", _("started")),
     "not_yet": ("clock", "idle", _("not yet")),

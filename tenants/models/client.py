@@ -13,7 +13,8 @@ from tenants.scope import Scope
 class Client(Owned):
     """One client of an agency. Its slug is part of model names on hosts, hence unique in the installation.
 
-    `contact`: whom its people call; empty is the agency's own.
+    `contact`: whom its people call; empty is the agency's own. `is_demo`: made up by this program, and removed with all
+    that is its own in one go; it never changes after the row is made (PostgreSQL holds that, and `create_client`).
     """
 
     agency = models.ForeignKey("tenants.Agency", on_delete=models.CASCADE, related_name="+")
@@ -25,6 +26,7 @@ class Client(Owned):
     # Retention of weights: the last so many versions that were in production, and everything younger than so many days.
     keep_versions = models.PositiveSmallIntegerField(default=5)
     keep_days = models.PositiveSmallIntegerField(default=90)
+    is_demo = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
     class Meta(Owned.Meta):

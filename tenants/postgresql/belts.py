@@ -76,6 +76,7 @@ def fasten(apps: Any, schema_editor: Any) -> None:
         *_security(found),
         *_crossings(),
         *_ledger(),
+        *_demos(),
         *_evaluation(found),
         *_routes(found),
     ]
@@ -156,12 +157,27 @@ def crossing_sql(name: str, crossing: Crossing) -> str:
 
 
 def _ledger() -> Iterator[str]:
-    """The ledger of acts refuses change and removal, whoever asks."""
-    yield """CREATE OR REPLACE FUNCTION public.ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
-        BEGIN RAISE EXCEPTION 'The ledger is append-only.' USING ERRCODE = 'insufficient_privilege'; END $body$"""
+    """The ledger of acts refuses change and removal, whoever asks; a demo client's goes with its client."""
+    yield f"""CREATE OR REPLACE FUNCTION public.ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN
+        IF TG_OP = 'DELETE' AND OLD.client_id IS NOT NULL THEN
+            IF EXISTS (SELECT 1 FROM {CLIENT_TABLE} WHERE id = OLD.client_id AND is_demo) THEN RETURN OLD; END IF;
+        END IF;
+        RAISE EXCEPTION 'The ledger is append-only.' USING ERRCODE = 'insufficient_privilege'; END $body$"""
     yield "DROP TRIGGER IF EXISTS ledger_is_append_only ON tenants_auditevent"
     yield """CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE ON tenants_auditevent
         FOR EACH ROW EXECUTE FUNCTION public.ledger_is_append_only()"""
+
+
+def _demos() -> Iterator[str]:
+    """Which client is a demo is said once, when it is made: a real one never becomes one that may be removed."""
+    yield """CREATE OR REPLACE FUNCTION public.demo_is_for_ever() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN IF to_jsonb(NEW) -> 'is_demo' IS DISTINCT FROM to_jsonb(OLD) -> 'is_demo' THEN
+            RAISE EXCEPTION 'A client is a demo from the start or never.' USING ERRCODE = 'insufficient_privilege';
+        END IF; RETURN NEW; END $body$"""
+    yield f"DROP TRIGGER IF EXISTS demo_is_for_ever ON {CLIENT_TABLE}"
+    yield f"""CREATE TRIGGER demo_is_for_ever BEFORE UPDATE ON {CLIENT_TABLE}
+        FOR EACH ROW EXECUTE FUNCTION public.demo_is_for_ever()"""
 
 
 EXAMPLES = "pipelines_example"

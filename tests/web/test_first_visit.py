@@ -30,7 +30,7 @@ def test_everything_leads_to_the_setup_while_there_is_no_agency(token: str, anon
 def test_the_token_founds_the_agency_and_signs_its_owner_in(token: str, anonymous: Browser) -> None:
     response = anonymous.post(reverse("setup"), GIVEN | {"token": token}, follow=True)
 
-    assert response.redirect_chain[-1][0] == reverse("overview")
+    assert response.redirect_chain[-1][0] == reverse("wizard-client")
     assert Agency.objects.get().name == "North Agency"
     assert User.objects.get().check_password(GIVEN["password"])
 

@@ -74,7 +74,7 @@ def test_another_agencys_clients_are_not_there(stranger: Browser, acorn: Client)
 
 
 def test_an_empty_agency_is_told_what_to_do_first(owner: Browser) -> None:
-    assert "Add the first one" in owner.get("/").text
+    assert "Set up the first client" in owner.get("/").text
 
 
 def test_a_client_is_made_on_its_form(owner: Browser) -> None:

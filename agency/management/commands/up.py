@@ -28,7 +28,8 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
         url = address(options["port"])
-        group, stop = Group(sys.stdout, {"RETUNE_BASE_URL": url}), threading.Event()
+        said = {"RETUNE_BASE_URL": url, "RETUNE_EMBEDDED_HOST": f"http://127.0.0.1:{options['host_port']}"}
+        group, stop = Group(sys.stdout, said), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         for name, command in commands(Ports(options["port"], options["host_port"]), settings.VAR).items():

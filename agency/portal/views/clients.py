@@ -21,6 +21,7 @@ from agency.portal.probe import ask, keep, obstacle
 from agency.portal.views.hosts.forms import HostForm
 from agency.portal.views.people import invite
 from pipelines.actions.hosts import sealed
+from pipelines.fleet.look import Seen
 from pipelines.models import Drill
 from pipelines.reports.overview import pipeline_lines
 from pipelines.shipping.back.drills import latest_by_host
@@ -71,16 +72,23 @@ def add_host(request: HttpRequest, slug: str) -> HttpResponse:
     form = HostForm(row, request.POST)
     if not form.is_valid():
         return _page(request, row, 422, host_form=form)
+    host, answer = added(row, form, who(request))
+    if host is None:
+        return _page(request, row, 422, host_form=form)
+    messages.info(request, keep(host, answer, timezone.now()))
+    return go(request, reverse("client", args=[slug]))
+
+
+def added(row: Client, form: HostForm, by: str) -> tuple[Host | None, Seen]:
+    """The host as typed and what it said; None, with a sentence in the form, where it should be up and is not."""
     name, url, anyway = (form.cleaned_data[key] for key in ("name", "url", "anyway"))
     to_be = sealed(Host(agency_id=row.agency_id, client=row, name=name, url=url), form.access)
     answer = ask(to_be)  # Before anything is written: a slow host must not hold a transaction open.
     why_not = obstacle(url, answer, may_be_silent=anyway)
     if why_not:
         form.add_error("url", why_not)
-        return _page(request, row, 422, host_form=form)
-    host = actions.add_host(row, name, url, who(request), timezone.now(), sealed=to_be.sealed, access=to_be.access)
-    messages.info(request, keep(host, answer, timezone.now()))
-    return go(request, reverse("client", args=[slug]))
+        return None, answer
+    return actions.add_host(row, name, url, by, timezone.now(), sealed=to_be.sealed, access=to_be.access), answer
 
 
 @require_POST

@@ -64,14 +64,15 @@ def new_client(request: HttpRequest) -> HttpResponse:
     actor = open_agency(request, access.ADMINISTER)
     form = ClientForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        made = _create(form, actor.agency_id, who(request))
+        made = created(form, actor.agency_id, who(request))
         if made is not None:
             messages.success(request, _("%(name)s is here. Add a host and a pipeline next.") % {"name": made.name})
             return go(request, reverse("client", args=[made.slug]))
     return TemplateResponse(request, "portal/new_client.html", {"form": form}, status=422 if form.errors else 200)
 
 
-def _create(form: ClientForm, agency_id: int | None, by: str) -> Client | None:
+def created(form: ClientForm, agency_id: int | None, by: str) -> Client | None:
+    """The client as typed; None, with a sentence in the form, where its short name is taken."""
     name, slug, zone = (form.cleaned_data[key] for key in ("name", "slug", "timezone"))
     agency = Agency.objects.get(pk=agency_id or 0)
     try:

@@ -37,7 +37,7 @@ def new_pipeline(request: HttpRequest, slug: str) -> HttpResponse:
     hosts = list(Host.objects.filter(client=client).values_list("name", flat=True))
     form = PipelineForm(client, hosts, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        made = _create(client, form, who(request))
+        made = created(client, form, who(request))
         if made is not None:
             messages.success(
                 request, _("%(name)s is set up. Add examples and evaluation sets next.") % {"name": made.name}
@@ -46,7 +46,8 @@ def new_pipeline(request: HttpRequest, slug: str) -> HttpResponse:
     return client_page(request, client, "portal/new_pipeline.html", 422 if form.errors else 200, form=form)
 
 
-def _create(client: Client, form: PipelineForm, by: str) -> Pipeline | None:
+def created(client: Client, form: PipelineForm, by: str) -> Pipeline | None:
+    """The pipeline as typed; None, with sentences in the form, where it cannot work so."""
     given = form.cleaned_data
     try:
         return ground.create_pipeline(client, given["name"], given["slug"], form.body(), by, timezone.now())

@@ -68,4 +68,4 @@ def _found(request: HttpRequest, form: SetupForm) -> HttpResponse:
     setup_token.forget()
     login(request, owner)
     messages.success(request, _("Your agency is ready. Add your first client."))
-    return redirect("overview")
+    return redirect("wizard-client")

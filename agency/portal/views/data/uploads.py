@@ -56,17 +56,27 @@ def _needs_no_question(draft: Batch) -> bool:
 
 def _import(request: HttpRequest, draft: Batch, mapping: Mapping) -> HttpResponse:
     try:
-        batch = imports.start_import(draft, mapping, now=timezone.now(), by_worker=draft.file_bytes > AT_ONCE_BYTES)
+        batch = imported(draft, mapping)
     except (BadFile, actions.ActionRefused) as refused:
         messages.error(request, str(refused))
         return go(request, _url(draft))
+    if batch.is_complete:
+        messages.success(request, read_in_words(batch))
+    return go(request, _url(batch))
+
+
+def imported(draft: Batch, mapping: Mapping) -> Batch:
+    """The upload, read at once where it is small. Raises `BadFile` or `ActionRefused`; the draft is then as it was."""
+    batch = imports.start_import(draft, mapping, now=timezone.now(), by_worker=draft.file_bytes > AT_ONCE_BYTES)
     if batch.file_bytes <= AT_ONCE_BYTES:
         imports.read_file(batch.pk, timezone.now)
         batch.refresh_from_db()
-    if batch.is_complete:
-        said = {"rows": batch.rows, "bad": batch.quarantined}
-        messages.success(request, _("%(rows)s rows read, %(bad)s of them in quarantine.") % said)
-    return go(request, _url(batch))
+    return batch
+
+
+def read_in_words(batch: Batch) -> str:
+    said = {"rows": batch.rows, "bad": batch.quarantined}
+    return _("%(rows)s rows read, %(bad)s of them in quarantine.") % said
 
 
 @partials(reading="portal/data/_reading.html")

@@ -1,0 +1,96 @@
+"""Removing a demo client: its models on hosts, its rows, its ledger, its files. A real client is never removed here."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from datetime import datetime
+
+from django.apps import apps
+from django.db import models, router, transaction
+from django.utils.translation import gettext as _
+
+from pipelines.actions.refused import ActionRefused
+from pipelines.artifacts import Store, store_of, wipe_scratch
+from pipelines.domain.transitions import JobStatus
+from pipelines.heavy.push import open_adapter
+from pipelines.hosts import Host as Adapter
+from pipelines.hosts import HostError, HostRefused
+from pipelines.hosts.naming import alias_name
+from pipelines.hosts.release import retire
+from pipelines.models import Job, Placement
+from tenants.models import AuditEvent, Client, Host
+
+HOST_TIMEOUT_S = 10.0
+
+
+def remove_demo(client: Client, actor: str, now: datetime) -> dict[str, int]:
+    """{table: rows that went}. Refused for a client that is none of ours, and while a worker is at work for it.
+
+    Inside the agency's scope. Hosts are cleared first and files last: what breaks off in between can be done again.
+    """
+    if not client.is_demo:
+        raise ActionRefused(_("%(name)s is a real client: only a demo client can be removed.") % {"name": client.name})
+    at_work = Job.objects.filter(client=client, status=JobStatus.RUNNING).select_related("run").first()
+    if at_work is not None:
+        words = {"n": at_work.run.number, "kind": at_work.kind}
+        raise ActionRefused(_("A worker is busy with run %(n)s (%(kind)s). Cancel the run first.") % words)
+    for host in Host.objects.filter(client=client):
+        _clear(host, client.slug)
+    jobs = list(Job.objects.filter(client=client).values_list("pk", flat=True))
+    pk, gone = client.pk, _delete(client, actor, now)
+    _wipe(store_of(pk))
+    for job in jobs:
+        wipe_scratch(job)
+    return gone
+
+
+def _wipe(store: Store) -> None:
+    for digest, _at in list(store.listed()):
+        store.remove(digest)
+    shutil.rmtree(store.root, ignore_errors=True)
+
+
+def _clear(host: Host, slug: str) -> None:
+    """Takes the versions placed there off the host, and the moving names beside them; nothing else is touched."""
+    placed = Placement.objects.filter(host=host, status="placed").select_related("version__pipeline")
+    names = {row.model_name: alias_name(slug, row.version.pipeline.slug) for row in placed}
+    if not names:
+        return
+    try:
+        with closing(open_adapter(host, HOST_TIMEOUT_S)) as adapter:
+            for alias in sorted(set(names.values())):
+                adapter.delete(alias)
+            for name in sorted(names):
+                _take_off(adapter, name)
+    except HostError as error:
+        words = {"name": host.name, "why": error}
+        raise ActionRefused(_("Models of this client are on host %(name)s: %(why)s") % words) from error
+
+
+def _take_off(adapter: Adapter, name: str) -> None:
+    try:
+        retire(adapter, name)
+    except HostRefused:
+        adapter.delete(name)  # Another name means the same file: that one goes on, and so does the file's process.
+
+
+@transaction.atomic
+def _delete(client: Client, actor: str, now: datetime) -> dict[str, int]:
+    """Every row of the client. Keys are checked at the end of the transaction, so that the order does not matter."""
+    Client.objects.select_for_update().get(pk=client.pk)
+    AuditEvent.append(client.agency, actor, "client.remove", client.slug, now, {"name": client.name, "is_demo": True})
+    gone = {model._meta.db_table: _rows(model, client.pk) for model in owned_by_clients()}
+    Client.objects.filter(pk=client.pk)._raw_delete(router.db_for_write(Client))
+    return {table: n for table, n in gone.items() if n}
+
+
+def owned_by_clients() -> list[type[models.Model]]:
+    """Every model whose rows name a client; found by its columns, so that a new table is never forgotten."""
+    return [model for model in apps.get_models() if any(f.column == "client_id" for f in model._meta.local_fields)]
+
+
+def _rows(model: type[models.Model], client_id: int) -> int:
+    # Not by the collector: it loads what it deletes, and stops at keys that protect.
+    found = model._default_manager.filter(client_id=client_id)
+    return int(found._raw_delete(router.db_for_write(model)))
