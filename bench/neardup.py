@@ -3,7 +3,8 @@
 100k examples of 225 words: 2 % exact and 4 % edited copies, 10 % templated hard negatives. The truth is an exact
 set-similarity join (prefix filter, rarest shingles first). NEARDUP_ROWS makes it smaller; NEARDUP_PEER_ROWS is how many
 of the rows the others are given as well.
-incremental_500_vs_100k_s: 500 new rows signed, looked up in SQL (SQLite), verified and stored, by the stage's own code.
+incremental_500_vs_100k_s: 500 new rows signed, looked up in SQL (SQLite), verified and stored, by the stage's own code;
+beside it the same on PostgreSQL.
 incremental_vs_rebuild: the whole join over that. memory_vs_text: what the join needs beside the text, in texts.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
+from bench.neardup_stored.rows import incremental
 from bench.report import Figure, at_least, at_most, report, wants_json
 from pipelines.domain.data_checks import jaccard, shingles
 from pipelines.domain.neardup import near_duplicates
@@ -31,7 +33,7 @@ from pipelines.domain.neardup.signatures import _shingle_hashes
 FULL = 100_000
 ROWS = int(os.environ.get("NEARDUP_ROWS", FULL))
 PEER_ROWS = min(ROWS, int(os.environ.get("NEARDUP_PEER_ROWS", FULL)))
-NEW, WORDS, PERMUTATIONS, LIKE = 500, 225, 128, 0.95
+WORDS, PERMUTATIONS, LIKE = 225, 128, 0.95
 TARGETS = {
     "full_100k_vs_naive": at_least(20),
     "vs_generator": at_least(3),
@@ -40,6 +42,8 @@ TARGETS = {
     "incremental_500_vs_100k_s": at_most(0.5),
     "incremental_vs_rebuild": at_least(40),
     "incremental_recall": at_least(1.0),
+    "postgresql_incremental_s": at_most(0.5),
+    "postgresql_incremental_recall": at_least(1.0),
     "memory_vs_text": at_most(2.0),
 }
 Texts = dict[str, str]
@@ -200,91 +204,6 @@ def _peak(texts: Texts, told: Any) -> None:
 def _status_bytes(name: str) -> int:
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024
-
-
-def incremental(var: Path, texts: Texts, rng: np.random.Generator) -> dict[str, Figure]:
-    """Half of the new rows are edited copies of stored ones: each must be found."""
-    os.environ |= {"RETUNE_VAR": str(var), "RETUNE_LOG_LEVEL": "WARNING"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    from pipelines.models import Example, SignatureBlock
-    from pipelines.validation.batch import NewRows
-    from pipelines.validation.neighbours import mark_near_duplicates
-    from tests import factories
-
-    pipeline = factories.make_pipeline()
-    with factories.inside(pipeline):
-        store_s, _ = timed(lambda: _store(pipeline, texts))
-        run = factories.make_run(pipeline, at="validate", status="running")
-        new = _rows(pipeline, "new", _new_texts(texts, rng))
-        taken = []
-        for start in range(0, len(new), NEW):
-            batch = NewRows(list(Example.objects.filter(pk__in=[row.pk for row in new[start : start + NEW]])))
-            begun, worked = time.perf_counter(), time.process_time()
-            SignatureBlock.objects.bulk_create(mark_near_duplicates(run, batch, LIKE))
-            seconds, cpu_s = time.perf_counter() - begun, time.process_time() - worked
-            taken.append((seconds, cpu_s, len(batch.marked)))
-    return {
-        "store_s": store_s,
-        "incremental_s": float(np.median([seconds for seconds, _cpu_s, _found in taken])),
-        "incremental_cpu_s": float(np.median([cpu_s for _seconds, cpu_s, _found in taken])),
-        "incremental_recall": sum(found for _seconds, _cpu_s, found in taken) / (len(new) / 2),
-    }
-
-
-def _new_texts(texts: Texts, rng: np.random.Generator) -> list[str]:
-    """Five batches: edited copies of distinct originals, and texts of words that nobody used."""
-    originals = rng.choice(list(texts.values()), 5 * NEW // 2, replace=False)
-    edited = []
-    for original in originals:
-        words = original.split()
-        words[int(rng.integers(1, WORDS - 1))] = "changed"
-        edited.append(" ".join(words))
-    fresh = [" ".join(f"n{n}w{i}" for i in range(WORDS)) for n in range(len(edited))]
-    return [text for pair in zip(edited, fresh, strict=True) for text in pair]
-
-
-def _store(pipeline: Any, texts: Texts) -> None:
-    """Rows that train already, with their signatures, as earlier runs left them."""
-    from django.utils import timezone
-
-    from pipelines.models import DatasetVersion, Example
-    from pipelines.validation import signatures
-    from tests import factories
-
-    rows = _rows(pipeline, "old", list(texts.values()))
-    run = factories.make_run(pipeline, at="validate", status="cancelled")
-    dataset = DatasetVersion.of(run, pipeline=pipeline, run=run, digest="0" * 64, rows_total=len(rows), rows_new=0)
-    dataset.created_at = timezone.now()
-    dataset.save()
-    Example.objects.all().update(dataset=dataset)
-    signatures.top_up(Example.objects.filter(dataset=dataset))
-
-
-def _rows(pipeline: Any, token: str, texts: list[str]) -> list[Any]:
-    import hashlib
-
-    from django.utils import timezone
-
-    from pipelines.models import Batch, Example
-
-    batch = Batch.of(pipeline, pipeline=pipeline, token=token, created_by="bench", created_at=timezone.now())
-    batch.is_complete = True
-    batch.save()
-    rows = []
-    for line, text in enumerate(texts, 1):
-        said = [{"role": "user", "content": text}, {"role": "assistant", "content": "billing"}]
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        fields = {"messages": said, "label": "billing", "content_digest": digest, "input_digest": digest}
-        rows.append(
-            Example.of(pipeline, pipeline=pipeline, batch=batch, line=line, created_at=batch.created_at, **fields)
-        )
-    return Example.objects.bulk_create(rows, batch_size=1_000)
 
 
 if __name__ == "__main__":

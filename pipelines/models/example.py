@@ -68,6 +68,7 @@ class Example(ClientOwned):
             models.Index(fields=("pipeline", "state", "dataset"), name="example_state"),
             models.Index(fields=("pipeline", "content_digest"), name="example_content"),
             models.Index(fields=("pipeline", "input_digest"), name="example_input"),
+            models.Index(fields=("pipeline", "state", "signature"), name="example_signature"),
         )
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Freezing a dataset: which rows, in which order, under which digest, and the list of what they are."""
+"""What a dataset is: which rows, in which order, under which digest, and the list of what they are."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import IO, Any
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from pipelines.artifacts import Store, store_of
-from pipelines.models import DatasetVersion, Example, ExampleState, PipelineState, Run
-from pipelines.records import shares
+from pipelines.models import DatasetVersion, Example, ExampleState, Run
 from tenants.pipeline_settings import PipelineSettings
 
-COLUMNS = ("content_digest", "input_digest", "label", "batch_id", "pk", "messages")
+COLUMNS = ("content_digest", "input_digest", "label", "batch_id", "pk", "dataset_id", "messages")
+CLAIMED_AT_ONCE = 500
 IN_MEMORY_BYTES = 8_000_000
 
 
@@ -36,27 +34,18 @@ def existing_rows(run: Run) -> QuerySet[Example]:
     return rows.exclude(dataset__run=run)
 
 
-@transaction.atomic
-def freeze_dataset(run: Run, settings: PipelineSettings, now: datetime) -> DatasetVersion:
-    """The run's dataset: an immutable JSONL artifact and the manifest of its rows.
+def claim_rows(made: DatasetVersion) -> None:
+    """The new rows of the dataset are marked as its own, a few at a time, by its manifest."""
+    listed = _listed(made)
+    while some := list(islice(listed, CLAIMED_AT_ONCE)):
+        Example.objects.filter(pipeline_id=made.pipeline_id, pk__in=some, dataset__isnull=True).update(dataset=made)
 
-    Sorted by content, so that the same rows give the same digest anywhere.
-    """
-    found = DatasetVersion.objects.filter(run=run).first()
-    if found is not None:
-        return found
-    if "validate" not in settings.stages:
-        shares.reconsider(run)
-    new = new_rows(run, settings)
-    left_out = shares.leave_out_excess(run, existing_rows(run) | new)
-    state = PipelineState.objects.select_related("production__dataset").get(pipeline_id=run.pipeline_id)
-    parent = state.production.dataset if state.production else None
-    made = DatasetVersion.of(run, pipeline_id=run.pipeline_id, run=run, parent=parent, created_at=now)
-    made.rows_new, made.left_out = new.count(), left_out
-    write_artifacts(made, existing_rows(run) | new, store_of(run.client_id))
-    made.save()
-    new.update(dataset=made)
-    return made
+
+def _listed(made: DatasetVersion) -> Iterator[int]:
+    with store_of(made.client_id).path(made.manifest).open("rb") as lines:
+        next(lines)
+        for line in lines:
+            yield json.loads(line)[-1]
 
 
 @dataclass
@@ -66,20 +55,23 @@ class Tally:
     manifest: IO[bytes]
     labels: Counter[str] = field(default_factory=Counter)
     batches: Counter[str] = field(default_factory=Counter)
+    new: int = 0
 
     def write(self, rows: QuerySet[Example]) -> Iterator[bytes]:
         """The lines that are trained on. Rows of equal content stand by their bytes: an id is one machine's own."""
-        ordered = rows.order_by("content_digest", "id").values_list(*COLUMNS).iterator(chunk_size=1000)
+        ordered = rows.order_by("content_digest", "id").values_list(*COLUMNS).iterator(chunk_size=1000)  # One look.
         for _digest, group in groupby(ordered, key=lambda row: row[0]):
             for line, facts in sorted((_line(messages), facts) for *facts, messages in group):
                 self._count(facts)
                 yield line
 
     def _count(self, facts: list[Any]) -> None:
-        _content, _input, label, batch_id, _pk = facts
+        *listed, dataset_id = facts
+        _content, _input, label, batch_id, _pk = listed
         self.labels[label] += 1
         self.batches[str(batch_id)] += 1
-        self.manifest.write(json.dumps(facts, ensure_ascii=False).encode() + b"\n")
+        self.new += dataset_id is None
+        self.manifest.write(json.dumps(listed, ensure_ascii=False).encode() + b"\n")
 
 
 def write_artifacts(made: DatasetVersion, rows: QuerySet[Example], store: Store) -> None:
@@ -88,7 +80,7 @@ def write_artifacts(made: DatasetVersion, rows: QuerySet[Example], store: Store)
         tally = Tally(listed)
         made.digest = store.put_lines(tally.write(rows))
         made.labels, made.batches = dict(tally.labels), dict(tally.batches)
-        made.rows_total = sum(tally.labels.values())
+        made.rows_total, made.rows_new = sum(tally.labels.values()), tally.new
         listed.seek(0)
         made.manifest = store.put_chunks(_manifest(made, listed))
 

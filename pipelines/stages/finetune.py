@@ -8,15 +8,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
+from pipelines.artifacts import store_of
 from pipelines.engine.jobs import ensure_job
+from pipelines.engine.kernel import check_own
 from pipelines.engine.outcome import Done, Given, Outcome, Stop
 from pipelines.engine.waiting import waiting_for
-from pipelines.models import DatasetVersion, ModelVersion, Run
-from pipelines.records.dataset import freeze_dataset
+from pipelines.models import DatasetVersion, Job, ModelVersion, PipelineState, Run, StageRun
+from pipelines.records import shares
+from pipelines.records.dataset import claim_rows, existing_rows, new_rows, write_artifacts
 from pipelines.records.version import make_version
 from pipelines.validation.leakage import withdraw_leaks
-from tenants.pipeline_settings import PipelineSettings
+from tenants.models import EvalSet
 
 # In this order: template, converter and disk are checked before training spends an hour.
 STEPS = (("preflight", "cpu"), ("train", "gpu"), ("build", "cpu"))
@@ -26,7 +30,7 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
     found = ModelVersion.objects.filter(run=run).first()
     if found is not None:
         return Done({"version": found.number})
-    dataset = _dataset(run, given.settings, now)
+    dataset = freeze_dataset(run, given.row, now)
     if dataset.rows_total == 0:
         return Stop("skipped", "there are no examples to train on")
     for kind, queue in STEPS:
@@ -38,8 +42,42 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
     return Done({"version": version.number, "digest": version.gguf_digest, "bytes": version.gguf_bytes})
 
 
-@transaction.atomic
-def _dataset(run: Run, settings: PipelineSettings, now: datetime) -> DatasetVersion:
-    if not DatasetVersion.objects.filter(run=run).exists():
-        withdraw_leaks(run, settings)
-    return freeze_dataset(run, settings, now)
+class SetsChanged(RuntimeError):
+    """An evaluation set came while the dataset was frozen: what it asks must not train, so it is frozen again."""
+
+
+def freeze_dataset(run: Run, row: StageRun, now: datetime) -> DatasetVersion:
+    """The run's dataset. What takes long only reads, and each write is short: SQLite has one writer, and a rollback
+    must not wait for a million rows. Killed between two writes, it is gone on with; `row` keeps what the first attempt
+    knew. A row that changes meanwhile is as one that changes after.
+    """
+    found = DatasetVersion.objects.filter(run=run).first() or _frozen(run, row, now)
+    if not Job.objects.filter(run=run, stage=row.stage).exists():
+        claim_rows(found)  # Before anything trains; later a person may have released a row of it, to be judged again.
+    return found
+
+
+def _frozen(run: Run, row: StageRun, now: datetime) -> DatasetVersion:
+    settings, sets = run.revision.settings, _newest_set(run)
+    withdraw_leaks(run, settings)
+    if "validate" not in settings.stages:
+        shares.reconsider(run)
+    chosen = existing_rows(run) | new_rows(run, settings)
+    left_out = shares.leave_out_excess(row, chosen)
+    state = PipelineState.objects.select_related("production__dataset").get(pipeline_id=run.pipeline_id)
+    parent = state.production.dataset if state.production else None
+    made = DatasetVersion.of(run, pipeline_id=run.pipeline_id, run=run, parent=parent, created_at=now)
+    made.left_out = left_out
+    write_artifacts(made, chosen, store_of(run.client_id))
+    with transaction.atomic():
+        if _newest_set(run) != sets:
+            raise SetsChanged(_("An evaluation set was added while the dataset was frozen."))
+        made.save()
+        check_own(run)
+    return made
+
+
+def _newest_set(run: Run) -> int | None:
+    """Sets are never changed: a newer one has a greater id."""
+    sets = EvalSet.objects.filter(pipeline_id=run.pipeline_id).order_by("-pk")
+    return sets.values_list("pk", flat=True).first()

@@ -22,24 +22,27 @@ def mark_near_duplicates(run: Run, new: NewRows, threshold: float) -> list[Signa
     """
     signatures.top_up(existing(run))
     rows = new.left
-    signed = sign([signatures.content_of(row) for row in rows])
+    texts = [signatures.content_of(row.messages) for row in rows]
+    signed = sign(texts)
     shared = signatures.neighbours(run.pipeline_id, signed, signatures.CONTENT)
-    old = signatures.load(existing(run), {pk for found in shared.values() for pk in found})
+    old = signatures.contents(existing(run), {pk for found in shared.values() for pk in found})
     earlier: dict[int, list[int]] = {}
     for one, two in sharing(signed).tolist():
         earlier.setdefault(two, []).append(one)
-    cut = lru_cache(maxsize=KEPT_SETS)(lambda row: shingles(signatures.content_of(row)))
+    cut_new, cut_old = (lru_cache(KEPT_SETS)(lambda n, of=of: shingles(of[n])) for of in (texts, old))
     for n in sorted(shared.keys() | earlier.keys()):
-        known = [old[pk] for pk in sorted(shared.get(n, ())) if pk in old]
-        fresh = [rows[m] for m in earlier.get(n, ()) if rows[m].state == ExampleState.READY]
-        alike = [(jaccard(cut(rows[n]), cut(twin)), twin) for twin in (*known, *fresh)]
-        _mark(new, rows[n], alike, threshold)
+        mine = cut_new(n)
+        known = [(jaccard(mine, cut_old(pk)), pk) for pk in sorted(shared.get(n, ())) if pk in old]
+        fresh = [
+            (jaccard(mine, cut_new(m)), rows[m].pk) for m in earlier.get(n, ()) if rows[m].state == ExampleState.READY
+        ]
+        _mark(new, rows[n], [*known, *fresh], threshold)
     return signatures.pack(rows, signed)
 
 
-def _mark(new: NewRows, row: Example, alike: list[tuple[float, Example]], threshold: float) -> None:
+def _mark(new: NewRows, row: Example, alike: list[tuple[float, int]], threshold: float) -> None:
     share, twin = max(alike, key=lambda pair: pair[0], default=(0.0, None))
     if twin is not None and share >= threshold:
-        words = {"share": f"{100 * share:.0f}", "id": twin.pk}
+        words = {"share": f"{100 * share:.0f}", "id": twin}
         detail = _("%(share)s %% of its three-word phrases are those of example %(id)s.") % words
-        new.mark(row, ExampleState.QUARANTINED, "near_duplicate", detail, twin.pk)
+        new.mark(row, ExampleState.QUARANTINED, "near_duplicate", detail, twin)

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from pipelines.domain.neardup import BANDS, SIGNATURE_VERSION, Lookup, Signatures, sign
 from pipelines.models import Example, SignatureBlock
-from pipelines.validation.batch import parsed, said_by_user
+from pipelines.validation.batch import said_by_user
 
 # The columns of a block.
 CONTENT, INPUT = "contents", "inputs"
 LOOKED_UP, BLOCK_ROWS = 400, 2_000
+READ_BLOCKS = 25  # At once: 5 MB of full ones.
 NUMBER = np.dtype("<i8")
 T = TypeVar("T")
 
 
-def content_of(row: Example) -> str:
+def content_of(messages: Iterable[dict[str, str]]) -> str:
     """What near duplicates are compared by: without the system prompt, which the rows of a client share."""
-    return parsed(row).near_text
+    return "\n".join(m["content"] for m in messages if m["role"] != "system")
 
 
 def input_of(row: Example) -> str:
@@ -58,11 +59,15 @@ def _block(rows: Sequence[Example], contents: NDArray[np.int64], inputs: NDArray
     return SignatureBlock.of(first, pipeline_id=first.pipeline_id, version=SIGNATURE_VERSION, ids=ids, **blobs)
 
 
+def unsigned(rows: QuerySet[Example]) -> QuerySet[Example]:
+    """Those without a signature of this version. "Less than", not "other than": an index answers that."""
+    return rows.filter(signature__lt=SIGNATURE_VERSION).exclude(content_digest="")
+
+
 def top_up(rows: QuerySet[Example]) -> None:
     """Signs those that have no signature of this version: they came while the checks were switched off, or before."""
-    unsigned = rows.exclude(signature=SIGNATURE_VERSION).exclude(content_digest="")
-    while some := list(unsigned.order_by("id")[:BLOCK_ROWS]):
-        made = pack(some, sign([content_of(row) for row in some]))
+    while some := list(unsigned(rows).order_by("id")[:BLOCK_ROWS]):
+        made = pack(some, sign([content_of(row.messages) for row in some]))
         with transaction.atomic():
             SignatureBlock.objects.bulk_create(made)
             Example.objects.filter(pk__in=[row.pk for row in some]).update(signature=SIGNATURE_VERSION)
@@ -80,11 +85,15 @@ def neighbours(pipeline_id: int, signed: Signatures, column: str) -> dict[int, s
 
 
 def _blocks(pipeline_id: int, column: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(ids, BANDS x rows of numbers), one block in memory at a time."""
+    """(ids, BANDS x rows of numbers), a few blocks in memory at a time."""
     blocks = SignatureBlock.objects.filter(pipeline_id=pipeline_id, version=SIGNATURE_VERSION)
-    for pk in list(blocks.values_list("pk", flat=True)):
-        for ids, bands in blocks.filter(pk=pk).values_list("ids", column):
-            yield np.frombuffer(ids, NUMBER), np.frombuffer(bands, NUMBER).reshape(BANDS, -1)
+    for some in chunks(list(blocks.values_list("pk", flat=True)), READ_BLOCKS):
+        read = list(blocks.filter(pk__in=some).values_list("ids", column))
+        if not read:
+            continue  # Signed anew by another meanwhile.
+        ids = np.concatenate([np.frombuffer(ids, NUMBER) for ids, _bands in read])
+        bands = [np.frombuffer(bands, NUMBER).reshape(BANDS, -1) for _ids, bands in read]
+        yield ids, np.concatenate(bands, axis=1)
 
 
 def load(rows: QuerySet[Example], ids: Iterable[int]) -> dict[int, Example]:
@@ -92,4 +101,13 @@ def load(rows: QuerySet[Example], ids: Iterable[int]) -> dict[int, Example]:
     found: dict[int, Example] = {}
     for some in chunks(sorted(ids), LOOKED_UP):
         found |= {row.pk: row for row in rows.filter(pk__in=some)}
+    return found
+
+
+def contents(rows: QuerySet[Example], ids: Iterable[int]) -> dict[int, str]:
+    """The texts by which near duplicates are compared, of those of the ids that are among the rows."""
+    found: dict[int, str] = {}
+    for some in chunks(sorted(ids), LOOKED_UP):
+        listed = rows.filter(pk__in=some).values_list("pk", "messages")
+        found |= {pk: content_of(messages) for pk, messages in listed}
     return found

@@ -12,8 +12,9 @@ import pytest
 from pipelines import actions
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.engine import dispatch
-from pipelines.models import Notice, Run
+from pipelines.models import DatasetVersion, Example, Notice, Run, Source
 from pipelines.plan import PLAN
+from pipelines.records import dataset, shares
 from tenants.models import Pipeline
 from tests import factories
 from tests.faults.world import Step, World, effects, forget_effects, picture, was_killed
@@ -46,6 +47,15 @@ def world(
     made = factories.make_pipeline(data={"min_new_examples": 10}, triggers=off, **plan)
     with factories.inside(made):
         yield World(made)
+
+
+@pytest.fixture
+def in_many_writes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset that is frozen in many small writes: some rows of one source are too many."""
+    monkeypatch.setattr(dataset, "CLAIMED_AT_ONCE", 8)
+    monkeypatch.setattr(shares, "CHUNK", 3)
+    actions.add_examples(world.pipeline, lines(500, 12), token="s", source="synthetic", actor="tests", now=world.now)
+    Source.objects.filter(name="synthetic").update(max_share=0.1)
 
 
 def start(world: World, first: int) -> Run:
@@ -107,8 +117,13 @@ def message_ids(folder: Path) -> list[str]:
     return [line for text in texts for line in text.splitlines() if line.lower().startswith("message-id:")]
 
 
-def test_the_first_version_survives_a_kill_before_any_write_of_its_whole_way(world: World, settings: Any) -> None:
+def test_the_first_version_survives_a_kill_before_any_write_of_its_whole_way(
+    world: World, in_many_writes: None, settings: Any
+) -> None:
     kills = walk(world, start(world, 0))
+    frozen = DatasetVersion.objects.get()
+    assert (frozen.rows_total, frozen.rows_new, frozen.left_out) == (33, 33, {"synthetic": 9})
+    assert Example.objects.filter(dataset=frozen).count() == 33
     assert {f"stage {stage.name}" for stage in PLAN.stages} <= kills.keys()
     assert {f"job {kind}" for kind in ("preflight", "train", "build", "evaluate", "push", "alias")} <= kills.keys()
     assert all(kills.values()), kills

@@ -135,7 +135,7 @@ SEEN: dict[str, tuple[Any, tuple[str, ...]]] = {
     "stages": (models.StageRun, ("run", "stage", "status")),
     "jobs": (models.Job, ("run", "stage", "kind", "status", "result")),
     "notices": (models.Notice, ("key", "kind", "detail")),
-    "datasets": (models.DatasetVersion, ("run", "digest", "rows_total")),
+    "datasets": (models.DatasetVersion, ("run", "digest", "rows_total", "rows_new", "left_out")),
     "versions": (models.ModelVersion, ("run", "number", "status", "gguf_digest")),
     "scorecards": (models.Scorecard, ("run", "version", "metrics")),
     "gates": (models.GateResult, ("run", "position", "verdict", "sentence")),

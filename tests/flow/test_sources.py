@@ -14,9 +14,10 @@ from pipelines import actions
 from pipelines.actions import imports, sources
 from pipelines.artifacts import store_of
 from pipelines.imports import BadFile, Mapping
-from pipelines.models import Batch, DatasetVersion, Example, ExampleState, ModelVersion, Source, Trust
-from pipelines.records.dataset import Tally, freeze_dataset
+from pipelines.models import Batch, DatasetVersion, Example, ExampleState, ModelVersion, Source, StageRun, Trust
+from pipelines.records.dataset import Tally
 from pipelines.reports.data.provenance import provenance
+from pipelines.stages.finetune import freeze_dataset
 from tenants.actions import put_eval_set
 from tenants.models import AuditEvent, Pipeline
 from tests import factories
@@ -246,7 +247,7 @@ def test_a_dataset_of_a_version_is_never_written_twice(pipeline: Pipeline) -> No
     run = start(pipeline)
     made = run.dataset
 
-    again = freeze_dataset(run, run.revision.settings, now())
+    again = freeze_dataset(run, StageRun.objects.get(run=run, stage="finetune"), now())
 
     assert again.pk == made.pk and DatasetVersion.objects.count() == 1
     assert ModelVersion.objects.get(run=run).dataset_id == made.pk

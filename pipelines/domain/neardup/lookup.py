@@ -1,7 +1,5 @@
 """New texts among stored ones: which of them share a band, told from packed signatures without an index."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +7,11 @@ from pipelines.domain.neardup.pairs import FLOOD
 from pipelines.domain.neardup.signatures import BANDS, Signatures
 
 MARKS = 1 << 18  # of a band's numbers by their last bits: fits the processor's cache
+Places = NDArray[np.intp]
 
 
 class Lookup:
-    """The bands of new texts in order, so that any number of stored blocks is looked through once each."""
+    """The bands of new texts in order, so that any number of stored ones is looked through once each."""
 
     def __init__(self, signed: Signatures) -> None:
         self.rows = np.flatnonzero(signed.has_words)
@@ -30,18 +29,26 @@ class Lookup:
         """
         found: set[tuple[int, int]] = set()
         for band in range(BANDS):
-            seen: dict[int, int] = {}
-            for place, order in self._in_band(band, stored[band]):
-                for new in self.rows[order].tolist():
-                    seen[new] = seen.get(new, 0) + 1
-                    if seen[new] <= FLOOD:
-                        found.add((new, place))
+            new, places = self._in_band(band, stored[band])
+            found.update(zip(self.rows[new].tolist(), places.tolist(), strict=True))
         return found
 
-    def _in_band(self, band: int, stored: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-        """(number of a stored text, places of the new ones). Searching each number would take most of the time."""
+    def _in_band(self, band: int, stored: NDArray[np.int64]) -> tuple[Places, Places]:
+        """(places of the new texts, of the stored ones). Searching each number would take most of the time."""
         likely = np.flatnonzero(self.marks[band][stored & (MARKS - 1)])
         first = np.searchsorted(self.numbers[band], stored[likely], side="left")
-        last = np.searchsorted(self.numbers[band], stored[likely], side="right")
-        for hit in np.flatnonzero(last > first).tolist():
-            yield int(likely[hit]), self.orders[band][first[hit] : last[hit]]
+        shared = np.searchsorted(self.numbers[band], stored[likely], side="right") - first
+        hit = np.flatnonzero(shared)
+        hit = hit[_rank(first[hit]) < FLOOD]
+        of_hit = np.repeat(np.arange(len(hit)), shared[hit])
+        return self.orders[band][first[hit][of_hit] + _rank(of_hit)], likely[hit][of_hit]
+
+
+def _rank(keys: Places) -> Places:
+    """How many equal keys stand before each."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order)) - starts
+    return ranks

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.domain.data_checks import jaccard, shingles
 from pipelines.domain.neardup import BANDS, SIGNATURE_VERSION, Lookup, bands_of, near_duplicates, sharing, sign
+from pipelines.domain.neardup.signatures import ROWS, _permutations
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -57,6 +59,12 @@ def test_bands_fit_a_bigint_and_are_the_same_everywhere() -> None:
     assert (SIGNATURE_VERSION, numbers[:2]) == (3, (4549035887726411140, -4141589446738968733))
 
 
+def test_the_permutations_are_those_of_datasketch() -> None:
+    factors, offsets = MinHash(num_perm=BANDS * ROWS, seed=1, scheme="affine32").permutations
+    assert (factors == _permutations()[0]).all()
+    assert (offsets == _permutations()[1]).all()
+
+
 @given(st.lists(st.text(alphabet="aZß_ é9\n.İ漢٣\ud800", max_size=30), max_size=8))
 def test_texts_of_equal_shingles_and_only_those_have_equal_bands(found: list[str]) -> None:
     signed = sign(found)
@@ -93,3 +101,18 @@ def test_a_lookup_finds_what_shares_a_band_and_nothing_else() -> None:
 
     assert found == slow
     assert {(n, n - 11) for n in range(11, 21)} <= found
+
+
+def test_a_flood_of_stored_likes_is_cut_to_the_first_for_each_new_text() -> None:
+    words = "the very same words again"
+    stored = sign([*texts(5).values(), *[words] * 1_000])
+
+    found = Lookup(sign([words, "no word of these is known", words])).among(stored.bands.T)
+
+    first = len(stored.bands) - 1_000
+    assert found == {(n, m) for n in (0, 2) for m in range(first, first + 200)}
+
+
+def test_no_new_texts_find_nothing() -> None:
+    assert Lookup(sign([])).among(sign(list(texts(5).values())).bands.T) == set()
+    assert Lookup(sign(["..."])).among(sign(["..."]).bands.T) == set()

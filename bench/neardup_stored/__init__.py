@@ -1,0 +1,1 @@
+"""The part of bench `neardup` that needs a database."""

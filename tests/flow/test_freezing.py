@@ -1,0 +1,80 @@
+"""Freezing a dataset: nobody waits for it, and what comes in the middle of it is not trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils.timezone import now
+
+from pipelines import actions
+from pipelines.engine import kernel
+from pipelines.models import DatasetVersion, Example, Run
+from pipelines.plan import PLAN
+from pipelines.records.dataset import write_artifacts
+from pipelines.stages import finetune
+from tenants.models import Pipeline
+from tests.flow.conftest import lines
+from tests.flow.test_line import start
+from tests.flow.test_validate import case
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What happens, first to last, each once, behind a dataset's artifacts and before its row."""
+    acts: list[Any] = []
+
+    def written(*given: Any) -> None:
+        write_artifacts(*given)
+        if acts:
+            acts.pop(0)()
+
+    monkeypatch.setattr(finetune, "write_artifacts", written)
+    return acts
+
+
+def add(pipeline: Pipeline, first: int, count: int) -> None:
+    actions.add_examples(pipeline, lines(first, count), token=f"t{first}", actor="tests", now=now())
+
+
+def test_nobody_waits_while_the_rows_are_written_down(pipeline: Pipeline, meanwhile: list[Any]) -> None:
+    held: list[bool] = []
+    meanwhile.append(lambda: held.append(connection.in_atomic_block))
+    add(pipeline, 0, 30)
+
+    run = start(pipeline)
+
+    assert held == [False]
+    assert Example.objects.filter(dataset=run.dataset).count() == run.dataset.rows_new == 30
+
+
+def test_an_evaluation_set_that_comes_in_the_middle_has_the_dataset_frozen_again(
+    pipeline: Pipeline, meanwhile: list[Any], settings: Any
+) -> None:
+    settings.RETRY_BASE_S = 0
+    asked = [case(lines(3, 1)[0])]
+    meanwhile.append(
+        lambda: actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now())  # Asks what row 4 asks.
+    )
+    add(pipeline, 0, 30)
+
+    run = start(pipeline)
+    kernel.advance(run.pk, PLAN, now)  # The second try, which the ticker would wake.
+
+    assert run.dataset.rows_total == 29 and DatasetVersion.objects.count() == 1
+    said = list(Run.objects.get(pk=run.pk).events.values_list("reason", flat=True))
+    assert "trying again: An evaluation set was added while the dataset was frozen." in said
+    twin = Example.objects.get(batch__token="t0", line=4)
+    assert (twin.rule, twin.dataset_id) == ("leakage", None)
+
+
+def test_a_row_that_goes_in_the_middle_is_as_one_that_goes_after(pipeline: Pipeline, meanwhile: list[Any]) -> None:
+    add(pipeline, 0, 30)
+    gone = Example.objects.get(batch__token="t0", line=4)
+    meanwhile.append(lambda: Example.objects.filter(pk=gone.pk).update(state="withdrawn"))
+
+    run = start(pipeline)
+
+    gone.refresh_from_db()
+    assert (run.dataset.rows_total, gone.state, gone.dataset_id) == (30, "withdrawn", run.dataset.pk)
