@@ -11,7 +11,9 @@ class AgencyConfig(AppConfig):
 
     def ready(self) -> None:
         from agency import checks  # noqa: F401  (system checks register themselves on import)
+        from agency.accounts.noting import listen
         from agency.mail.compose import compose
         from pipelines import outbox
 
         outbox.register_composer(compose)
+        listen()

@@ -11,7 +11,9 @@ from django.utils.cache import patch_vary_headers
 
 from agency import viewing
 from agency.actor import Actor, actor_of
+from agency.portal.views.errors import refused
 from tenants import scope
+from tenants.people.four_eyes import TwoPeopleNeeded
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -67,6 +69,10 @@ class ReadOnlyMiddleware:
         is_looking = request.viewing is not None and request.method not in ("GET", "HEAD", "OPTIONS")  # type: ignore[attr-defined]
         if is_looking and name not in ("stop-viewing", "logout"):
             raise PermissionDenied
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A page that does not know of four eyes still says so."""
+        return refused(request, str(exception)) if isinstance(exception, TwoPeopleNeeded) else None
 
 
 class LanguageMiddleware:

@@ -157,6 +157,7 @@ X_FRAME_OPTIONS = "DENY"
 # Accounts by django-allauth: password or a code by mail, then an app or a key; passkeys; a list of sessions.
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 ACCOUNT_ADAPTER = "agency.accounts.adapter.AccountAdapter"
+USERSESSIONS_ADAPTER = "agency.accounts.noting.SessionsAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

@@ -30,6 +30,7 @@ from tenants.models import (
     SettingsRevision,
     User,
 )
+from tenants.people import four_eyes
 from tenants.pipeline_settings import PipelineSettings
 
 
@@ -111,7 +112,10 @@ def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], 
 def change_settings(
     pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = ""
 ) -> SettingsRevision:
-    """A new immutable revision; unchanged settings give the current one back."""
+    """A new immutable revision; unchanged settings give the current one back.
+
+    Raises `TwoPeopleNeeded` where thresholds take two people (tenants/people/four_eyes.py).
+    """
     settings = PipelineSettings.model_validate(body)
     stored = settings.model_dump(mode="json")
     Pipeline.objects.select_for_update().get(pk=pipeline.pk)
@@ -125,10 +129,17 @@ def change_settings(
     pipeline.revision = revision
     pipeline.save(update_fields=["revision"])
     changes = [list(change) for change in revision.changes_from(current)] if current else []
-    AuditEvent.append(
-        pipeline, actor, "settings.change", f"{pipeline.slug} r{number}", now, {"changes": changes, "reason": reason}
-    )
+    second = _second_for(pipeline, [change[0] for change in changes], actor)
+    detail = {"changes": changes, "reason": reason} | ({"confirmed_by": second} if second else {})
+    AuditEvent.append(pipeline, actor, "settings.change", f"{pipeline.slug} r{number}", now, detail)
     return revision
+
+
+def _second_for(pipeline: Pipeline, paths: list[str], actor: str) -> str:
+    """Who confirmed a change of thresholds, where that takes two."""
+    if not four_eyes.touches_thresholds(paths):
+        return ""
+    return four_eyes.second_for(pipeline.client, four_eyes.Topic.THRESHOLDS, actor)
 
 
 @transaction.atomic

@@ -9,6 +9,8 @@ from allauth.usersessions import views as sessions
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
+from agency.accounts.removal import remove
+
 urlpatterns = [
     path("", mfa.index, name="mfa_index"),
     path("logout/", LogoutView.as_view(), name="account_logout"),
@@ -29,5 +31,6 @@ urlpatterns = [
     path("keys/login/", keys.login_webauthn, name="mfa_login_webauthn"),
     path("keys/<int:pk>/", keys.edit_webauthn, name="mfa_edit_webauthn"),
     path("keys/<int:pk>/remove/", keys.remove_webauthn, name="mfa_remove_webauthn"),
+    path("remove/", remove, name="remove-account"),
     path("sessions/", sessions.list_usersessions, name="usersessions_list"),
 ]

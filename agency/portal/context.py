@@ -7,10 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils import timezone
 
 from agency.actor import Actor
 from tenants import access
-from tenants.models import Client, Pipeline
+from tenants.models import Client, Pipeline, Proposal
+from tenants.people.four_eyes import open_ones
 
 
 @dataclass(frozen=True)
@@ -48,4 +50,8 @@ def client_page(
 def pipeline_page(
     request: HttpRequest, pipeline: Pipeline, template: str, status: int = 200, **values: Any
 ) -> TemplateResponse:
-    return client_page(request, pipeline.client, template, status, pipeline=pipeline, **values)
+    """Proposals that wait for a second person stand on every page of the pipeline."""
+    rows = Proposal.objects.filter(pipeline=pipeline, outcome="").select_related("client")
+    waiting = open_ones(rows, timezone.now())
+    given = {"pipeline": pipeline, "proposals": waiting} | values
+    return client_page(request, pipeline.client, template, status, **given)

@@ -16,7 +16,7 @@ from agency.portal.views import (
     setup,
     versions,
 )
-from agency.portal.views.changes import freezes, ledger
+from agency.portal.views.changes import four_eyes, freezes, ledger
 from agency.portal.views.data import pages as data
 from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
@@ -54,6 +54,8 @@ urlpatterns = [
     path("audit/", logs.agency_audit, name="agency-audit"),
     path("freezes/", freezes.freezes, name="freezes"),
     path("freezes/<int:freeze>/lift/", freezes.lift, name="lift-freeze"),
+    path("four-eyes/", four_eyes.switches, name="four-eyes"),
+    path("four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-proposal"),
     path("brand/", brand.brand, name="brand"),
     path("people/", people.people, name="people"),
     path("people/<int:member>/view-as/", viewing.as_person, name="view-person"),
@@ -65,6 +67,8 @@ urlpatterns = [
     path(CLIENT, clients.client, name="client"),
     path(CLIENT + "remove-demo/", demo_client.remove, name="remove-demo"),
     path(CLIENT + "ledger/", ledger.ledger, name="ledger"),
+    path(CLIENT + "four-eyes/", four_eyes.switches, name="client-four-eyes"),
+    path(CLIENT + "four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-client-proposal"),
     path(CLIENT + "audit/", clients.audit, name="audit"),
     path(CLIENT + "view-as/", viewing.as_client, name="view-client"),
     path(CLIENT + "sharing/", sharing.report, name="sharing"),

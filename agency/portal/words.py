@@ -84,6 +84,12 @@ STATUSES: dict[str, tuple[str, str, str | Promise]] = {
     "in_force": ("hand", "warn", _("in force")),
     "ended": ("minus", "idle", _("ended")),
     "withdrawn": ("undo", "idle", _("withdrawn")),
+    # Proposals
+    "proposed": ("hand", "warn", _("waits for a second person")),
+    "open": ("hand", "warn", _("waits")),
+    "confirmed": ("check", "good", _("confirmed")),
+    "declined": ("cross", "idle", _("declined")),
+    "expired": ("clock", "idle", _("expired")),
 }
 
 WORDS: dict[str, str | Promise] = {
@@ -141,4 +147,9 @@ WORDS: dict[str, str | Promise] = {
     "template": _("Another prompt template"),
     "alias": _("The alias points elsewhere"),
     "generation": _("The host speaks another generation"),
+    "run.approve": _("Approve"),
+    "rollout.promote": _("Promote now"),
+    "settings.change": _("Change thresholds"),
+    "gate.waive": _("Waive a gate"),
+    "four-eyes.switch": _("Switch four eyes"),
 }

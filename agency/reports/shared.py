@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from agency.accounts.limits import limited
 from agency.reports.pages import Reader, page, private
 from tenants import scope, sharing
 from tenants.models import Pipeline
@@ -16,6 +17,7 @@ from tenants.models import Pipeline
 
 @login_not_required
 @require_safe
+@limited("shared-report")
 def shared(request: HttpRequest, token: str, pipeline_slug: str = "") -> HttpResponse:
     """The whole client's report, or the one part that the link is for. 404 for a token that never was."""
     with scope.entered(None):  # Whoever is signed in beside it reads what a stranger reads.

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.actions.pausing import refuse_paused
 from pipelines.actions.refused import ActionRefused
+from pipelines.actions.two_people import confirmed_by, second_for
 from pipelines.artifacts import store_of
 from pipelines.domain.prompting import with_system
 from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, RunStatus
@@ -20,11 +21,14 @@ from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run, Run
 from pipelines.records.version import Prompt, make_prompt_version
 from pipelines.shipping.ending import on_rest
 from tenants.models import AuditEvent, EvalCase, Pipeline
+from tenants.people.four_eyes import Topic
 from tenants.pipeline_settings import Part
 
 MAX_SYSTEM_CHARS = 20_000
 # What the worker's own engine can apply; the others change how a host chooses tokens.
 MEASURED_HERE = frozenset({"stop", "num_predict"})
+# Where an approval brings a version to its traffic; data that is confirmed before is judged all the same.
+PROMOTING = ("compare", "deploy", "monitor")
 
 
 class Parameters(Part):
@@ -180,19 +184,22 @@ def measure_hops(version: ModelVersion, *, actor: str, now: datetime) -> Job:
 @transaction.atomic
 def approve(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """A held run goes on: its stage is asked again and finds the approval, with who and why."""
-    _must_be_held(run, reason)
-    entry = {"by": actor, "reason": reason, "at": now.isoformat()}
+    must_be_held(run, reason)
+    second = second_for(run, Topic.PROMOTION, actor) if run.stage in PROMOTING else ""
+    entry = {"by": actor, "reason": reason, "at": now.isoformat()} | confirmed_by(second)
     run.approvals = run.approvals | {run.stage: [*run.approvals.get(run.stage, []), entry]}
-    moved = run.move(RunStatus.QUEUED, f"approved by {actor}: {reason}", now, due_at=now, approvals=run.approvals)
+    by = f"{actor}, confirmed by {second}" if second else actor
+    moved = run.move(RunStatus.QUEUED, f"approved by {by}: {reason}", now, due_at=now, approvals=run.approvals)
     _must_have_moved(moved)
-    AuditEvent.append(run, actor, "run.approve", _subject(run), now, {"stage": run.stage, "reason": reason})
+    detail = {"stage": run.stage, "reason": reason} | confirmed_by(second)
+    AuditEvent.append(run, actor, "run.approve", _subject(run), now, detail)
     dispatch.wake_run(run.client_id, run.pk)
 
 
 @transaction.atomic
 def reject(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """A person turns the held candidate down."""
-    _must_be_held(run, reason)
+    must_be_held(run, reason)
     _refuse_in_traffic(run)
     verdict = RunStatus.STOPPED if run.stage == "validate" else RunStatus.REJECTED
     _must_have_moved(run.move(verdict, f"turned down by {actor}: {reason}", now, verdict=verdict))
@@ -223,7 +230,7 @@ def _refuse_in_traffic(run: Run) -> None:
         raise ActionRefused(_("This version already answers traffic: roll it back instead."))
 
 
-def _must_be_held(run: Run, reason: str) -> None:
+def must_be_held(run: Run, reason: str) -> None:
     if run.status != RunStatus.HELD:
         raise ActionRefused(_("Only a held run can be decided; this one is %(status)s.") % {"status": run.status})
     if not reason.strip():

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
+from pipelines.actions.two_people import confirmed_by, second_for
 from pipelines.domain.transitions import RunStatus
 from pipelines.engine import dispatch, kernel
 from pipelines.models import Drill, ModelVersion, Rollback, Rollout, Route, Run
@@ -16,6 +17,7 @@ from pipelines.shipping.back import drills
 from pipelines.shipping.change_control import closed_now
 from pipelines.shipping.rollback import Finding
 from tenants.models import AuditEvent, Pipeline
+from tenants.people.four_eyes import Topic
 
 
 @transaction.atomic
@@ -52,49 +54,50 @@ def start_drill(pipeline: Pipeline, *, actor: str, now: datetime) -> Drill:
 @transaction.atomic
 def pause_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """The version keeps the share it has. Guardrails go on, and take it back when they fire."""
-    rollout = _on_its_way(run, reason)
+    rollout = on_its_way(run, reason)
     if rollout.is_paused:
         raise ActionRefused(_("The rollout is paused already, by %(by)s.") % {"by": rollout.paused_by})
     people.pause(rollout, actor, reason, now)
-    _tell(run, rollout, actor, "rollout.pause", reason, now)
+    _tell(run, rollout, (actor, "rollout.pause", reason), now)
 
 
 @transaction.atomic
 def resume_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """The steps go on; the time that passed meanwhile counts."""
-    rollout = _on_its_way(run, reason)
+    rollout = on_its_way(run, reason)
     if not rollout.is_paused:
         raise ActionRefused(_("The rollout is not paused."))
     people.resume(rollout)
-    _tell(run, rollout, actor, "rollout.resume", reason, now)
+    _tell(run, rollout, (actor, "rollout.resume", reason), now)
 
 
 @transaction.atomic
 def promote_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """All the traffic now, whatever evidence is missing. Who did so stands on the version's card."""
-    rollout = _on_its_way(run, reason)
+    rollout = on_its_way(run, reason)
     closed = closed_now(rollout.pipeline, now)
     if closed is not None:
         raise ActionRefused(_("Rollouts wait: %(reason)s.") % {"reason": closed.reason})
+    second = second_for(run, Topic.PROMOTION, actor)
     row = Run.objects.select_for_update().get(pk=run.pk)
     people.promote_now(rollout, actor, now)
     if row.status == RunStatus.HELD:
-        entry = {"by": actor, "reason": reason, "at": now.isoformat()}
+        entry = {"by": actor, "reason": reason, "at": now.isoformat()} | confirmed_by(second)
         approvals = row.approvals | {"deploy": [*row.approvals.get("deploy", []), entry]}
         row.move(RunStatus.QUEUED, f"promoted by {actor}: {reason}", now, due_at=now, approvals=approvals)
         dispatch.wake_run(row.client_id, row.pk)
-    _tell(run, rollout, actor, "rollout.promote", reason, now)
+    _tell(run, rollout, (actor, "rollout.promote", reason), now, second)
 
 
 @transaction.atomic
 def abort_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """All the traffic back to production; the run ends as rolled back."""
-    rollout = _on_its_way(run, reason)
+    rollout = on_its_way(run, reason)
     AuditEvent.append(run, actor, "rollout.abort", _subject(rollout), now, {"reason": reason})
     roll_back(rollout.pipeline, to=None, actor=actor, reason=reason, now=now)
 
 
-def _on_its_way(run: Run, reason: str) -> Rollout:
+def on_its_way(run: Run, reason: str) -> Rollout:
     """Locked. Refused where the version gets all the traffic already, or none any more."""
     if not reason.strip():
         raise ActionRefused(_("Say why: the reason is kept in the ledger."))
@@ -105,8 +108,11 @@ def _on_its_way(run: Run, reason: str) -> Rollout:
     return rollout
 
 
-def _tell(run: Run, rollout: Rollout, actor: str, verb: str, reason: str, now: datetime) -> None:
-    AuditEvent.append(run, actor, verb, _subject(rollout), now, {"step": rollout.step, "reason": reason})
+def _tell(run: Run, rollout: Rollout, act: tuple[str, str, str], now: datetime, second: str = "") -> None:
+    """`act`: actor, verb and reason."""
+    actor, verb, reason = act
+    detail = {"step": rollout.step, "reason": reason} | confirmed_by(second)
+    AuditEvent.append(run, actor, verb, _subject(rollout), now, detail)
     kernel.poke(run.client_id, run.pk, now)
 
 

@@ -8,8 +8,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
+from pipelines.actions.two_people import confirmed_by, second_for
 from pipelines.models import Waiver
 from tenants.models import AuditEvent, Pipeline
+from tenants.people.four_eyes import Topic
 
 LONGEST = timedelta(days=90)
 
@@ -19,6 +21,18 @@ def waive_gate(
     pipeline: Pipeline, gate: str, *, actor: str, reason: str, expires_at: datetime, now: datetime
 ) -> Waiver:
     """From now until `expires_at` the verdicts of this gate are shown and do not decide; `actor` answers for it."""
+    check_waiver(pipeline, gate, reason=reason, expires_at=expires_at, now=now)
+    second = second_for(pipeline, Topic.THRESHOLDS, actor)
+    fields = {"gate": gate, "approver": actor, "reason": reason.strip(), "created_at": now, "expires_at": expires_at}
+    row = Waiver.of(pipeline, pipeline=pipeline, **fields)
+    row.save()
+    detail = {"reason": reason, "expires_at": expires_at.isoformat()} | confirmed_by(second)
+    AuditEvent.append(pipeline, actor, "gate.waive", f"{pipeline.slug}/{gate}", now, detail)
+    return row
+
+
+def check_waiver(pipeline: Pipeline, gate: str, *, reason: str, expires_at: datetime, now: datetime) -> None:
+    """Raises `ActionRefused` where there is nothing to waive, or not so."""
     _must_say_why(reason)
     known = {g.name: g for g in pipeline.settings.gates}
     if gate not in known:
@@ -29,12 +43,6 @@ def waive_gate(
         raise ActionRefused(_("Gate %(gate)s does not block: there is nothing to waive.") % {"gate": gate})
     if not now < expires_at <= now + LONGEST:
         raise ActionRefused(_("A waiver ends in the future, at most %(days)s days from now.") % {"days": LONGEST.days})
-    fields = {"gate": gate, "approver": actor, "reason": reason.strip(), "created_at": now, "expires_at": expires_at}
-    row = Waiver.of(pipeline, pipeline=pipeline, **fields)
-    row.save()
-    detail = {"reason": reason, "expires_at": expires_at.isoformat()}
-    AuditEvent.append(pipeline, actor, "gate.waive", f"{pipeline.slug}/{gate}", now, detail)
-    return row
 
 
 @transaction.atomic

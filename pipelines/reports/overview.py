@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from pipelines.models import Drill, Example, ExampleState, Run
 from pipelines.reports.schedule import next_scheduled
-from tenants.models import Client, Host, Pipeline
+from tenants.models import Client, Host, Pipeline, Proposal
+from tenants.people.four_eyes import open_ones
 
 
 class Need(StrEnum):
@@ -74,7 +75,8 @@ class PipelineLine:
 class Overview:
     """`lines` are all that matched; `bare` are clients that have no pipeline yet.
 
-    `silent` are hosts that do not answer, `drills` those that failed and were not repeated since.
+    `silent` are hosts that do not answer, `drills` those that failed and were not repeated since,
+    `proposals` wait for a second person.
     """
 
     lines: tuple[PipelineLine, ...]
@@ -83,10 +85,11 @@ class Overview:
     clients: int
     silent: tuple[Host, ...]
     drills: tuple[Drill, ...]
+    proposals: tuple[Proposal, ...]
 
     @property
     def needs(self) -> int:
-        return len(self.needing) + len(self.silent) + len(self.drills)
+        return len(self.needing) + len(self.silent) + len(self.drills) + len(self.proposals)
 
 
 def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
@@ -100,12 +103,20 @@ def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
     needing = tuple(sorted((line for line in wanted if line.need), key=lambda line: _rank(line, Sort.NEEDS)))
     silent = tuple(host for host in _silent_hosts() if _matches(text, host.client.name))
     drills = tuple(one for one in _failed_drills() if _matches(text, one.client.name, one.pipeline.name))
-    return Overview(tuple(ordered), needing, bare, len(clients), silent, drills)
+    proposals = tuple(
+        one for one in _proposals(now) if _matches(text, one.client.name if one.client else "", one.subject)
+    )
+    return Overview(tuple(ordered), needing, bare, len(clients), silent, drills, proposals)
 
 
 def _silent_hosts() -> QuerySet[Host]:
     found = Host.objects.filter(is_enabled=True, facts__has_key="error").exclude(facts__error="")
     return found.select_related("client").order_by("client__name", "name")
+
+
+def _proposals(now: datetime) -> QuerySet[Proposal]:
+    """What waits for a second person."""
+    return open_ones(Proposal.objects.select_related("client", "pipeline").order_by("expires_at"), now)
 
 
 def _failed_drills() -> QuerySet[Drill]:

@@ -14,6 +14,7 @@ from tenants.models.invitation import Invitation
 from tenants.models.judge_endpoint import JudgeEndpoint
 from tenants.models.membership import Membership, Role
 from tenants.models.pipeline import Pipeline
+from tenants.models.proposal import Outcome, Proposal
 from tenants.models.settings_revision import SettingsRevision
 from tenants.models.share_link import ShareLink
 from tenants.models.shared_example import SharedExample
@@ -35,7 +36,9 @@ __all__ = [
     "Invitation",
     "JudgeEndpoint",
     "Membership",
+    "Outcome",
     "Pipeline",
+    "Proposal",
     "Role",
     "SettingsRevision",
     "ShareLink",

@@ -9,6 +9,9 @@ class Agency(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField()
+    # Whether a second person confirms; a client may say otherwise (tenants/people/four_eyes.py).
+    two_for_promotion = models.BooleanField(default=False)
+    two_for_thresholds = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name

@@ -28,6 +28,9 @@ class Client(Owned):
     keep_days = models.PositiveSmallIntegerField(default=90)
     is_demo = models.BooleanField(default=False)
     created_at = models.DateTimeField()
+    # Whether a second person confirms; None is as the agency says (tenants/people/four_eyes.py).
+    two_for_promotion = models.BooleanField(null=True)
+    two_for_thresholds = models.BooleanField(null=True)
 
     class Meta(Owned.Meta):
         ordering = ("name",)

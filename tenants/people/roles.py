@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from tenants import actions
 from tenants.models import Agency, ApiKey, AuditEvent, Invitation, Membership, Role, ShareLink, User
+from tenants.people import four_eyes
 from tenants.sharing import revoke_link
 
 
@@ -31,6 +32,7 @@ def change_role(membership: Membership, role: Role, actor: str, now: datetime, r
     membership.role = role
     membership.save(update_fields=["role"])
     end_sessions(membership.user)
+    four_eyes.drop_of(membership.user.email, membership.client_id, actor, now)
     AuditEvent.append(membership.client or agency, actor, "member.role", membership.user.email, now, detail)
 
 
@@ -40,7 +42,8 @@ def leave(membership: Membership, actor: str, now: datetime, reason: str) -> tup
     email, place = membership.user.email, membership.client_id
     actions.remove_member(membership, actor, now, reason)
     end_sessions(membership.user)
-    why = f"{email} left"
+    why = "whoever made it left"
+    four_eyes.drop_of(email, place, actor, now)
     Invitation.objects.filter(invited_by=email, accepted_at=None, revoked_at=None).update(revoked_at=now)
     links = ShareLink.objects.filter(created_by=email, revoked_at=None)
     links = links.filter(client_id=place) if place else links

@@ -16,6 +16,8 @@ from pipelines.models import Batch, Example, ModelVersion, Rollback, Source
 from tenants import freezing, scope, sharing
 from tenants.judges import allow_judge
 from tenants.models import ApiKey, Client, Membership, Pipeline, Role
+from tenants.people import four_eyes
+from tenants.people.four_eyes import Wish
 from tenants.people.invitations import invite
 from tests import factories
 from tests.web.roles import Door
@@ -32,6 +34,8 @@ KWARGS: dict[str, dict[str, Any]] = {
     "comparison-case": {"kind": "heldout", "key": "c1"},
     **{door: {"name": "shop"} for door in HOST_DOORS},
     "decide": {"name": "approve", "number": 2},
+    "decide-proposal": {"name": "decline"},
+    "decide-client-proposal": {"name": "decline"},
     "order_rollout": {"order": "pause"},
     "withdraw": {"kind": "source"},
     "mfa_edit_webauthn": {"pk": 1},
@@ -88,13 +92,16 @@ def build(client: Client) -> World:
         given = {"role": Role.VIEWER, "client": None, "actor": "boss@north.example", "now": timezone.now()}
         factories.make_member(client.agency, Role.OWNER, email="boss@north.example")
         invited, ticket = invite(client.agency, "guest@north.example", **given)
+        asked = {"actor": "boss@north.example", "now": timezone.now()}
+        switch = four_eyes.propose(client.agency, Wish("four-eyes.switch", "north", "asked by a test"), **asked)
+        proposal = four_eyes.propose(pipeline, Wish("run.approve", "support run 2", "asked by a test"), **asked)
     address = {"slug": client.slug, "pipeline_slug": "support", "number": 1, "prefix": key.prefix, "batch_id": batch.pk}
     address |= {"upload": batch.pk, "source": source.pk, "pk": source.pk}
     address |= {"row": example.pk}
     address |= {"rollback": back.pk}
     address |= {"invitation": invited.pk, "ticket": ticket}
     address |= {"link": link.pk, "token": token}
-    address |= {"freeze": frozen.pk}
+    address |= {"freeze": frozen.pk, "proposal": proposal.pk, "switch": switch.pk}
     address |= {"member": member, "waiver": factories.make_waiver(pipeline).pk}
     return World(client, pipeline, address)
 
@@ -120,6 +127,8 @@ def address(name: str, world: World) -> str:
     """The URL of a page or operation inside the world."""
     namespace, pattern = next(found for found in patterns() if found[1].name == name)
     known = world.address | KWARGS.get(name, {})
+    if name == "decide-proposal":
+        known["proposal"] = world.address["switch"]
     if namespace:
         known |= {"slug": world.pipeline.slug}  # The API names the pipeline; its key names the client.
     kwargs = {key: value for key, value in known.items() if key in pattern.pattern.converters}

@@ -88,6 +88,8 @@ mfa_edit_webauthn           GET   302    302    302    302    302    302    302
 mfa_edit_webauthn           POST  302    302    302    302    302    302    302
 mfa_remove_webauthn         GET   302    302    302    302    302    302    302
 mfa_remove_webauthn         POST  302    302    302    302    302    302    302
+remove-account              GET   302    302    302    302    302    302    302
+remove-account              POST  302    302    302    302    302    302    302
 usersessions_list           GET   200    200    200    200    200    200    302
 usersessions_list           POST  302    302    302    302    302    302    302
 logout            GET     405    405       405     405     405      405       302
@@ -124,6 +126,14 @@ freezes           GET     200    200       200     404     404      200       30
 freezes           POST    422    422       404     404     404      422       302
 lift-freeze       GET     200    200       404     404     404      404       302
 lift-freeze       POST    422    422       404     404     404      404       302
+four-eyes         GET     200    200       200     404     404      200       302
+four-eyes         POST    422    404       404     404     404      422       302
+decide-proposal   GET     200    404       404     404     404      404       302
+decide-proposal   POST    422    404       404     404     404      404       302
+client-four-eyes  GET     200    200       200     404     404      404       302
+client-four-eyes  POST    422    404       404     404     404      404       302
+decide-client-proposal GET  200  200       404     404     404      404       302
+decide-client-proposal POST 422  422       404     404     404      404       302
 brand             GET     200    404       404     404     404      200       302
 brand             POST    422    404       404     404     404      422       302
 view-person       GET     405    405       405     405     405      405       302

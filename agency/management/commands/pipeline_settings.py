@@ -16,6 +16,7 @@ from agency.management.targets import opened_pipeline, operator
 from pipelines.reports.judging.measurable import refuse_unfed
 from tenants.actions import change_settings
 from tenants.models import Pipeline
+from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings
 
 
@@ -43,6 +44,8 @@ class Command(BaseCommand):
             if unfed:
                 raise CommandError(f"criteria.metrics: {unfed}")
             after = change_settings(pipeline, body, operator(), timezone.now(), reason)
+        except TwoPeopleNeeded as error:
+            raise CommandError(str(error)) from error
         except ValidationError as error:
             raise CommandError("\n".join(_sentence(problem) for problem in error.errors())) from error
         if before is not None and after.pk == before.pk:

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 log = logging.getLogger("agency.errors")
 
 
-def _answer(request: HttpRequest, status: int, title: str, sentence: str, error_id: str = "") -> HttpResponse:
+def answer(request: HttpRequest, status: int, title: str, sentence: str, error_id: str = "") -> HttpResponse:
+    """A page, or a line beside the card that asked."""
     given = {"status": status, "title": title, "sentence": sentence, "error_id": error_id}
     if request.headers.get("HX-Request") == "true":
         # Beside the page, never inside the card that asked: what is shown there stays, and polling goes on.
@@ -23,20 +24,25 @@ def _answer(request: HttpRequest, status: int, title: str, sentence: str, error_
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, _("Not here"), _("There is no such page, or it is not yours to see."))
+    return answer(request, 404, _("Not here"), _("There is no such page, or it is not yours to see."))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, _("Not allowed"), _("Your role does not allow this."))
+    return answer(request, 403, _("Not allowed"), _("Your role does not allow this."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     error_id = uuid.uuid4().hex[:12]
     log.error("Error id %s at %s", error_id, request.path, exc_info=sys.exc_info())
-    return _answer(
+    return answer(
         request,
         500,
         _("Something broke"),
         _("The fault is ours, and it is in the log. Nothing half-done was kept."),
         error_id,
     )
+
+
+def refused(request: HttpRequest, why: str) -> HttpResponse:
+    """What one person alone asked for where it takes two, on a page that has no words of its own for it."""
+    return answer(request, 409, _("Two people decide this"), why)

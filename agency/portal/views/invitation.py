@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from agency.accounts.limits import limited
 from agency.htmx import go
 from agency.portal.forms.people import AcceptForm
 from tenants import actions, scope
@@ -19,6 +20,7 @@ from tenants.people import invitations
 
 
 @login_not_required
+@limited("invitation")
 def invitation(request: HttpRequest, ticket: str) -> HttpResponse:
     row = invitations.find(ticket)
     if row is None:

@@ -13,7 +13,9 @@ from agency.portal.context import pipeline_page, who
 from agency.portal.decisions import DECISIONS, IN_TRAFFIC, Decision, decision_of, offered, offered_of_rollout
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.paging import paged
+from agency.portal.views.changes.four_eyes import proposed_words
 from pipelines import actions
+from pipelines.actions.two_people import acts
 from pipelines.models import ModelVersion, Run
 from pipelines.reports.runs import RunPage, run_page
 from pipelines.reports.shipping.rollout import rollout_panel
@@ -63,18 +65,23 @@ def decide(request: HttpRequest, slug: str, pipeline_slug: str, number: int, nam
     decision = decision_of(found, name)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _ordered(request, found, decision, form):
-        messages.success(request, str(decision.done))
         return go(request, reverse("run", args=[slug, pipeline_slug, number]))
     status = 422 if form.errors else 200
-    return pipeline_page(request, row, "portal/decide.html", status, run=found, decision=decision, form=form)
+    given = {"run": found, "decision": decision, "form": form, "takes_two": acts.takes_two(found, name)}
+    return pipeline_page(request, row, "portal/decide.html", status, **given)
 
 
 def _ordered(request: HttpRequest, run: Run, decision: Decision, form: ReasonForm) -> bool:
+    given = {"actor": who(request), "reason": form.cleaned_data["reason"], "now": timezone.now()}
     try:
-        decision.act(run, actor=who(request), reason=form.cleaned_data["reason"], now=timezone.now())
+        if acts.takes_two(run, decision.name):
+            acts.propose_order(run, decision.name, **given)
+        else:
+            decision.act(run, **given)
     except actions.ActionRefused as refused:
         form.add_error(None, str(refused))
         return False
+    messages.success(request, proposed_words() if acts.takes_two(run, decision.name) else str(decision.done))
     return True
 
 

@@ -19,12 +19,16 @@ from agency.portal.forms.refusals import add_refusals
 from agency.portal.forms.settings import SaveForm, SettingsForm
 from agency.portal.probe import ask
 from agency.portal.schedule_words import in_words
+from agency.portal.views.changes.four_eyes import proposed_words
+from pipelines.actions import ActionRefused
+from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
 from pipelines.reports.judging.measurable import refuse_unfed, without_a_set
 from pipelines.reports.schedule import next_times
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
 from tenants.models.settings_revision import flatten
+from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings, Schedule
 
 Change = tuple[str, Any, Any]
@@ -71,11 +75,23 @@ def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
         )
         form.add_error(None, said % {"who": current(row).author, "n": current(row).number})
         return _page(request, row, form, 422, changes=changes, reviewed=True)
-    made = actions.change_settings(
-        row, wanted.model_dump(mode="json"), who(request), timezone.now(), save.cleaned_data["reason"]
-    )
-    messages.success(request, _("Saved as revision %(n)s. The next run uses it.") % {"n": made.number})
+    body, reason = wanted.model_dump(mode="json"), save.cleaned_data["reason"]
+    try:
+        messages.success(request, _saved(request, row, body, reason))
+    except ActionRefused as refused:
+        form.add_error(None, str(refused))
+        return _page(request, row, form, 422, changes=changes, reviewed=True)
     return go(request, reverse("settings", args=[row.client.slug, row.slug]))
+
+
+def _saved(request: HttpRequest, row: Pipeline, body: dict[str, Any], reason: str) -> str:
+    """A new revision, or a proposal of one where thresholds take two people; what was done, in words."""
+    try:
+        made = actions.change_settings(row, body, who(request), timezone.now(), reason)
+    except TwoPeopleNeeded:
+        propose_settings(row, body, actor=who(request), reason=reason, now=timezone.now())
+        return proposed_words()
+    return _("Saved as revision %(n)s. The next run uses it.") % {"n": made.number}
 
 
 def _read(form: SettingsForm, row: Pipeline) -> PipelineSettings | None:
@@ -156,10 +172,10 @@ def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        made = actions.change_settings(row, found.body, who(request), timezone.now(), form.cleaned_data["reason"])
-        messages.success(
-            request, _("Revision %(old)s is back as revision %(new)s.") % {"old": number, "new": made.number}
-        )
-        return go(request, reverse("settings", args=[slug, pipeline_slug]))
+        try:
+            messages.success(request, _saved(request, row, found.body, form.cleaned_data["reason"]))
+            return go(request, reverse("settings", args=[slug, pipeline_slug]))
+        except ActionRefused as refused:
+            form.add_error(None, str(refused))
     given = {"revision": found, "changes": found.changes_from(row.revision), "form": form}
     return pipeline_page(request, row, "portal/restore.html", 422 if form.errors else 200, **given)

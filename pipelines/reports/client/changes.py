@@ -85,8 +85,9 @@ def _approver(version: ModelVersion) -> str:
     by = version.approved_by or (str(approvals[-1].get("by", "")) if approvals else "")
     if not by:
         return ""
-    names = User.objects.filter(email=by).values_list("name", flat=True)
-    return next(filter(None, names), "") or _("your agency")
+    second = str(approvals[-1].get("confirmed_by", "")) if approvals else ""
+    known = dict(User.objects.filter(email__in=[by, second]).values_list("email", "name"))
+    return ", ".join(filter(None, (known.get(by), known.get(second)))) or _("your agency")
 
 
 def examples_of(version: ModelVersion, is_public: bool) -> tuple[Example, ...]:

@@ -1,4 +1,4 @@
-"""Freezing a place: the agency, a client, or one pipeline."""
+"""Freezing a place: the agency, a client, or one pipeline; the switches of four eyes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.fields import ReasonForm, RetuneForm
 from tenants.freezing import Place
 from tenants.models import Agency, Client, Pipeline
+from tenants.people.four_eyes import Topic
 
 
 class FreezeForm(RetuneForm):
@@ -39,3 +40,39 @@ class FreezeForm(RetuneForm):
     @property
     def place(self) -> Place:
         return self.places[self.cleaned_data["where"]]
+
+
+ON_OFF = [("yes", gettext_lazy("two people")), ("no", gettext_lazy("one person"))]
+READ = {"yes": True, "no": False, "": None}
+
+
+class SwitchForm(ReasonForm):
+    """A client may also be as its agency says."""
+
+    field_order = ("promotion", "thresholds", "reason")
+    promotion = forms.ChoiceField(
+        label=gettext_lazy("A promotion takes"),
+        help_text=gettext_lazy(
+            "Approving a held version, or promoting one before its evidence is there."
+        ),
+    )
+    thresholds = forms.ChoiceField(
+        label=gettext_lazy("Other thresholds take"),
+        help_text=gettext_lazy(
+            "Stages, criteria, gates, data checks, rollout, monitor, and waivers of gates."
+        ),
+    )
+
+    def __init__(self, place: Place, *args: Any, **kwargs: Any) -> None:
+        said = {True: "yes", False: "no", None: ""}
+        kwargs.setdefault("initial", {t.value: said[getattr(place, t.column)] for t in Topic})
+        super().__init__(*args, **kwargs)
+        as_agency = [("", gettext_lazy("as the agency says"))] if isinstance(place, Client) else []
+        for topic in Topic:
+            field = self.fields[topic.value]
+            field.choices = [*as_agency, *ON_OFF]  # type: ignore[attr-defined]
+            field.required = not as_agency
+
+    @property
+    def wanted(self) -> dict[Topic, bool | None]:
+        return {topic: READ[self.cleaned_data[topic.value]] for topic in Topic}

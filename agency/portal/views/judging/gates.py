@@ -15,12 +15,15 @@ from agency.htmx import go, partials
 from agency.portal.context import pipeline_page, who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.forms.waivers import WaiverForm
+from agency.portal.views.changes.four_eyes import proposed_words
 from pipelines import actions
+from pipelines.actions.two_people import acts
 from pipelines.models import Waiver
 from pipelines.reports.judging.odds import gate_odds
 from pipelines.reports.judging.waivers import waiver_lines
 from tenants import access
 from tenants.models import Pipeline
+from tenants.people.four_eyes import Topic, asks
 
 
 def gates(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
@@ -41,19 +44,24 @@ def waive(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
     row = open_pipeline(request, slug, pipeline_slug, access.CONFIGURE)
     form = WaiverForm(row.settings.gates, request.POST or None, initial={"gate": request.GET.get("gate"), "days": 7})
     if request.method == "POST" and form.is_valid() and _waived(request, row, form):
-        messages.success(request, _("Waived. The gate is judged and shown, and does not decide until then."))
         return go(request, reverse("pipeline-gates", args=[slug, pipeline_slug]))
     return pipeline_page(request, row, "portal/judging/waive.html", 422 if form.errors else 200, form=form)
 
 
 def _waived(request: HttpRequest, row: Pipeline, form: WaiverForm) -> bool:
     now, given = timezone.now(), form.cleaned_data
+    takes_two = asks(row.client, Topic.THRESHOLDS)
+    said = {"actor": who(request), "reason": given["reason"], "now": now}
     try:
-        until = _until(now, given["days"])
-        actions.waive_gate(row, given["gate"], actor=who(request), reason=given["reason"], expires_at=until, now=now)
+        if takes_two:
+            acts.propose_waiver(row, given["gate"], days=given["days"], **said)
+        else:
+            actions.waive_gate(row, given["gate"], expires_at=_until(now, given["days"]), **said)
     except actions.ActionRefused as refused:
         form.add_error(None, str(refused))
         return False
+    done = _("Waived. The gate is judged and shown, and does not decide until then.")
+    messages.success(request, proposed_words() if takes_two else done)
     return True
 
 
