@@ -1,5 +1,5 @@
 # One image for every service of docker-compose.yml: web, gateway, workers, ticker, migrations.
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-trixie AS build
 # Empty: torch as the package index has it (with CUDA). Name an index of CPU builds for an image ten times smaller.
 ARG TORCH_INDEX_URL=
 RUN apt-get update \
@@ -12,9 +12,9 @@ COPY tools ./tools
 ENV CMAKE_ARGS="-DGGML_NATIVE=OFF"
 RUN make setup PYTHON=python3.11 TORCH_INDEX_URL="$TORCH_INDEX_URL"
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-trixie
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libgomp1 \
+ && apt-get install -y --no-install-recommends libgomp1 postgresql-client \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --home-dir /data --no-create-home retune \
  && install -d -o retune -g retune /data
