@@ -38,7 +38,7 @@ DRAFT_KEPT = timedelta(days=1)
 ACTOR = "retention"
 # What rows name: every text in these fields that has the form of a digest.
 NAMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
-    (ModelVersion, ("gguf_digest", "adapter_digest", "card")),
+    (ModelVersion, ("gguf_digest", "adapter_digest", "lora_digest", "card")),
     (DatasetVersion, ("digest", "manifest")),
     (Scorecard, ("answers_digest", "times_digest", "latency_ms")),
     (Batch, ("file_digest",)),
@@ -121,14 +121,14 @@ def export(client: Client, out: Path, now: datetime) -> int:
 
 def _index(client_id: int) -> Iterator[dict[str, Any]]:
     for version in ModelVersion.objects.filter(client_id=client_id).select_related("pipeline"):
-        names = ("gguf_digest", "adapter_digest", "status")
+        names = ("gguf_digest", "adapter_digest", "lora_digest", "status")
         yield {"pipeline": version.pipeline.slug, "version": version.label} | {n: getattr(version, n) for n in names}
 
 
 def _versions(pipeline_id: int) -> list[Kept]:
     in_use = set(_in_use(pipeline_id))
     return [
-        Kept(v.number, frozenset({v.gguf_digest, v.adapter_digest} - {""}), v.pk in in_use, v.created_at, v.promoted_at)
+        Kept(v.number, frozenset({*v.files, v.adapter_digest} - {""}), v.pk in in_use, v.created_at, v.promoted_at)
         for v in ModelVersion.objects.filter(pipeline_id=pipeline_id)
     ]
 
@@ -162,7 +162,7 @@ def _needed(client_id: int) -> set[str]:
     for spec, result in Job.objects.filter(run__in=live).values_list("spec", "result"):
         found |= digests_in(spec) | digests_in(result)
     for row in ModelVersion.objects.filter(client_id=client_id, run__in=live).select_related("parent"):
-        found |= {row.gguf_digest, row.adapter_digest} | ({row.parent.gguf_digest} if row.parent else set())
+        found |= {*row.files, row.adapter_digest} | set(row.parent.files if row.parent else ())
     return found
 
 
@@ -178,4 +178,3 @@ def _named(client_id: int) -> set[str]:
 def digests_in(value: Any) -> set[str]:
     """Every text in it that has the form of a digest."""
     return set(DIGEST.findall(json.dumps(value, default=str)))
-

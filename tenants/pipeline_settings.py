@@ -33,11 +33,16 @@ class Part(BaseModel):
 
 
 class Recipe(Part):
-    """The locked recipe of a training. Lengths in tokens."""
+    """The locked recipe of a training. Lengths in tokens.
+
+    `delivery`: what hosts are sent: one merged file, or the base once and each version's LoRA beside it
+    (docs/why/adapter-apart.md).
+    """
 
     base: str = "tiny"
     trainer: str = "peft"
     quantisation: Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"] = "Q4_K_M"
+    delivery: Literal["merged", "adapter"] = "merged"
     lora_rank: int = Field(16, ge=1, le=256)
     lora_alpha: int = Field(32, ge=1, le=512)
     learning_rate: float = Field(2e-3, gt=0, le=0.1)
@@ -442,6 +447,14 @@ class PipelineSettings(Part):
                 % {"all": ", ".join(STAGES), "needed": ", ".join(ALWAYS_ON)}
             )
         return tuple(s for s in STAGES if s in stages)
+
+    @model_validator(mode="after")
+    def _measured_where_it_can_be(self) -> Self:
+        if self.recipe.delivery == "adapter" and self.criteria.evaluate_on == "host":
+            raise ValueError(
+                _("Adapters of one base take turns on a host, a load for each question: measure on the worker.")
+            )
+        return self
 
     @model_validator(mode="after")
     def _gates_measured(self) -> Self:

@@ -201,6 +201,7 @@ class VersionOut(Schema):
     label: str
     status: str
     gguf_digest: str
+    lora_digest: str
     gguf_bytes: int
     created_at: datetime
     promoted_at: datetime | None

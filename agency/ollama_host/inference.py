@@ -24,6 +24,7 @@ from agency.ollama_host.wire import (
     now,
     rfc3339,
 )  # fmt: skip
+from pipelines.hosts.versions import runs_on_own_engine
 
 Document = dict[str, Any]
 METRICS = ("prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration")
@@ -130,6 +131,8 @@ def want(call: Call) -> Want:
     # A compares the asked context, B and C the one clamped to what the model was trained for.
     compared = (asked if host.generation is Generation.A else num_ctx, *_launch_flags(call))
     adapter_path = host.store.blob_path(adapter.digest) if adapter else None
+    if adapter and host.generation is Generation.A and runs_on_own_engine(header.architecture):
+        raise Refused(500, "loras are not yet implemented")
     described = describe.details(host, manifest)
     size = blob.stat().st_size + 2 * num_ctx * int(header.of_architecture("embedding_length") or 0)
     return Want(manifest, blob, adapter_path, num_ctx, (compared, adapter_path), threads_for(blob), size, described)

@@ -86,7 +86,7 @@ def start_prompt_run(
     pipeline = parent.pipeline
     _refuse_idle(parent, prompt)
     _refuse_unmeasured(pipeline, prompt)
-    if not store_of(parent.client_id).has(parent.gguf_digest):
+    if not store_of(parent.client_id).has_all(parent.files):
         raise ActionRefused(_("The file of %(label)s is no longer in the store.") % {"label": parent.label})
     run = start_run(pipeline, actor=actor, now=now, reason=reason, force=force, kind="prompt")
     make_prompt_version(run, parent, prompt, now)

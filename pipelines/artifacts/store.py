@@ -83,6 +83,9 @@ class Store:
     def has(self, digest: str) -> bool:
         return self._place(digest).is_file() or (self.remote is not None and self.remote.has(_key(digest)))
 
+    def has_all(self, digests: Iterable[str]) -> bool:
+        return all(self.has(digest) for digest in digests)
+
     def listed(self) -> Iterator[tuple[str, datetime]]:
         """(digest, when it was put here) of everything that is kept. Files that tell about an artifact are not."""
         seen = set()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from pipelines.hosts import Host as Adapter
+from pipelines.hosts import HostError
 from pipelines.models import ModelVersion, Placement, Rollout, Route
 from pipelines.reach import open_row
 from tenants.models import Host
@@ -31,6 +32,38 @@ def room_for(version: ModelVersion, row: Host) -> Iterator[None]:
         finally:
             if name:
                 _back(adapter, version, row, name)
+
+
+@contextmanager
+def swapped_in(version: ModelVersion, row: Host) -> Iterator[None]:
+    """For good: what serves now leaves before the version is loaded, and comes back only where that fails."""
+    name = _serving(version, row) if _takes_turns(version) else ""
+    with closing(open_row(row, TIMEOUT_S)) as adapter:
+        if name:
+            adapter.unload(name)
+        try:
+            yield
+        except BaseException:
+            if name:
+                adapter.preload(name)
+            raise
+
+
+def make_room(rollout: Rollout) -> None:
+    """After the promotion: the version before leaves the memory of its hosts. One that fails keeps it: it is asked
+    for room when the new version is loaded."""
+    if not is_alone(rollout) or rollout.previous_id is None:
+        return
+    rows = Placement.objects.select_related("host").filter(version_id=rollout.previous_id, status="placed")
+    for place in rows.filter(host__is_enabled=True):
+        with suppress(HostError), closing(open_row(place.host, TIMEOUT_S)) as adapter:
+            adapter.unload(place.model_name)
+
+
+def _takes_turns(version: ModelVersion) -> bool:
+    route = Route.objects.filter(pipeline_id=version.pipeline_id).first()
+    last = Rollout.objects.filter(version=route.production).order_by("-id").first() if route else None
+    return last is not None and is_alone(last)
 
 
 def _serving(version: ModelVersion, row: Host) -> str:

@@ -15,6 +15,8 @@ FLIP_S = 1.0
 # Where nothing was measured: freeing a graphics card (up to 5 s), and reading from a disk that nobody cached.
 UNLOAD_S, READ_BYTES_S = 5.0, 200e6
 
+ONE_PROCESS = "both versions are adapters over one file, for which a host runs one process"
+
 
 @dataclass(frozen=True)
 class Preflight:
@@ -29,14 +31,32 @@ class Preflight:
     basis: str
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether the way of shipping keeps the two apart, and not a lack of memory: whoever chose it knew."""
+        return any(room.has_to_choose for room in self.rooms)
+
+    @property
+    def may_begin(self) -> bool:
+        """Without asking a person first."""
+        rung = self.fit.rung
+        return rung in (Rung.CO_RESIDENT, Rung.SECOND_HOST) or (rung is Rung.ONE_AT_A_TIME and self.takes_turns)
+
+    @property
     def sentence(self) -> str:
         """For the run's reason, in the ledger's words."""
         hosts = ", ".join(self.fit.hosts)
         match self.fit.rung:
             case Rung.CO_RESIDENT:
                 return f"both versions stay loaded on {hosts}"
+            case Rung.SECOND_HOST if self.takes_turns:
+                return f"{ONE_PROCESS}: the new version is loaded on {hosts}, production stays where it is"
             case Rung.SECOND_HOST:
                 return f"no host has room for both: the new version is loaded on {hosts}, production stays where it is"
+            case Rung.ONE_AT_A_TIME if self.takes_turns:
+                return (
+                    f"{ONE_PROCESS}: on {hosts} they take turns, pairs decide in place of shares, and a rollback "
+                    f"takes about {self.rollback_s:.0f} s"
+                )
             case Rung.ONE_AT_A_TIME:
                 return (
                     f"no host has room for both versions ({self._lack()}): on {hosts} one has to leave for the other, "
@@ -65,7 +85,8 @@ def room(host: Host, candidate: ModelVersion, production: ModelVersion | None) -
     needs = [_need(version, placed, loaded) if version else None for version in (candidate, production)]
     holds = production is not None and production.pk in placed
     assert needs[0] is not None
-    return Room(host.name, host.memory_bytes, others, needs[0], needs[1], holds)
+    in_turn = production is not None and candidate.takes_turns_with(production)
+    return Room(host.name, host.memory_bytes, others, needs[0], needs[1], holds, in_turn)
 
 
 def _need(version: ModelVersion, placed: dict[int, Placement], loaded: dict[str, int]) -> Need:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +11,7 @@ from django.utils.timezone import now as clock
 
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import JobFailed, Work
+from pipelines.fleet.alone import swapped_in
 from pipelines.heavy.push import Told, open_adapter, record, release_of
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.release import place
@@ -43,10 +46,11 @@ def hosts_of(version: ModelVersion) -> list[Host]:
 def prove(version: ModelVersion, host: Host, work: Work) -> str:
     """`ok`, or a sentence: the version lies there, byte for byte, is loaded and answers. Placed anew if need be."""
     try:
-        if store_of(version.client_id).has(version.gguf_digest):
-            _place(version, host, work)
-        else:
-            _ask(version, host)
+        with swapped_in(version, host):
+            if store_of(version.client_id).has_all(version.files):
+                _place(version, host, work)
+            else:
+                _ask(version, host)
     except (HostDown, HostRefused) as error:
         return str(error)
     return "ok"
@@ -55,8 +59,9 @@ def prove(version: ModelVersion, host: Host, work: Work) -> str:
 def _place(version: ModelVersion, host: Host, work: Work) -> None:
     """What lies there already is compared and not sent again."""
     release = release_of(version)  # Read and verified to its last byte.
-    facts = place(open_adapter(host), release, check, Told(work))
-    record(version, host, release.name, {"bytes_sent": facts.bytes_sent, "blob_digest": facts.blob_digest})
+    with closing(open_adapter(host)) as adapter:
+        facts = place(adapter, release, check, Told(work))
+    record(version, host, release.name, asdict(facts))
 
 
 def _ask(version: ModelVersion, host: Host) -> None:

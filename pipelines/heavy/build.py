@@ -1,6 +1,6 @@
-"""Job build: adapter -> merged -> GGUF -> quantised -> verified.
+"""Job build: adapter -> merged -> GGUF -> quantised -> verified; or the base's GGUF with the adapter's beside it.
 
-The file that it gives is the one that is judged and shipped.
+What it gives is what is judged and shipped.
 """
 
 from __future__ import annotations
@@ -28,21 +28,30 @@ def work(work: Work) -> dict[str, Any]:
     golden = golden_prompts(run.pipeline_id)
     convert: dict[str, Any] = {"base": str(base_folder(recipe.base)), "adapter": str(adapter), "out": str(full)}
     convert["prompts"] = [asked["messages"] for asked in golden]
+    lora = scratch / "lora.gguf" if recipe.delivery == "adapter" else None
+    convert |= {"lora_out": str(lora)} if lora else {}
     converted = run_child(work, "convert", convert, (0.0, 0.6))
     shipped = _quantised(work, full, recipe.quantisation)
     verify = {"gguf": str(shipped), "parity": converted["parity"], "golden": golden}
+    verify |= {"adapter": str(lora)} if lora else {}
     verified = run_child(work, "verify", verify, (0.8, 1.0))
-    digest = store.put_file(shipped)
+    files = {"digest": store.put_file(shipped), "lora_digest": store.put_file(lora) if lora else ""}
+    lora_bytes = lora.stat().st_size if lora else 0
     wipe_scratch(work.job.pk)
     kept = {name: value for name, value in verified.items() if name != "gguf"}
     kept["answers"] = [asked | said for asked, said in zip(golden, verified["answers"], strict=True)]
     rendered = converted["parity"][-len(golden) :]
-    return kept | {
-        "digest": digest,
-        "parity": [{"messages": g["messages"], "text": r["text"]} for g, r in zip(golden, rendered, strict=True)],
-        "converter_digest": converted["converter_digest"],
-        "quantisation": recipe.quantisation,
-    }
+    return (
+        kept
+        | files
+        | {
+            "size_bytes": kept["size_bytes"] + lora_bytes,
+            "lora_bytes": lora_bytes,
+            "parity": [{"messages": g["messages"], "text": r["text"]} for g, r in zip(golden, rendered, strict=True)],
+            "converter_digest": converted["converter_digest"],
+            "quantisation": recipe.quantisation,
+        }
+    )
 
 
 def _quantised(work: Work, full: Path, quantisation: str) -> Path:

@@ -30,6 +30,7 @@ def work(work: Work) -> dict[str, Any]:
         "base": str(base_folder(version.card.get("base_model") or chosen.recipe.base)),
         "adapter": str(store.unpack_folder(version.adapter_digest, scratch / "adapter")),
         "shipped": str(store.verified(version.gguf_digest)),
+        "shipped_lora": str(store.verified(version.lora_digest)) if version.lora_digest else None,
         "sets": [write_set(run, heldout, scratch)],
         "context_tokens": chosen.criteria.context_tokens,
         "manner": manner_of(version, chosen),

@@ -38,6 +38,7 @@ def work(work: Work) -> dict[str, Any]:
     spec = {
         "candidate": str(store.verified(version.gguf_digest)),
         "production": str(store.verified(production.gguf_digest)) if production and not production.is_adopted else None,
+        "adapters": {a: str(store.verified(v.lora_digest)) for a, v in arms.items() if v.lora_digest and not host},
         "sets": [write_set(run, made, scratch) for made in sets],
         "latency": _latency(run),
         "own_metrics": settings.OWN_METRICS,

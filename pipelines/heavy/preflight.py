@@ -1,4 +1,4 @@
-"""Job preflight: base, template, converter and disk, before a training spends an hour."""
+"""Job preflight: base, template, converter, disk and hosts, before a training spends an hour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import digest_of, store_of, wipe_scratch
-from pipelines.engine.jobs import Work
+from pipelines.engine.jobs import JobFailed, Work
+from pipelines.fleet import adapters
 from pipelines.heavy.children import base_folder, run_child
 from pipelines.heavy.train import trainer_recipe
 from pipelines.models import DatasetVersion
@@ -17,6 +18,8 @@ def work(work: Work) -> dict[str, Any]:
     run = work.job.run
     recipe = run.revision.settings.recipe
     base = base_folder(recipe.base)
+    if unable := adapters.refusals(run.client_id, run.revision.settings):
+        raise JobFailed("; ".join(unable), permanent=True)
     dataset = DatasetVersion.objects.get(run=run)
     spec = {
         "base": str(base),

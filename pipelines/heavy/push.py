@@ -90,7 +90,8 @@ def record(version: ModelVersion, row: Host, name: str, facts: dict[str, Any]) -
 
 def release_of(version: ModelVersion) -> Release:
     """What is placed: the judged file, by digest, under a tag that is never written again."""
-    path = store_of(version.client_id).verified(version.gguf_digest)
+    store = store_of(version.client_id)
+    path = store.verified(version.gguf_digest)
     header = check(path)
     jinja = header.chat_template
     is_chatml = CHATML_MARK in (jinja or "")
@@ -99,6 +100,8 @@ def release_of(version: ModelVersion) -> Release:
         name=model_name(version.client.slug, version.pipeline.slug, version.number),
         path=path,
         digest=f"sha256:{version.gguf_digest}",
+        lora=store.verified(version.lora_digest) if version.lora_digest else None,
+        lora_digest=f"sha256:{version.lora_digest}" if version.lora_digest else "",
         parameters=parameters_of(version, stop),
         system=version.system or None,
         go_template=CHATML_GO if is_chatml else None,

@@ -38,6 +38,7 @@ class Asking:
     production: str
     versions: Mapping[str, ModelVersion]
     output: Mapping[str, Any]
+    serving: str
 
 
 def work(work: Work) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def work(work: Work) -> dict[str, Any]:
     found = replay.prompts(rollout, phase, wants - _had(work, rollout, phase), clock())
     ask = _ask_in_turn if is_alone(rollout) else _ask_all
     with closing(open_adapter(places[0].host, settings.rollout.request_timeout_s)) as host:
-        ask(work, rollout, _asking(host, places, settings, is_alone(rollout)), found)
+        ask(work, rollout, _asking(host, places, settings, rollout), found)
     return _tally(rollout, phase)
 
 
@@ -60,16 +61,17 @@ def _had(work: Work, rollout: Rollout, phase: str) -> int:
 
 
 def _asking(
-    host: HostAdapter, places: tuple[Placement, Placement], settings: PipelineSettings, one_at_a_time: bool
+    host: HostAdapter, places: tuple[Placement, Placement], settings: PipelineSettings, rollout: Rollout
 ) -> Asking:
     candidate, production = (place.model_name for place in places)
     try:
-        for name in () if one_at_a_time else (candidate, production):
+        for name in () if is_alone(rollout) else (candidate, production):
             host.preload(name)
     except (HostDown, HostRefused) as error:
         raise JobFailed(f"{places[0].host.name}: {error}") from error
     versions = {"candidate": places[0].version, "production": places[1].version}
-    return Asking(host, candidate, production, versions, settings.criteria.output.promised)
+    serving = "candidate" if rollout.live_at else "production"
+    return Asking(host, candidate, production, versions, settings.criteria.output.promised, serving)
 
 
 def _ask_all(work: Work, rollout: Rollout, asking: Asking, found: list[RecentPrompt]) -> None:
@@ -83,14 +85,14 @@ def _ask_all(work: Work, rollout: Rollout, asking: Asking, found: list[RecentPro
 
 
 def _ask_in_turn(work: Work, rollout: Rollout, asking: Asking, found: list[RecentPrompt]) -> None:
-    """One version at a time, where the host has no room for both: production last, and it stays loaded."""
+    """One version at a time, where the host has no room for both; the one that serves is loaded when they are done."""
     asked = [(prompt, *_asked(prompt.request)) for prompt in found]
     asked = [row for row in asked if row[1]]
     answers: list[dict[str, dict[str, Any]]] = [{} for _ in asked]
     names = {"candidate": asking.candidate, "production": asking.production}
     try:
         for number, (arm, name) in enumerate(names.items()):
-            asking.host.unload(names["production" if arm == "candidate" else "candidate"])
+            asking.host.unload(names[other_of(arm)])
             asking.host.preload(name)
             for place, (_prompt, messages, options) in enumerate(asked):
                 if work.cancelled():
@@ -100,10 +102,14 @@ def _ask_in_turn(work: Work, rollout: Rollout, asking: Asking, found: list[Recen
                 done = (number * len(asked) + place + 1) / (2 * len(asked))
                 work.report(done, f"{arm} answers recent prompts, alone on its host", pairs=place + 1, of=len(asked))
     finally:
-        asking.host.unload(asking.candidate)
-        asking.host.preload(asking.production)
+        asking.host.unload(names[other_of(asking.serving)])
+        asking.host.preload(names[asking.serving])
     for (prompt, _messages, _options), pair in zip(asked, answers, strict=True):
         _keep(work, rollout, prompt, pair)
+
+
+def other_of(arm: str) -> str:
+    return "production" if arm == "candidate" else "candidate"
 
 
 def _pair(asking: Asking, messages: Messages, options: Mapping[str, Any], number: int) -> dict[str, dict[str, Any]]:

@@ -17,11 +17,12 @@ from django.utils.timezone import now as clock
 
 from pipelines.domain.transitions import RolloutStatus
 from pipelines.engine.jobs import JobFailed, Work
+from pipelines.fleet.alone import make_room
 from pipelines.heavy.push import open_adapter
 from pipelines.hosts import Host as HostAdapter
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.naming import alias_name
-from pipelines.models import Exchange, Job, ModelVersion, PipelineState, Placement, Rollback
+from pipelines.models import Exchange, Job, ModelVersion, PipelineState, Placement, Rollback, Rollout
 
 HOST_TIMEOUT_S = 120.0
 # Production may move again while hosts are told; more often than this nobody moves it.
@@ -73,6 +74,9 @@ def point_aliases(work: Work) -> dict[str, Any]:
     version = ModelVersion.objects.select_related("client", "pipeline").get(run=work.job.run)
     if version.status != "production":
         return {"hosts": {}}
+    rollout = Rollout.objects.filter(run=work.job.run).first()
+    if rollout is not None:
+        make_room(rollout)
     hosts = _point_all(version).hosts
     failed = {name: said for name, said in hosts.items() if said != OK}
     if failed:

@@ -10,7 +10,7 @@ from pipelines.heavy.children import base_folder, run_child
 from pipelines.models import DatasetVersion
 from tenants.pipeline_settings import Recipe
 
-NOT_FOR_TRAINERS = {"base", "trainer", "quantisation"}
+NOT_FOR_TRAINERS = {"base", "trainer", "quantisation", "delivery"}
 
 
 def work(work: Work) -> dict[str, Any]:

@@ -39,9 +39,11 @@ class Host(Protocol):
         parameters: Mapping[str, Any],
         template: str | None = None,
         system: str | None = None,
+        adapter: str = "",
     ) -> Created:
-        """Make a name from an uploaded GGUF. Only a final success counts; a broken connection is answered by looking,
-        never by a second try: HostLost where nothing shows that the host lived on."""
+        """Make a name from an uploaded GGUF, and the LoRA `adapter` (its digest) over it, if any. Only a final success
+        counts; a broken connection is answered by looking, never by a second try: HostLost where nothing shows that the
+        host lived on."""
 
     def show(self, name: str) -> Shown | None:
         """What the name holds, or None where it does not exist."""

@@ -82,12 +82,17 @@ class FakeHost:
         parameters: Mapping[str, Any],
         template: str | None = None,
         system: str | None = None,
+        adapter: str = "",
     ) -> Created:
-        if not self.has_blob(digest):
-            raise HostRefused(f"no such blob: {digest}")
+        for blob in (digest, *((adapter,) if adapter else ())):
+            if not self.has_blob(blob):
+                raise HostRefused(f"no such blob: {blob}")
+        if adapter and self.probe().generation is Generation.C:
+            raise HostRefused("LoRA adapters are no longer supported")
         if self._mode()[0] == "lost":
             raise HostLost(f"{self.root} broke off while it created the model: look at its log before trying again")
         model = {"blob": digest, "parameters": dict(parameters), "template": template or "", "system": system or ""}
+        model |= {"adapter": adapter} if adapter else {}
         with self._effect("create", name=name, digest=digest):
             self._change("names.json", {name: model})
         return Created(_manifest(model))
@@ -99,7 +104,8 @@ class FakeHost:
             return None
         rows = [(key, v) for key, value in model["parameters"].items() for v in _listed(value)]
         parameters = tuple((key, str(value)) for key, value in rows)
-        return Shown(model["blob"], (), model["template"], model["system"], parameters)
+        adapters = (model["adapter"],) if model.get("adapter") else ()
+        return Shown(model["blob"], adapters, model["template"], model["system"], parameters)
 
     def tags(self) -> tuple[Tag, ...]:
         self._gate()

@@ -104,9 +104,12 @@ class OllamaHost(Calls):
         parameters: Mapping[str, Any],
         template: str | None = None,
         system: str | None = None,
+        adapter: str = "",
     ) -> Created:
         body: dict[str, Any] = {"model": name, "files": {"model.gguf": digest}, "parameters": dict(parameters)}
         body |= {key: value for key, value in (("template", template), ("system", system)) if value}
+        # An empty field is not the same as none: it is refused.
+        body |= {"adapters": {"adapter.gguf": adapter}} if adapter else {}
         loaded = self.resident()
         try:
             self._stream_create(body)

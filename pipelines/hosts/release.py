@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pipelines.hosts import Host, Messages
 from pipelines.hosts.errors import HostDown, HostError, HostRefused
 from pipelines.hosts.facts import Generation, HostFacts, Shown
+from pipelines.hosts.versions import why_no_adapters
 
 UNLOAD_S, LOOK_S = 60.0, 0.2  # running answers end first
 GREEDY = {"temperature": 0, "seed": 1}
@@ -26,8 +27,9 @@ class Smoke:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What to place. `digest` is `sha256:<hex>` of the file; `jinja` the GGUF's own template, `go_template` and `stop`
-    its equivalent for generation A, which never reads Jinja; `architecture` and `info` as in the GGUF's metadata;
+    """What to place. `digest` is `sha256:<hex>` of the file; `lora` and `lora_digest` of an adapter that the host loads
+    over it, if any; `jinja` the GGUF's own template, `go_template` and `stop` its equivalent for generation A, which
+    never reads Jinja; `architecture` and `info` as in the GGUF's metadata;
     `prompts` are messages and the text they were trained as, which the host must render to the letter.
 
     `smoke_share` of the smoke prompts must be accepted: the same bytes answer about a fifth of unusual prompts
@@ -47,6 +49,8 @@ class Release:
     prompts: Sequence[tuple[Messages, str]] = ()
     smoke: Sequence[Smoke] = ()
     smoke_share: float = 0.75
+    lora: Path | None = None
+    lora_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,12 @@ class PlacementFacts:
     is_resident: bool = True
 
 
+class FileCheck(Protocol):
+    """Judges a file before its first byte is sent (one generation's whole server dies of a malformed one); raises."""
+
+    def __call__(self, path: Path, *, expect: Literal["model", "adapter"] = "model") -> object: ...
+
+
 class Watcher(Protocol):
     """Who is told how far a placing has come; what it raises ends the placing."""
 
@@ -84,14 +94,11 @@ class Nobody:
     def step(self, text: str) -> None: ...
 
 
-def place(
-    host: Host, release: Release, check: Callable[[Path], object], watcher: Watcher | None = None
-) -> PlacementFacts:
+def place(host: Host, release: Release, check: FileCheck, watcher: Watcher | None = None) -> PlacementFacts:
     """Push, create, compare, load and smoke-test one version on one host.
 
-    `check` judges the file before the first byte is sent (one generation's whole server dies of a malformed one); what
-    it raises passes through. Raises HostDown (run it again: what is done is not repeated), HostLost (after a look) or
-    HostRefused; a name that was made here and then refused is taken away again.
+    What `check` raises passes through. Raises HostDown (run it again: what is done is not repeated), HostLost (after a
+    look) or HostRefused; a name that was made here and then refused is taken away again.
     """
     started, watcher = time.monotonic(), watcher or Nobody()
     facts = host.probe()
@@ -115,13 +122,16 @@ def place(
     )
 
 
-def _make(host: Host, release: Release, facts: HostFacts, check: Callable[[Path], object], watcher: Watcher) -> int:
-    """The file and its name on the host; the bytes that were sent."""
+def _make(host: Host, release: Release, facts: HostFacts, check: FileCheck, watcher: Watcher) -> int:
+    """The files and the name on the host; the bytes that were sent. A base that is there already is not sent again."""
     arguments = _create_arguments(release, facts)
     check(release.path)
+    if release.lora:
+        check(release.lora, expect="adapter")  # Hosts take any file for one, and answer as if it were not there.
     sent = host.push_blob(release.path, release.digest, watcher.sent)
+    sent += host.push_blob(release.lora, release.lora_digest, watcher.sent) if release.lora else 0
     watcher.step("creating")
-    host.create(release.name, release.digest, *arguments)
+    host.create(release.name, release.digest, *arguments, adapter=release.lora_digest)
     return sent
 
 
@@ -183,6 +193,9 @@ def _await_unloaded(host: Host, name: str, digest: str) -> None:
 
 def _create_arguments(release: Release, facts: HostFacts) -> tuple[Mapping[str, Any], str | None, str | None]:
     """A renders Go templates only, so it gets one and the stop words; B and C read the GGUF's Jinja."""
+    refusal = why_no_adapters(facts.version, facts.generation, release.architecture or "") if release.lora else ""
+    if refusal:
+        raise HostRefused(f"{refusal}: ship merged files, or choose another host")
     if facts.generation is not Generation.A:
         return release.parameters, None, release.system
     if not release.go_template:
@@ -208,8 +221,9 @@ def _compare(shown: Shown, release: Release, generation: Generation, is_new: boo
 
 def _differences(shown: Shown, release: Release, generation: Generation) -> list[str]:
     template = release.go_template if generation is Generation.A else release.jinja
+    wanted = (release.lora_digest,) if release.lora_digest else ()
     return [
-        _unless(not shown.adapter_digests, "it carries an adapter"),
+        _unless(shown.adapter_digests == wanted, f"it {'does not carry its own' if wanted else 'carries an'} adapter"),
         _unless(not template or not shown.template or shown.template == template, "it uses another prompt template"),
         _unless(shown.system == (release.system or ""), "it has another system prompt"),
         _unless(_has_architecture(shown, release), "it is of another architecture"),

@@ -13,6 +13,9 @@ class ModelVersion(ClientOwned):
     `parent`: whose bytes these are, where only the prompt or parameters differ. `system` is baked into the name on the
     host; `replaces_system`: the gateway gives it in place of an application's own. `parameters` as hosts name them.
 
+    `lora_digest`: of the LoRA that hosts load over the base's file, whose digest is `gguf_digest` then; empty where all
+    is one merged file. `adapter_digest` is what the trainer gave, packed. `gguf_bytes` is of all that a host is sent.
+
     `status`: candidate -> production -> archived, or rejected, or rolled_back.
     """
 
@@ -29,6 +32,7 @@ class ModelVersion(ClientOwned):
     gguf_bytes = models.BigIntegerField()
     template_digest = models.CharField(max_length=64, blank=True)
     adapter_digest = models.CharField(max_length=64, blank=True)
+    lora_digest = models.CharField(max_length=64, blank=True)
     card = models.JSONField(default=dict)
     approved_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
@@ -50,6 +54,20 @@ class ModelVersion(ClientOwned):
     def is_adopted(self) -> bool:
         """Whether it ran on a host before anybody built it here: its bytes are only there."""
         return "adopted" in self.card
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Digests of what a host is sent: the model, and the LoRA where it goes apart."""
+        return tuple(digest for digest in (self.gguf_digest, self.lora_digest) if digest)
+
+    @property
+    def own_digest(self) -> str:
+        """Of the file that no version of other weights has."""
+        return self.lora_digest or self.gguf_digest
+
+    def takes_turns_with(self, other: ModelVersion) -> bool:
+        """Whether a host can have only one of both loaded: it runs one process for each model file."""
+        return self.gguf_digest == other.gguf_digest and self.lora_digest != other.lora_digest
 
     @property
     def label(self) -> str:

@@ -25,6 +25,7 @@ def make_version(run: Run, dataset: DatasetVersion, now: datetime) -> ModelVersi
         "gguf_digest": built["digest"],
         "gguf_bytes": built["size_bytes"],
         "template_digest": built.get("template_digest") or "",
+        "lora_digest": built.get("lora_digest", ""),
         "adapter_digest": jobs["train"].result.get("adapter_digest", ""),
         "created_at": now,
         "card": card(run, jobs),
@@ -45,7 +46,7 @@ class Prompt:
 
 def make_prompt_version(run: Run, parent: ModelVersion, prompt: Prompt, now: datetime) -> ModelVersion:
     """The parent's bytes under a new prompt: a version of its own, with its own number and card."""
-    same = ("gguf_digest", "gguf_bytes", "template_digest", "adapter_digest", "dataset")
+    same = ("gguf_digest", "gguf_bytes", "template_digest", "adapter_digest", "lora_digest", "dataset")
     # Which answers the file gives under the new prompt is known once it is evaluated.
     facts = {name: value for name, value in parent.card.items() if name != "golden_answers"}
     made = ModelVersion.of(
@@ -83,7 +84,7 @@ def card(run: Run, jobs: dict[str, Job]) -> dict[str, Any]:
     return {
         "base_model": recipe.base,
         "base_digest": checked.get("base_digest", ""),
-        "method": "LoRA, merged",
+        "method": "LoRA, apart from the base" if built.get("lora_digest") else "LoRA, merged",
         "recipe": recipe.model_dump(mode="json"),
         "trainer": recipe.trainer,
         "training": {name: value for name, value in trained.result.items() if name != "adapter_digest"},

@@ -48,10 +48,10 @@ def keep_card(run: Run) -> None:
 def _write_card(run: Run) -> None:
     version = ModelVersion.objects.filter(run=run).first()
     store = store_of(run.client_id)
-    if version is not None and store.has(version.gguf_digest):
+    if version is not None and store.has(version.own_digest):
         # A prompt version shares its bytes with its parent, not its card.
         name = f"{version.label}.version.yaml" if version.is_prompt else "version.yaml"
-        store.put_beside(version.gguf_digest, name, version_yaml(version).encode())
+        store.put_beside(version.own_digest, name, version_yaml(version).encode())
 
 
 def _settle_rows(run: Run, status: RunStatus) -> None:

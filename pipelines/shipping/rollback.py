@@ -161,7 +161,7 @@ def obstacle(route: Route, target: ModelVersion | None) -> str:
         return _("v%(number)s is on its way up: promote it on its run's page, or roll back to another.") % words
     if target.promoted_at is None:
         return _("v%(number)s was never in production: only a version that passed its gates can be restored.") % words
-    if not _is_placed(target) and not store_of(target.client_id).has(target.gguf_digest):
+    if not _is_placed(target) and not store_of(target.client_id).has_all(target.files):
         return _("v%(number)s is on no host any more, and its file is not in the artifact store.") % words
     return ""
 

@@ -19,7 +19,7 @@ from pipelines.engine.waiting import LOOK_AGAIN
 from pipelines.fleet import alone, memory
 from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run
 from pipelines.shipping import canary, replay, watch
-from pipelines.shipping.alias.flip import still_moving, too_little_shown
+from pipelines.shipping.alias.flip import DIRECT, TURNS, still_moving, too_little_shown
 from pipelines.shipping.change_control import held_back
 from pipelines.shipping.people import locked
 from pipelines.shipping.promotion import promote
@@ -71,7 +71,7 @@ def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
         return Hold(f"disabled or removed: {', '.join(missing)}; enable it, or approve to go on without it")
     again = len(approvals)
     room = memory.preflight(ModelVersion.objects.get(run=run), _production(run), list(hosts))
-    if room.fit.rung not in (Rung.CO_RESIDENT, Rung.SECOND_HOST) and not approvals:
+    if not room.may_begin and not approvals:
         return Hold(f"{room.sentence}; production is untouched. Free memory there, add a host, or approve all the same")
     chosen = [host for host in hosts if not room.fit.hosts or host.name in room.fit.hosts]
     jobs = [
@@ -158,17 +158,21 @@ def _replay(rollout: Rollout, given: Given, now: datetime) -> Outcome:
 def _leave_replay(rollout: Rollout, decision: Decision | None, given: Given, now: datetime) -> Outcome:
     """On to the first step; without a gateway there are no shares, and what the pairs show has to be enough."""
     if given.settings.rollout.is_direct:
-        held = too_little_shown(rollout, decision)
+        held = too_little_shown(rollout, decision, DIRECT)
         if held is None:
             promote(rollout, now)
         return held or _live(rollout, given, now)
     if alone.is_alone(rollout):
-        # Shares would have the host load one version after the other, for every caller. The pairs have decided.
-        promote(rollout, now)
-        return Done({"version": rollout.version.number, "live_at": now.isoformat(), "one_at_a_time": True})
+        # Shares would have the host load one version after the other, for every caller. The pairs decide.
+        return too_little_shown(rollout, decision, TURNS) or _live_alone(rollout, now)
     share = canary.open_steps(rollout, given.settings, now)
     flip(rollout.beside, now, candidate=rollout.version, share=share, rollout=rollout)
     return _wait(given, now, share)
+
+
+def _live_alone(rollout: Rollout, now: datetime) -> Outcome:
+    promote(rollout, now)
+    return Done({"version": rollout.version.number, "live_at": now.isoformat(), "one_at_a_time": True})
 
 
 def _wait(given: Given, now: datetime, share: float, tail: str = "") -> Outcome:

@@ -1,6 +1,7 @@
 """Work `convert`: merge the adapter into the base, guard the chat template, run the official converter.
 
-spec: {base, adapter (null: the base alone), scratch, out, name?, dtype? ("f32" | "bf16"), outtype? ("f16"), prompts?}.
+spec: {base, adapter (null: the base alone), scratch, out, name?, dtype? ("f32" | "bf16"), outtype? ("f16"), prompts?,
+lora_out? (the adapter goes to a GGUF of its own there, and the base stays as it is)}.
 result: {gguf, digest, size_bytes, architecture, template_digest, converter_digest, parity, parameter_count};
 `parity` goes to `verify`.
 """
@@ -28,11 +29,15 @@ def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
     tokenizer = open_tokenizer(base)
     parity = prompts(tokenizer, [*SAMPLES, *spec.get("prompts", [])])
     report.progress(0.1, "merging", force=True)
-    _merge(base, spec.get("adapter"), folder, spec.get("dtype", "f32"))
+    is_apart = bool(spec.get("lora_out"))
+    _merge(base, None if is_apart else spec.get("adapter"), folder, spec.get("dtype", "f32"))
     template = write_guarded_template(tokenizer.chat_template, folder)
     report.progress(0.5, "converting to GGUF", force=True)
     header = _convert(folder, out, template, spec)
     shutil.rmtree(folder)
+    if is_apart:
+        report.progress(0.9, "converting the adapter", force=True)
+        _convert_apart(base, Path(spec["adapter"]), Path(spec["lora_out"]))
     return {
         "gguf": str(out),
         "digest": file_digest(out),
@@ -70,6 +75,12 @@ def _save_merged(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=kind, trust_remote_code=False)
     merged: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.save_pretrained(folder)
+
+
+def _convert_apart(base: Path, adapter: Path, out: Path) -> None:
+    require_marker(adapter)
+    official.convert_adapter(adapter, base, out)
+    check(out, expect="adapter")
 
 
 def _convert(folder: Path, out: Path, template: str, spec: Mapping[str, Any]) -> Header:

@@ -1,7 +1,7 @@
 """Work `hops`: the same cases at every step on the way from the base model to the host, so that a loss has a place.
 
-spec: {base, adapter, shipped, sets (one), scratch, out, context_tokens?, threads?, manner?, own_metrics?, host? (see
-inference/on_host.py; its one name stands for the arm "host")}.
+spec: {base, adapter, shipped, sets (one), scratch, out, context_tokens?, threads?, manner?, own_metrics?,
+shipped_lora?, host? (see inference/on_host.py; its one name stands for the arm "host")}.
 result: {hops: [{name, metrics, right, bytes, alike, lost, won}], metrics, n, engine, host, seconds}: `alike` answers
 and cases lost and won against the hop before. The hops: base, adapter (base and LoRA apart, f16), merged (f16),
 quantised (the file that ships), host. A killed run goes on at the next case, with the files that it had made.
@@ -65,7 +65,8 @@ def _files(spec: Mapping[str, Any], report: Report) -> tuple[dict[str, Path], di
         report.progress(0.9, "converting the adapter", force=True)
         official.convert_adapter(Path(spec["adapter"]), Path(spec["base"]), lora)
     paths = {"base": base, "adapter": base, "merged": merged, "quantised": Path(spec["shipped"])}
-    return paths, {"adapter": lora}
+    apart = {"quantised": Path(spec["shipped_lora"])} if spec.get("shipped_lora") else {}
+    return paths, {"adapter": lora} | apart
 
 
 def _rows(path: Path) -> dict[str, dict[str, dict[str, Any]]]:

@@ -158,6 +158,15 @@ SECTIONS: tuple[Section, ...] = (
             "recipe.base": one_of(_("Base model"), lambda: list(settings.BASES)),
             "recipe.trainer": one_of(_("Trainer"), lambda: sorted(TRAINERS)),
             "recipe.quantisation": one_of(_("Quantisation"), lambda: ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]),
+            "recipe.delivery": one_of(
+                _("Sent to hosts"),
+                lambda: ["merged", "adapter"],
+                help_text=_(
+                    "Merged: a file for each version, on every host. Adapter: the base once and a small file for each "
+                    "version; hosts from 0.34.1 on refuse it, and two versions take turns: pairs decide in place of "
+                    "a canary, and a rollback costs a load."
+                ),
+            ),
             "recipe.lora_rank": whole(_("LoRA rank")),
             "recipe.lora_alpha": whole(_("LoRA alpha")),
             "recipe.learning_rate": number(_("Learning rate")),

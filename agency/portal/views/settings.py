@@ -23,6 +23,7 @@ from agency.portal.views.changes.four_eyes import proposed_words
 from pipelines.actions import ActionRefused
 from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
+from pipelines.fleet import adapters
 from pipelines.reports.judging.measurable import refuse_unfed, without_a_set
 from pipelines.reports.schedule import next_times
 from tenants import access, actions
@@ -105,6 +106,8 @@ def _read(form: SettingsForm, row: Pipeline) -> PipelineSettings | None:
         return None
     _check_schedule(form, row, wanted.triggers.schedule)
     _check_hosts(form, row, sorted(set(wanted.hosts) - set(row.settings.hosts)))
+    for sentence in adapters.refusals(row.client_id, wanted):
+        form.add_error("recipe.delivery", _("%(why)s. Choose merged, or other hosts.") % {"why": sentence})
     unfed = refuse_unfed(row, [name for name in wanted.criteria.metrics if name not in row.settings.criteria.metrics])
     if unfed:
         form.add_error("criteria.metrics", unfed)

@@ -42,6 +42,7 @@ class Room:
     """One host. `memory_bytes` None: nobody said what it has, so nothing is refused there. `others_bytes`: what models
 
     of neither version take now. `holds_production`: it serves the version that goes on beside the candidate.
+    `takes_turns`: both are LoRAs over one file, for which a host runs one process: never loaded together there.
     """
 
     host: str
@@ -50,6 +51,11 @@ class Room:
     candidate: Need
     production: Need | None
     holds_production: bool
+    takes_turns: bool = False
+
+    @property
+    def has_to_choose(self) -> bool:
+        return self.holds_production and self.takes_turns
 
     @property
     def left_bytes(self) -> int | None:
@@ -72,7 +78,9 @@ class Fit:
 def fit(rooms: Sequence[Room]) -> Fit:
     """The first rung that holds. The candidate goes to every host where nothing has to leave for it."""
     is_known = any(room.memory_bytes is not None for room in rooms)
-    beside = [r for r in rooms if r.fits(r.candidate, r.production if r.holds_production else None)]
+    beside = [
+        r for r in rooms if not r.has_to_choose and r.fits(r.candidate, r.production if r.holds_production else None)
+    ]
     together = [room for room in beside if room.holds_production or room.production is None]
     if together:
         return Fit(Rung.CO_RESIDENT, tuple(room.host for room in beside), is_known)

@@ -70,7 +70,8 @@ def _ready(drill: Drill) -> str:
 def _whole_file(version: ModelVersion) -> str | None:
     """On no host any more: a rollback would first place it, which needs its file."""
     try:
-        size = store_of(version.client_id).verified(version.gguf_digest).stat().st_size
+        store = store_of(version.client_id)
+        size = sum(store.verified(digest).stat().st_size for digest in version.files)
     except (ArtifactDamaged, ArtifactMissing, OSError):
         return None
     words = {"version": version.label, "mb": f"{size / 1e6:,.0f}"}

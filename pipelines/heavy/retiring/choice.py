@@ -25,7 +25,7 @@ def expendable(pipeline: Pipeline, now: datetime) -> list[Placement]:
     versions = ModelVersion.objects.filter(pipeline=pipeline, placements__status="placed").distinct()
     rest = versions.exclude(pk__in=kept).order_by(F("promoted_at").desc(nulls_last=True), "-number")
     room = max(0, pipeline.settings.rollout.keep_on_hosts - len(kept))
-    gone = [version for version in _past(rest, room) if store_of(pipeline.client_id).has(version.gguf_digest)]
+    gone = [version for version in _past(rest, room) if store_of(pipeline.client_id).has_all(version.files)]
     rows = Placement.objects.filter(version__in=gone, status="placed", host__is_enabled=True)
     return [row for row in rows.select_related("version__run", "host").order_by("pk") if is_ours(row.model_name)]
 

@@ -15,13 +15,18 @@ from pipelines.models import Rollout
 NO_REPLAY = "no replay was possible: it takes the version before on the same host and 50 prompts, kept or held out"
 
 
-def too_little_shown(rollout: Rollout, decision: Decision | None) -> Hold | None:
-    """None when all the traffic may move: the pairs exclude harm, or a person said so. No share can show the rest."""
+DIRECT = "applications call the hosts directly"
+TURNS = "its host loads one version at a time"
+
+
+def too_little_shown(rollout: Rollout, decision: Decision | None, why: str) -> Hold | None:
+    """`why`: no share of the traffic can show more. None when all of it may move: the pairs exclude harm, or a person
+    said so."""
     is_safe = decision is not None and bool(decision.numbers.get("is_safe"))
     if is_safe or _approvals(rollout, rollout.created_at):
         return None
     shown = decision.sentence if decision else NO_REPLAY
-    return Hold(f"{shown}; applications call the hosts directly, so nothing more can be shown: approve, or cancel")
+    return Hold(f"{shown}; {why}, so nothing more can be shown: approve, or cancel")
 
 
 def still_moving(rollout: Rollout, now: datetime) -> Hold | Wait | None:

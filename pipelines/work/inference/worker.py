@@ -28,10 +28,15 @@ class Worker:
     def __init__(self, arms: Mapping[str, Path], manners: Mapping[str, Manner], spec: Mapping[str, Any]) -> None:
         self.arms = tuple(arms)
         self.label = f"llama-cpp-python {llama_cpp.__version__}"
-        self.digests: Mapping[str, str] = {arm: file_digest(path) for arm, path in arms.items()}
         self._paths, self._manners = arms, manners
         self._adapters = {arm: Path(path) for arm, path in spec.get("adapters", {}).items()}
+        self.digests: Mapping[str, str] = {arm: self._digest(arm) for arm in arms}
         self._context_tokens, self._threads = spec.get("context_tokens", 2048), spec.get("threads")
+
+    def _digest(self, arm: str) -> str:
+        """Of what answers: the file, and its LoRA where there is one."""
+        files = [self._paths[arm], *([self._adapters[arm]] if arm in self._adapters else [])]
+        return "+".join(file_digest(path) for path in files)
 
     @contextmanager
     def engine(self, arm: str, turn: int) -> Iterator[Engine]:

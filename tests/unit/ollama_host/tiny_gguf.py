@@ -71,3 +71,21 @@ def _weights(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
         made[:3] = 0  # never the unknown, begin or end token: answers run to their limit
         made[3 : 3 + ord(" ")] = 0
     return made
+
+
+def write_lora(path: Path, seed: int = 0, architecture: str = "llama") -> Path:
+    """A LoRA of rank 2 over the queries and the output of `write_model`, strong enough to change its answers."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 64.0)
+    numbers = np.random.default_rng(1000 + seed)
+    for name in ("blk.0.attn_output.weight", "blk.0.ffn_down.weight"):
+        width = INNER if "ffn_down" in name else WIDTH
+        writer.add_tensor(f"{name}.lora_a", numbers.normal(size=(2, width)).astype(np.float32))
+        writer.add_tensor(f"{name}.lora_b", numbers.normal(size=(WIDTH, 2)).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

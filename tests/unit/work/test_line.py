@@ -116,3 +116,34 @@ def test_a_missing_converter_says_how_to_get_it(line, tmp_path, monkeypatch, var
     error = refusal(tmp_path, "preflight", base=line.base)
     assert error.permanent
     assert "run `make setup`" in str(error)
+
+
+def test_a_base_and_its_adapter_apart_answer_as_the_merged_file_does(line, tmp_path):
+    files = {"base": line.base, "adapter": line.adapter, "lora_out": tmp_path / "lora.gguf", "name": "model"}
+    made = work(tmp_path, "convert", **files, out=tmp_path / "f16.gguf")
+    work(tmp_path, "quantise", source=tmp_path / "f16.gguf", out=tmp_path / "base.gguf")
+    again = work(tmp_path, "convert", base=line.base, adapter=None, out=tmp_path / "again.gguf", name="model")
+    golden = [{"messages": [{"role": "user", "content": "Where is my parcel?"}]}]
+    proven = {"gguf": tmp_path / "base.gguf", "adapter": tmp_path / "lora.gguf", "parity": made["parity"]}
+
+    apart = work(tmp_path, "verify", **proven, golden=golden)
+    merged = work(tmp_path, "verify", gguf=line.q4, golden=golden)
+
+    assert again["digest"] == made["digest"], "the same base gives the same file, so hosts are sent it once"
+    assert apart["answers"][0]["text"] == merged["answers"][0]["text"]
+    assert work(tmp_path, "verify", gguf=tmp_path / "base.gguf", golden=golden)["answers"] != apart["answers"]
+
+
+def test_an_adapter_apart_is_judged_as_it_is_shipped(line, tmp_path):
+    from tests.unit.work.test_evaluate import case, write
+
+    lora = tmp_path / "lora.gguf"
+    work(tmp_path, "convert", base=line.base, adapter=line.adapter, lora_out=lora, out=tmp_path / "f16.gguf")
+    cases = write(tmp_path / "task.jsonl", [case(100 + i) for i in range(24)])
+    sets = [{"name": "accuracy", "kind": "task", "path": cases, "metrics": ["accuracy"], "max_tokens": 8}]
+    arms = {"candidate": line.base_q4, "production": line.base_q4, "adapters": {"candidate": str(lora)}}
+    found = work(tmp_path, "evaluate", **arms, sets=sets, out=tmp_path / "out")
+    figures = found["sets"]["accuracy"]["metrics"]["accuracy"]
+    assert figures["candidate"] >= 0.9
+    assert figures["production"] <= 0.1, "the same file without the adapter"
+    assert found["candidate_digest"].startswith(found["production_digest"] + "+")
