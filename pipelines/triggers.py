@@ -12,13 +12,12 @@ from pipelines.actions.runs import create_run, state_of
 from pipelines.domain import triggers as judge
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
+from pipelines.reports.schedule import rule_of
 from tenants.models import Pipeline, SettingsRevision
-from tenants.pipeline_settings import Schedule
 
 LOOK_AGAIN = timedelta(minutes=5)
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)  # Due, whatever clock is asked.
 DAY = timedelta(days=1)
-QUALITY_WINDOW = timedelta(days=7)
 
 
 def consider(state: PipelineState, now: datetime) -> Run | None:
@@ -53,11 +52,6 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
         cooldown=chosen.cooldown,
         runs_per_day=chosen.max_runs_per_day,
     )
-
-
-def rule_of(schedule: Schedule) -> str:
-    """The whole RFC 5545 rule: the day's rule with its local wall-clock time."""
-    return f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
 
 
 def schedule_set_at(pipeline: Pipeline) -> datetime:
@@ -106,7 +100,7 @@ def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:
     state = PipelineState.objects.filter(pipeline=pipeline).first()
     if state is None or state.production_id is None:
         return None, 0
-    since = now - QUALITY_WINDOW
+    since = now - judge.QUALITY_WINDOW
     told = Feedback.objects.filter(exchange__version=state.production_id, client_id=pipeline.client_id, at__gt=since)
     seen = Exchange.objects.filter(version=state.production_id, client_id=pipeline.client_id, at__gt=since)
     verdicts = list(told.values_list("is_good", flat=True))

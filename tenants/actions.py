@@ -16,6 +16,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from tenants import access, scope
+from tenants.following.fields import shared
 from tenants.models import (
     Agency,
     ApiKey,
@@ -27,6 +28,7 @@ from tenants.models import (
     Membership,
     Pipeline,
     Role,
+    SettingsPreset,
     SettingsRevision,
     User,
 )
@@ -108,18 +110,30 @@ def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], 
     return pipeline
 
 
+class StaleSettings(RuntimeError):
+    """Somebody saved another revision than the one that the change was made from."""
+
+
+class MadeFrom(TypedDict, total=False):
+    """The number of the revision that the person saw; without it the newest one is taken."""
+
+    base: int
+
+
 @transaction.atomic
 def change_settings(
-    pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = ""
+    pipeline: Pipeline, body: dict[str, Any], actor: str, now: datetime, reason: str = "", **seen: Unpack[MadeFrom]
 ) -> SettingsRevision:
     """A new immutable revision; unchanged settings give the current one back.
 
-    Raises `TwoPeopleNeeded` where thresholds take two people (tenants/people/four_eyes.py).
+    Raises `StaleSettings`, and `TwoPeopleNeeded` where thresholds take two people (tenants/people/four_eyes.py).
     """
     settings = PipelineSettings.model_validate(body)
     stored = settings.model_dump(mode="json")
-    Pipeline.objects.select_for_update().get(pk=pipeline.pk)
-    current = pipeline.revision
+    locked = Pipeline.objects.select_for_update(of=("self",)).select_related("revision").get(pk=pipeline.pk)
+    current = locked.revision
+    if "base" in seen and (current is None or current.number != seen["base"]):
+        raise StaleSettings(f"{pipeline.slug} has other settings by now.")
     if current is not None and current.body == stored:
         return current
     number = (pipeline.revisions.aggregate(top=Max("number"))["top"] or 0) + 1
@@ -127,7 +141,8 @@ def change_settings(
     revision = SettingsRevision.of(pipeline, pipeline=pipeline, **fields)
     revision.save()
     pipeline.revision = revision
-    pipeline.save(update_fields=["revision"])
+    pipeline.own_fields = _own_fields(pipeline, current, stored)
+    pipeline.save(update_fields=["revision", "own_fields"])
     changes = [list(change) for change in revision.changes_from(current)] if current else []
     second = _second_for(pipeline, [change[0] for change in changes], actor)
     detail = {"changes": changes, "reason": reason} | ({"confirmed_by": second} if second else {})
@@ -140,6 +155,17 @@ def _second_for(pipeline: Pipeline, paths: list[str], actor: str) -> str:
     if not four_eyes.touches_thresholds(paths):
         return ""
     return four_eyes.second_for(pipeline.client, four_eyes.Topic.THRESHOLDS, actor)
+
+
+def _own_fields(pipeline: Pipeline, before: SettingsRevision | None, stored: dict[str, Any]) -> list[str]:
+    """Fields that are the pipeline's own: other than its preset's, or its own before and left as they were."""
+    if pipeline.preset_id is None:
+        return []
+    with scope.agency_scope(pipeline.agency_id):  # The preset is the agency's: a client's scope cannot read it.
+        preset = shared(SettingsPreset.objects.get(pk=pipeline.preset_id).body)
+    old, new = shared(before.body if before else {}), shared(stored)
+    kept = {path for path in pipeline.own_fields if old.get(path) == new.get(path)}
+    return sorted(kept | {path for path in preset if new.get(path) != preset[path]})
 
 
 @transaction.atomic

@@ -21,8 +21,11 @@ from agency.portal.views.data import pages as data
 from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
 from agency.portal.views.hosts import pages as hosts
-from agency.portal.views.judging import comparison, gates, simulator, trends
+from agency.portal.views.judging import comparison, foresight, gates, simulator, trends
 from agency.portal.views.onboarding import demo_client, examples, wizard
+from agency.portal.views.presets import bulk
+from agency.portal.views.presets import one as following
+from agency.portal.views.presets import pages as presets
 from agency.portal.views.rows import complaint, one, queue
 from agency.portal.views.sets import adding, blind, judges
 from agency.portal.views.sets import pages as sets
@@ -48,6 +51,9 @@ urlpatterns = [
     path("get-started/" + CLIENT + "pipeline/", wizard.pipeline, name="wizard-pipeline"),
     path("get-started/" + PIPELINE + "examples/", examples.data, name="wizard-data"),
     path("get-started/" + PIPELINE + "run/", wizard.first_run, name="wizard-run"),
+    path("presets/", presets.presets, name="presets"),
+    path("presets/<slug:preset>/", presets.preset, name="preset"),
+    path("many/", bulk.bulk, name="bulk-change"),
     path("gates/", logs.gates, name="gate-log"),
     path("gates.csv", logs.gates_file, name="gate-log-file"),
     path("rollbacks/", logs.rollbacks, name="rollback-log"),
@@ -135,6 +141,10 @@ urlpatterns = [
     path(PIPELINE + "gates/waive/", gates.waive, name="waive-gate"),
     path(PIPELINE + "gates/waivers/<int:waiver>/withdraw/", gates.withdraw, name="withdraw-waiver"),
     path(PIPELINE + "settings/", settings.settings, name="settings"),
+    path(PIPELINE + "settings/triggers/", foresight.backtest, name="trigger-backtest"),
+    path(PIPELINE + "settings/false-alarms/", foresight.false_alarms, name="false-alarms"),
+    path(PIPELINE + "settings/preset/", following.follow, name="follow-preset"),
+    path(PIPELINE + "settings/copy/", following.clone, name="clone-pipeline"),
     path(PIPELINE + "settings/schedule/", settings.schedule, name="schedule"),
     path(PIPELINE + "settings/history/", settings.history, name="settings-history"),
     path(PIPELINE + "settings/history/<int:number>/restore/", settings.restore, name="restore"),

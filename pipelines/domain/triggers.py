@@ -1,6 +1,6 @@
 """Whether a run starts now: schedule, data, quality, a person; else why not and when it next can."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,6 +8,8 @@ from math import isfinite
 from zoneinfo import ZoneInfo
 
 from pipelines.domain.schedule import missed, next_occurrences, occurrences
+
+QUALITY_WINDOW = timedelta(days=7)  # Over how long the quality of answers is taken.
 
 
 class TriggerKind(StrEnum):
@@ -198,8 +200,36 @@ class History:
     rolled_back_at: tuple[datetime, ...] = ()
 
 
+@dataclass(frozen=True)
+class Look:
+    """A moment at which something was due: it would have started, or was held back for this reason."""
+
+    at: datetime
+    kind: TriggerKind
+    sentence: str
+    is_start: bool
+
+
 def backtest(settings: TriggerSettings, history: History, now: datetime, days: int = 90) -> tuple[Occasion, ...]:
     """What these settings would have started in the last `days`, every run taken as promoted at once."""
+    return tuple(occasion for _, occasion, held in _walk(settings, history, now, days) if held is None)
+
+
+def looks(settings: TriggerSettings, history: History, now: datetime, days: int = 90) -> tuple[Look, ...]:
+    """The same walk, with what was due and held back; the same reason is told once until something starts."""
+    found: list[Look] = []
+    for at, occasion, held in _walk(settings, history, now, days):
+        told = occasion.sentence if held is None else held.reason
+        is_again = held is not None and found and not found[-1].is_start and found[-1].kind is occasion.kind
+        if not is_again:
+            found.append(Look(at, occasion.kind, told, held is None))
+    return tuple(found)
+
+
+def _walk(
+    settings: TriggerSettings, history: History, now: datetime, days: int
+) -> Iterator[tuple[datetime, Occasion, NotYet | None]]:
+    """Every moment at which something was due, with what held it back."""
     since, fired = now - timedelta(days=days), list[Occasion]()
     facts = TriggerFacts(schedule_handled_until=since)
     queue = sorted(_moments(settings, history, since, now))
@@ -208,11 +238,15 @@ def backtest(settings: TriggerSettings, history: History, now: datetime, days: i
         facts = _facts_at(facts, history, at, fired)
         match should_start(settings, facts, at):
             case Start(occasion):
+                yield at, occasion, None
                 fired.append(occasion)
                 facts = _after_start(facts, occasion, at)
-            case NotYet(_, next_at) if next_at is not None and at < next_at <= now and next_at not in queue:
-                queue = sorted([*queue, next_at])
-    return tuple(fired)
+            case NotYet(_, next_at) as held:
+                due = _due(settings, facts, at)
+                if due is not None:
+                    yield at, due, held
+                if next_at is not None and at < next_at <= now and next_at not in queue:
+                    queue = sorted([*queue, next_at])
 
 
 def _moments(settings: TriggerSettings, history: History, since: datetime, now: datetime) -> set[datetime]:

@@ -9,12 +9,16 @@ from tenants.models import Pipeline
 from tenants.pipeline_settings import Schedule, Triggers
 
 
+def rule_of(schedule: Schedule) -> str:
+    """The whole RFC 5545 rule: the day's rule with its local wall-clock time."""
+    return f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
+
+
 def next_times(schedule: Schedule | None, timezone: str, now: datetime, count: int = 5) -> list[datetime]:
     """The next `count` due times in UTC; empty without a schedule. Raises BadSchedule for a rule that is never due."""
     if schedule is None:
         return []
-    rule = f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
-    return next_occurrences(rule, timezone, now, count)
+    return next_occurrences(rule_of(schedule), timezone, now, count)
 
 
 def next_scheduled(pipeline: Pipeline, now: datetime) -> datetime | None:

@@ -15,6 +15,7 @@ from tenants.models.judge_endpoint import JudgeEndpoint
 from tenants.models.membership import Membership, Role
 from tenants.models.pipeline import Pipeline
 from tenants.models.proposal import Outcome, Proposal
+from tenants.models.settings_preset import SettingsPreset
 from tenants.models.settings_revision import SettingsRevision
 from tenants.models.share_link import ShareLink
 from tenants.models.shared_example import SharedExample
@@ -40,6 +41,7 @@ __all__ = [
     "Pipeline",
     "Proposal",
     "Role",
+    "SettingsPreset",
     "SettingsRevision",
     "ShareLink",
     "SharedExample",

@@ -9,7 +9,11 @@ from tenants.pipeline_settings import PipelineSettings
 
 
 class Pipeline(ClientOwned):
-    """Its settings are immutable revisions; `revision` is the one that new runs pin."""
+    """Its settings are immutable revisions; `revision` is the one that new runs pin.
+
+    `preset` belongs to the agency: only its number can be read inside a client's scope. `own_fields` are the paths in
+    which the pipeline does not follow it.
+    """
 
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=60)
@@ -18,6 +22,10 @@ class Pipeline(ClientOwned):
     pause_reason = models.CharField(max_length=500, blank=True, default="")
     paused_at = models.DateTimeField(null=True, blank=True)
     revision = models.ForeignKey("tenants.SettingsRevision", on_delete=models.PROTECT, null=True, related_name="+")
+    preset = models.ForeignKey(
+        "tenants.SettingsPreset", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    own_fields = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField()
 
     class Meta(ClientOwned.Meta):

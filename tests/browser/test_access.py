@@ -12,6 +12,8 @@ import pytest
 from django.test import Client as Visitor
 from playwright.sync_api import Page
 
+from tenants import scope
+from tenants.following.presets import create_preset
 from tenants.models import Client
 from tests import factories
 from tests.browser.conftest import Opener
@@ -40,7 +42,12 @@ PAGES = (
     "/c/acorn/support/versions/",
     "/c/acorn/support/versions/1/",
     "/c/acorn/support/versions/1/roll-back/",
+    "/presets/",
+    "/presets/careful/",
+    "/many/",
     "/c/acorn/support/settings/",
+    "/c/acorn/support/settings/preset/",
+    "/c/acorn/support/settings/copy/",
     "/c/acorn/support/settings/history/",
     "/c/acorn/support/quarantine/",
     "/report/acorn/",
@@ -56,6 +63,8 @@ def world(transactional_db: None, acorn: Client) -> None:
     factories.make_production(pipeline)
     factories.make_run(pipeline, at="deploy", status="held")
     factories.make_key(acorn)
+    with scope.agency_scope(acorn.agency_id):
+        create_preset(acorn.agency, "Careful", "careful", {}, "tests", factories.NOW)
 
 
 def serious(page: Page) -> list[str]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from agency.api import api
 from pipelines.models import Batch, Example, ModelVersion, Rollback, Source
 from tenants import freezing, scope, sharing
+from tenants.following.presets import create_preset
 from tenants.judges import allow_judge
 from tenants.models import ApiKey, Client, Membership, Pipeline, Role
 from tenants.people import four_eyes
@@ -98,7 +99,9 @@ def build(client: Client) -> World:
     address = {"slug": client.slug, "pipeline_slug": "support", "number": 1, "prefix": key.prefix, "batch_id": batch.pk}
     address |= {"upload": batch.pk, "source": source.pk, "pk": source.pk}
     address |= {"row": example.pk}
-    address |= {"rollback": back.pk}
+    with scope.agency_scope(client.agency_id):
+        preset = create_preset(client.agency, "Careful", "careful", {}, "tests", factories.NOW)
+    address |= {"rollback": back.pk, "preset": preset.slug}
     address |= {"invitation": invited.pk, "ticket": ticket}
     address |= {"link": link.pk, "token": token}
     address |= {"freeze": frozen.pk, "proposal": proposal.pk, "switch": switch.pk}

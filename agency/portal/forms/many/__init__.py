@@ -1,0 +1,1 @@
+"""Forms of settings that reach over several pipelines."""

@@ -1,0 +1,1 @@
+"""Settings of many pipelines at once: presets, copies, one change over many clients."""

@@ -1,0 +1,79 @@
+"""One setting over many pipelines: chosen, shown as one difference, saved by one confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from agency.actor import open_agency
+from agency.htmx import go
+from agency.portal.context import who
+from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.many.forms import SINGLE, value_form
+from agency.portal.views.presets.pages import bases_of, tell
+from tenants import access
+from tenants.following.changes import Proposal, apply, propose
+from tenants.following.fields import shared
+from tenants.models import Pipeline
+
+AT_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page shows: a setting, the pipelines with its value, those that are ticked, what would change."""
+
+    path: str
+    rows: list[Pipeline]
+    form: RetuneForm
+    picked: Collection[str] = ()
+    proposals: Sequence[Proposal] = ()
+    nobody: bool = False
+
+    def lines(self) -> Iterator[tuple[Pipeline, Any, bool]]:
+        """(pipeline, its value, whether it is ticked)."""
+        for row in self.rows:
+            value = shared(row.revision.body).get(self.path) if row.revision else None
+            yield row, value, str(row.pk) in self.picked
+
+
+def bulk(request: HttpRequest) -> HttpResponse:
+    """`field` is the setting's path, `q` narrows the list, `pick` are the pipelines; `save` saves what was shown."""
+    open_agency(request, access.CONFIGURE)
+    path = request.POST.get("field") or request.GET.get("field") or next(iter(SINGLE))
+    if path not in SINGLE:
+        raise Http404
+    rows = _rows(request.GET.get("q", ""))
+    if request.method != "POST":
+        return _page(request, Asked(path, rows, value_form(path)))
+    form, picked = value_form(path, request.POST), set(request.POST.getlist("pick"))
+    chosen = [row for row in rows if str(row.pk) in picked]
+    if not form.is_valid() or not chosen:
+        return _page(request, Asked(path, rows, form, picked, nobody=not chosen), 422)
+    found = [propose(row, {path: _stored(form.cleaned_data["value"])}) for row in chosen]
+    if "save" in request.POST:
+        reason = request.POST.get("reason", "")[:500]
+        tell(request, apply(found, bases_of(request), actor=who(request), reason=reason, now=timezone.now()))
+        return go(request, f"{request.path}?field={path}")
+    return _page(request, Asked(path, rows, form, picked, found))
+
+
+def _stored(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _rows(text: str) -> list[Pipeline]:
+    found = Pipeline.objects.select_related("client", "revision").order_by("client__name", "name")[:AT_MOST]
+    return [row for row in found if text.casefold() in f"{row.client.name} {row.name}".casefold()]
+
+
+def _page(request: HttpRequest, asked: Asked, status: int = 200) -> TemplateResponse:
+    fields = [(name, title, make().label) for name, (title, make) in SINGLE.items()]
+    given = {"asked": asked, "fields": fields, "path": asked.path, "form": asked.form, "q": request.GET.get("q", "")}
+    given |= {"lines": asked.lines(), "proposals": asked.proposals}
+    return TemplateResponse(request, "portal/presets/bulk.html", given, status=status)
