@@ -28,6 +28,7 @@ KEY_VERBS: dict[str, str] = {
     "versions": "read versions",
     "rollback": "roll back",
     "waivers": "waive gates, and end waivers",
+    "settings": "read and change settings of pipelines",
     "gateway": "ask the models",
 }
 

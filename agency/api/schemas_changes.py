@@ -143,3 +143,29 @@ class HostOut(Schema):
     loaded_bytes: int | None
     used_bytes: int | None
     drift: list[str]
+
+
+class SettingOut(Schema):
+    """One value by its path, for example recipe.epochs."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class SettingsOut(Schema):
+    """`changes`: what the request changed, or (with dry_run) would change."""
+
+    revision: int
+    settings: dict[str, Any]
+    changes: list[SettingOut]
+
+
+class SettingsIn(Schema):
+    """Whole settings, as they are read. `base`: the revision that they were made from."""
+
+    model_config = ConfigDict(extra="forbid")
+    settings: dict[str, Any]
+    base: int
+    reason: str = Field("", max_length=500)
+    dry_run: bool = False

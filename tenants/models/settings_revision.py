@@ -43,11 +43,13 @@ class SettingsRevision(ClientOwned):
         return PipelineSettings.model_validate(self.body)
 
     def changes_from(self, other: SettingsRevision | None) -> list[tuple[str, Any, Any]]:
-        """(dotted path, before, after) of each value that differs."""
-        before = flatten(other.body) if other else {}
-        after = flatten(self.body)
-        paths = sorted(before.keys() | after.keys())
-        return [(p, before.get(p), after.get(p)) for p in paths if before.get(p) != after.get(p)]
+        return changed(other.body if other else {}, self.body)
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted path, before, after) of each value that differs."""
+    old, new = flatten(before) if before else {}, flatten(after)
+    return [(p, old.get(p), new.get(p)) for p in sorted(old.keys() | new.keys()) if old.get(p) != new.get(p)]
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:

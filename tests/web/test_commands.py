@@ -126,28 +126,3 @@ def test_a_file_of_examples_becomes_one_batch_however_often_it_is_given(pipeline
     assert first.endswith("2 rows, 1 quarantined.")
     with factories.inside(pipeline):
         assert Batch.objects.get().source == "march.ndjson"
-
-
-def test_settings_are_shown_changed_and_unchanged(pipeline: Pipeline, tmp_path: Path) -> None:
-    path = tmp_path / "settings.json"
-    body = json.loads(out("pipeline_settings", "show", "acorn/support"))
-    path.write_text(json.dumps(body | {"triggers": body["triggers"] | {"new_examples": 250}}))
-
-    changed = out("pipeline_settings", "apply", "acorn/support", str(path), reason="smaller batches")
-    unchanged = out("pipeline_settings", "apply", "acorn/support", str(path))
-
-    assert changed.splitlines() == ["triggers.new_examples: 500 -> 250", "Revision r2 holds from the next run on."]
-    assert unchanged == "Nothing differs from r2."
-
-
-def test_settings_that_cannot_work_are_refused_with_their_place(pipeline: Pipeline, tmp_path: Path) -> None:
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"recipe": {"lora_rank": 0}, "criteria": {"metrics": ["guesswork"]}}))
-
-    with pytest.raises(CommandError) as refused:
-        out("pipeline_settings", "apply", "acorn/support", str(path))
-
-    assert "recipe.lora_rank" in str(refused.value)
-    assert "guesswork" in str(refused.value)
-    with pytest.raises(CommandError, match="Cannot read settings"):
-        out("pipeline_settings", "apply", "acorn/support", str(tmp_path / "nothing.json"))

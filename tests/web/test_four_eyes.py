@@ -185,10 +185,10 @@ def test_a_command_cannot_move_a_threshold(pipeline: Pipeline, two: None, tmp_pa
     body["monitor"] = body["monitor"] | {"duration_s": 3600}
     path = f"{tmp_path}/settings.json"
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(body, file)
+        json.dump({"retune": 1, "pipeline": "support", "settings": body}, file)
 
     with pytest.raises(CommandError, match="Two people decide"):
-        call_command("pipeline_settings", "apply", "acorn/support", path, stdout=StringIO())
+        call_command("pipeline", "apply", "acorn/support", path, stdout=StringIO())
 
 
 def test_a_waiver_waits_for_a_second_person(owner: Browser, engineer: Browser, pipeline: Pipeline, two: None) -> None:

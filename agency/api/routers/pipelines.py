@@ -7,15 +7,23 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Router
+from ninja.errors import HttpError
+from pydantic import ValidationError
 
 from agency.api.auth import Key, actor_of
 from agency.api.lookup import chosen_pipelines, client_in, key_in, open_pipeline
 from agency.api.paging import Paged, page
 from agency.api.schemas import Page, PauseIn, PipelineOut, Refusal, TriggerDecisionOut
+from agency.api.schemas_changes import SettingsIn, SettingsOut
+from agency.as_code import changing as as_code
+from agency.as_code.document import BadDocument, sentences
 from pipelines import actions
 from pipelines.models import PipelineState, TriggerDecision
 from tenants.models import Pipeline
+from tenants.people.four_eyes import TwoPeopleNeeded
+from tenants.pipeline_settings import PipelineSettings
 
 router = Router(tags=["pipelines"], auth=Key("examples", "runs", "versions", "rollback"))
 
@@ -54,6 +62,49 @@ def list_trigger_decisions(request: HttpRequest, asked: Paged, pipeline: str | N
     """The trigger ledger of one pipeline or of all: why runs started, and why not yet."""
     rows = TriggerDecision.objects.filter(pipeline__in=chosen_pipelines(request, pipeline))
     return page(rows.select_related("pipeline", "run"), asked, "id", _decision)
+
+
+@router.get("/pipelines/{slug}/settings", response=SettingsOut, auth=Key("settings"))
+def read_settings(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """The revision that the next run pins, whole."""
+    return _settings(open_pipeline(request, slug), [])
+
+
+@router.put("/pipelines/{slug}/settings", response={200: SettingsOut, 409: Refusal, 422: Refusal}, auth=Key("settings"))
+def change_settings(request: HttpRequest, slug: str, asked: SettingsIn) -> dict[str, Any]:
+    """The same as `manage.py pipeline apply`: whole settings, never a part of them. `changes` says what differs.
+
+    409: `base` is not the revision that holds any more, or two people must agree. `dry_run` changes nothing.
+    """
+    row = open_pipeline(request, slug)
+    held = row.revision.number if row.revision else 0
+    if asked.base != held:
+        raise HttpError(409, _("Revision r%(n)s holds now: read it, then send your change again.") % {"n": held})
+    wanted, now = _wanted(asked.settings), timezone.now()
+    found = as_code.changes(row, wanted)
+    try:
+        if asked.dry_run:
+            as_code.refuse(row, wanted, now)
+        else:
+            as_code.apply(row, wanted, actor_of(key_in(request)), asked.reason, now)
+    except BadDocument as bad:
+        raise HttpError(422, str(bad)) from bad
+    except TwoPeopleNeeded as two:
+        raise HttpError(409, str(two)) from two
+    return _settings(row, found)
+
+
+def _wanted(body: dict[str, Any]) -> PipelineSettings:
+    try:
+        return PipelineSettings.model_validate(body)
+    except ValidationError as error:
+        raise HttpError(422, "; ".join(sentences(error))) from error
+
+
+def _settings(row: Pipeline, found: list[as_code.Change]) -> dict[str, Any]:
+    changes = [{"path": path, "before": old, "after": new} for path, old, new in found]
+    number = row.revision.number if row.revision else 0
+    return {"revision": number, "settings": row.settings.model_dump(mode="json"), "changes": changes}
 
 
 def _shown(row: Pipeline) -> dict[str, Any]:

@@ -28,11 +28,9 @@ from pipelines.reports.judging.measurable import refuse_unfed, without_a_set
 from pipelines.reports.schedule import next_times
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
-from tenants.models.settings_revision import flatten
+from tenants.models.settings_revision import changed
 from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings, Schedule
-
-Change = tuple[str, Any, Any]
 
 
 def settings(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
@@ -66,7 +64,7 @@ def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
     wanted = _read(form, row)
     if wanted is None:
         return _page(request, row, form, 422)
-    changes = diff(current(row).body, wanted.model_dump(mode="json"))
+    changes = changed(current(row).body, wanted.model_dump(mode="json"))
     save = SaveForm(request.POST)
     if "save" not in request.POST or not changes or not save.is_valid():
         return _page(request, row, form, changes=changes, reviewed=True)
@@ -127,12 +125,6 @@ def _check_hosts(form: SettingsForm, row: Pipeline, added: list[str]) -> None:
         why = ask(host).why
         if why:
             form.add_error("hosts", _("Host %(name)s does not answer: %(why)s") % {"name": host.name, "why": why})
-
-
-def diff(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """(path, before, after) of every value that differs."""
-    old, new = flatten(before), flatten(after)
-    return [(p, old.get(p), new.get(p)) for p in sorted(old.keys() | new.keys()) if old.get(p) != new.get(p)]
 
 
 @partials(schedule_echo="portal/_schedule.html")

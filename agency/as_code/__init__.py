@@ -1,0 +1,1 @@
+"""A pipeline's settings as a file that lies in somebody's repository: written, compared, applied."""
