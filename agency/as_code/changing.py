@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,10 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from agency.as_code.document import BadDocument
-from pipelines.domain.schedule import BadSchedule
+from agency.as_code.possible import problems
 from pipelines.heavy.preflight import folder_digest
-from pipelines.reports.judging.measurable import refuse_unfed
-from pipelines.reports.schedule import next_times
-from pipelines.trainers import TRAINERS
 from tenants.actions import change_settings
-from tenants.models import Host, Pipeline, SettingsRevision
+from tenants.models import Pipeline, SettingsRevision
 from tenants.models.settings_revision import changed
 from tenants.pipeline_settings import PipelineSettings
 
@@ -37,7 +33,7 @@ def apply(pipeline: Pipeline, wanted: PipelineSettings, actor: str, reason: str,
 
 def refuse(pipeline: Pipeline, wanted: PipelineSettings, now: datetime) -> None:
     """Raises BadDocument with everything that this installation, or this client, does not have."""
-    if found := list(_problems(pipeline, wanted, now)):
+    if found := [f"{path}: {sentence}" for path, sentence in problems(pipeline, wanted, now)]:
         raise BadDocument("\n".join(found))
 
 
@@ -53,31 +49,3 @@ def base_digest(name: str) -> str:
     """Of a registered base that is here; else empty."""
     folder = Path(settings.BASES.get(name, ""))
     return folder_digest(folder) if settings.BASES.get(name) and (folder / "config.json").is_file() else ""
-
-
-def _problems(pipeline: Pipeline, wanted: PipelineSettings, now: datetime) -> Iterator[str]:
-    known = set(Host.objects.filter(client_id=pipeline.client_id, is_enabled=True).values_list("name", flat=True))
-    for name in sorted(set(wanted.hosts) - known):
-        yield _("hosts: the client has no host %(name)s. It has: %(known)s.") % {
-            "name": name,
-            "known": ", ".join(sorted(known)) or "-",
-        }
-    for path, name, there in (
-        ("recipe.base", wanted.recipe.base, settings.BASES),
-        ("recipe.trainer", wanted.recipe.trainer, TRAINERS),
-    ):
-        if name not in there:
-            yield _("%(path)s: %(name)s is not registered here. Registered: %(known)s.") % {
-                "path": path,
-                "name": name,
-                "known": ", ".join(sorted(there)),
-            }
-    schedule = wanted.triggers.schedule
-    try:
-        if schedule is not None and not next_times(schedule, pipeline.client.timezone, now, 1):
-            yield _("triggers.schedule.rule: this rule is never due.")
-    except BadSchedule as error:
-        yield f"triggers.schedule.rule: {error}"
-    had = pipeline.settings.criteria.metrics if pipeline.revision else ()
-    if unfed := refuse_unfed(pipeline, [name for name in wanted.criteria.metrics if name not in had]):
-        yield f"criteria.metrics: {unfed}"

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from agency.actor import open_pipeline
+from agency.as_code.possible import problems
 from agency.htmx import go, partials
 from agency.portal.context import pipeline_page, who
 from agency.portal.forms.fields import ReasonForm
@@ -23,8 +24,7 @@ from agency.portal.views.changes.four_eyes import proposed_words
 from pipelines.actions import ActionRefused
 from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
-from pipelines.fleet import adapters
-from pipelines.reports.judging.measurable import refuse_unfed, without_a_set
+from pipelines.reports.judging.measurable import without_a_set
 from pipelines.reports.schedule import next_times
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
@@ -102,22 +102,10 @@ def _read(form: SettingsForm, row: Pipeline) -> PipelineSettings | None:
     except ValidationError as error:
         add_refusals(form, error, form.names())
         return None
-    _check_schedule(form, row, wanted.triggers.schedule)
     _check_hosts(form, row, sorted(set(wanted.hosts) - set(row.settings.hosts)))
-    for sentence in adapters.refusals(row.client_id, wanted):
-        form.add_error("recipe.delivery", _("%(why)s. Choose merged, or other hosts.") % {"why": sentence})
-    unfed = refuse_unfed(row, [name for name in wanted.criteria.metrics if name not in row.settings.criteria.metrics])
-    if unfed:
-        form.add_error("criteria.metrics", unfed)
+    for path, sentence in problems(row, wanted, timezone.now()):
+        form.add_error(path, sentence)
     return None if form.errors else wanted
-
-
-def _check_schedule(form: SettingsForm, row: Pipeline, schedule: Schedule | None) -> None:
-    try:
-        if schedule is not None and not next_times(schedule, row.client.timezone, timezone.now(), 1):
-            form.add_error("triggers.schedule.rule", _("This rule is never due."))
-    except BadSchedule as error:
-        form.add_error("triggers.schedule.rule", str(error))
 
 
 def _check_hosts(form: SettingsForm, row: Pipeline, added: list[str]) -> None:
