@@ -268,6 +268,8 @@ ARTIFACTS_S3 = {
     "access_key": env.text("RETUNE_S3_ACCESS_KEY") or None,
     "secret_key": env.text("RETUNE_S3_SECRET_KEY") or None,
 }
+# How large that cache may grow, over all clients; 0 is without an end.
+ARTIFACTS_CACHE_BYTES = env.integer("RETUNE_ARTIFACTS_CACHE_BYTES", 50 * 2**30)
 SCRATCH = VAR / "scratch"
 CHILD_MEMORY_BYTES = env.integer("RETUNE_CHILD_MEMORY_BYTES", 16 * 2**30)
 CHILD_CPU_S = env.integer("RETUNE_CHILD_CPU_S", 12 * 3600)

@@ -58,9 +58,9 @@ def plan(client: Client, now: datetime) -> list[str]:
     store = store_of(client.pk)
     free: set[str] = set()
     for number in PipelineState.objects.filter(client_id=client.pk).values_list("pipeline_id", flat=True):
-        free |= collectable(_versions(number), policy_of(client), now)
+        free |= collectable(versions_of(number), policy_of(client), now)
     # Across pipelines and outside of versions too: a live run may train on, or measure, what another one made.
-    free -= _needed(client.pk)
+    free -= needed(client.pk)
     named = _named(client.pk)
     orphans = {digest for digest, at in store.listed() if digest not in named and now - at > GRACE}
     return sorted(digest for digest in free | orphans if store.has(digest))
@@ -125,7 +125,7 @@ def _index(client_id: int) -> Iterator[dict[str, Any]]:
         yield {"pipeline": version.pipeline.slug, "version": version.label} | {n: getattr(version, n) for n in names}
 
 
-def _versions(pipeline_id: int) -> list[Kept]:
+def versions_of(pipeline_id: int) -> list[Kept]:
     in_use = set(_in_use(pipeline_id))
     return [
         Kept(v.number, frozenset({*v.files, v.adapter_digest} - {""}), v.pk in in_use, v.created_at, v.promoted_at)
@@ -155,7 +155,7 @@ def _in_use(pipeline_id: int) -> Iterator[int | None]:
         yield from pair
 
 
-def _needed(client_id: int) -> set[str]:
+def needed(client_id: int) -> set[str]:
     """Every digest that a live run of the client names, in whatever row."""
     live = Run.objects.filter(client_id=client_id, status__in=LIVE_RUNS)
     found: set[str] = set()

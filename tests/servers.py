@@ -12,8 +12,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -105,6 +106,30 @@ def _running(command: list[str], log: Path, ready: Callable[[], bool], stop: sig
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Started with fsync off: it never outlives the test run."""
+    with restartable_postgres() as made:
+        yield made.server
+
+
+@dataclass
+class RestartablePostgres:
+    """A server that a test may stop and start again, on the same port and files."""
+
+    server: PostgresServer
+    command: list[str]
+    log: Path
+    running: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
+        ready = partial(_postgres_answers, self.server)
+        self.running.enter_context(_running(self.command, self.log, ready, signal.SIGINT))
+
+    def stop(self) -> None:
+        self.running.close()
+
+
+@contextmanager
+def restartable_postgres() -> Iterator[RestartablePostgres]:
     user = unprivileged()
     with scratch_folder("retune-pg-", user) as folder, tempfile.TemporaryDirectory() as logs:
         made = PostgresServer("127.0.0.1", free_port(), secrets.token_hex(16))
@@ -112,10 +137,13 @@ def postgres_server() -> Iterator[PostgresServer]:
         options = {"port": made.port, "listen_addresses": made.host, "unix_socket_directories": folder}
         options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
         flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
-        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
         command = as_user(user, [str(find("postgres")), "-D", str(folder / "data"), *flags], "INT")
-        with _running(command, Path(logs) / "log", lambda: _postgres_answers(made), signal.SIGINT):
-            yield made
+        found = RestartablePostgres(made, command, Path(logs) / "log")
+        found.start()
+        try:
+            yield found
+        finally:
+            found.stop()
 
 
 def _initdb(folder: Path, password: str, user: str | None) -> None:

@@ -138,18 +138,20 @@ class Upstream:
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     hosts: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _session: aiohttp.ClientSession | None = None
+    _fresh: aiohttp.ClientSession | None = None
     _entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def start(self) -> None:
+        # Those that a host closed lie in the pool beside each other: a second try there may find the next dead one.
+        self._session = self._open(keepalive_timeout=self.limits.keep_connection_s)
+        self._fresh = self._open(force_close=True)
+
+    def _open(self, **terms: Any) -> aiohttp.ClientSession:
         limits = self.limits
         # No limit of its own: the pools bound the connections. No proxies from the environment.
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=limits.keep_connection_s,
-            socket_factory=judged_sockets(self.allow_private),
-        )
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=judged_sockets(self.allow_private), **terms)
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.read_s)
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector,
             timeout=timeout,
             trust_env=False,
@@ -160,8 +162,9 @@ class Upstream:
         )
 
     async def stop(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._fresh):
+            if session is not None:
+                await session.close()
 
     def pool(self, place: Place) -> Pool:
         name = (place.url, place.model_name)
@@ -208,16 +211,17 @@ class Upstream:
         return found
 
     async def _post(self, url: str, payload: bytes, entry: Entry) -> aiohttp.ClientResponse:
-        assert self._session is not None, "Upstream.start() comes first"
+        assert self._session is not None and self._fresh is not None, "Upstream.start() comes first"
         trace = SimpleNamespace(is_reused=False)
         terms: dict[str, Any] = {"data": payload, "headers": entry.headers, "allow_redirects": False, "ssl": entry.tls}
+        terms["trace_request_ctx"] = trace
         try:
-            return await self._session.post(url, trace_request_ctx=trace, **terms)
+            return await self._session.post(url, **terms)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # A kept connection that the host closed meanwhile says nothing about the model: once more, on a new one.
             if not trace.is_reused:
                 raise
-            return await self._session.post(url, **terms)
+            return await self._fresh.post(url, **terms)
 
     async def _begin(self, response: aiohttp.ClientResponse, is_stream: bool) -> Answer:
         try:

@@ -31,7 +31,7 @@ from agency.portal.views.sets import adding, blind, judges
 from agency.portal.views.sets import pages as sets
 from agency.portal.views.sharing import brand, letters, viewing
 from agency.portal.views.sharing import report as sharing
-from agency.portal.views.shipping import drills, replay, traffic, watch
+from agency.portal.views.shipping import drills, kept, replay, traffic, watch
 
 CLIENT = "c/<slug:slug>/"
 PIPELINE = CLIENT + "<slug:pipeline_slug>/"
@@ -80,6 +80,7 @@ urlpatterns = [
     path(CLIENT + "sharing/", sharing.report, name="sharing"),
     path(CLIENT + "sharing/links/", sharing.issue, name="issue-link"),
     path(CLIENT + "sharing/links/<int:link>/revoke/", sharing.revoke, name="revoke-link"),
+    path(CLIENT + "kept/", kept.kept, name="kept"),
     path(CLIENT + "judges/", judges.judges, name="judges"),
     path(CLIENT + "judges/<slug:name>/withdraw/", judges.withdraw, name="withdraw-judge"),
     path(CLIENT + "add-host/", clients.add_host, name="add-host"),

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,13 @@ def digest_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Cached:
+    digest: str
+    size_bytes: int
+    used_at: datetime
+
+
+@dataclass(frozen=True)
 class Store:
     """One client's artifacts."""
 
@@ -60,7 +68,9 @@ class Store:
     def path(self, digest: str) -> Path:
         """Where the bytes lie; raises `ArtifactMissing`. Not yet checked: see `verified`."""
         path = self._place(digest)
-        if not path.is_file() and not self._fetched(digest):
+        if path.is_file():
+            _note_use(path)
+        elif not self._fetched(digest):
             raise ArtifactMissing(
                 f"Artifact {digest[:12]} is not in the store. Restore it from a backup or build the version again."
             )
@@ -106,6 +116,22 @@ class Store:
             path.unlink()
         if self.remote is not None:
             self.remote.remove(_key(digest))
+        return size
+
+    def cached(self) -> Iterator[Cached]:
+        """What lies here of an object store; nothing where the folder is all there is."""
+        for path in (self.root / "sha256").glob("??/*") if self.remote is not None else ():
+            if len(path.name) == DIGEST_CHARS:
+                facts = path.stat()
+                yield Cached(path.name, facts.st_size, datetime.fromtimestamp(facts.st_atime, UTC))
+
+    def drop(self, digest: str) -> int:
+        """Takes a copy out of the cache; the object store keeps it. Gives the bytes freed, 0 where it has no other."""
+        path = self._place(digest)
+        if self.remote is None or not self.remote.has(_key(digest)):
+            return 0
+        size = path.stat().st_size
+        path.unlink(missing_ok=True)
         return size
 
     def sweep(self, before: datetime) -> int:
@@ -203,6 +229,12 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(place)
         return sha.hexdigest()
+
+
+def _note_use(path: Path) -> None:
+    """Written down by us: file systems are often mounted so that they do not. The time of change stays."""
+    facts = path.stat()
+    os.utime(path, ns=(time.time_ns(), facts.st_mtime_ns))
 
 
 def _key(digest: str) -> str:

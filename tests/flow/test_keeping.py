@@ -18,6 +18,7 @@ from pipelines import keeping
 from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, store_of
 from pipelines.artifacts import remote as remotes
 from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout
+from pipelines.storage.caching import trim_cache
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 from tests.conftest import Clock
@@ -227,3 +228,45 @@ def test_clients_never_share_and_what_is_removed_is_removed_in_both_places(
     store_of(acorn.pk).remove(digest)
 
     assert not store_of(acorn.pk).has(digest) and not list(bucket.objects.all())
+
+
+def test_the_cache_drops_what_was_used_longest_ago_and_never_what_a_live_run_reads(
+    bucket: Any, pipeline: Pipeline, clock: Clock, settings: Any
+) -> None:
+    production = factories.make_production(pipeline).model_version
+    run = factories.make_run(pipeline, at="evaluate")
+    store = store_of(pipeline.client_id)
+    old, newer, live, judged, fresh = (aged_use(store, bytes([n]) * 1000, 9 - n, clock) for n in range(5))
+    os.utime(store._place(fresh), (clock.now.timestamp(),) * 2)
+    Job.objects.filter(run=run).update(result={"digest": live})
+    ModelVersion.objects.filter(pk=production.pk).update(gguf_digest=judged)
+    settings.ARTIFACTS_CACHE_BYTES = 4000
+
+    assert trim_cache(clock.now) == 1
+    assert not store._place(old).exists() and store._place(newer).exists()
+    settings.ARTIFACTS_CACHE_BYTES = 10
+    assert trim_cache(clock.now) == 1, "one is named by the live run, one is what it is measured by, one is in hand"
+    assert {path.name for path in store.root.glob("sha256/??/*")} == {live, judged, fresh}
+    assert store.verified(old).read_bytes() == bytes(1000), "the bucket has it still"
+
+
+def test_a_folder_that_is_all_there_is_is_never_trimmed(pipeline: Pipeline, clock: Clock, settings: Any) -> None:
+    store = store_of(pipeline.client_id)
+    only = aged_use(store, b"weights", 900, clock)
+    settings.ARTIFACTS_CACHE_BYTES = 1
+    assert trim_cache(clock.now) == 0 and store.verified(only)
+
+
+def test_what_the_bucket_lost_stays_in_the_cache(bucket: Any, pipeline: Pipeline, clock: Clock, settings: Any) -> None:
+    store = store_of(pipeline.client_id)
+    last = aged_use(store, b"the last copy", 900, clock)
+    bucket.objects.all().delete()
+    settings.ARTIFACTS_CACHE_BYTES = 1
+    assert trim_cache(clock.now) == 0 and store.verified(last)
+
+
+def aged_use(store: Store, body: bytes, days: float, clock: Clock) -> str:
+    digest = store.put_bytes(body)
+    at = (clock.now - timedelta(days=days)).timestamp()
+    os.utime(store._place(digest), (at, at))
+    return digest

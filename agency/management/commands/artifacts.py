@@ -1,4 +1,7 @@
-"""`manage.py artifacts verify|gc|export|keep CLIENT`: what a client's versions, datasets and answers lie in."""
+"""`manage.py artifacts verify|gc|export|keep CLIENT` and `artifacts trim`.
+
+What a client's versions, datasets and answers lie in; and the cache before an object store.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from django.utils.translation import gettext as _
 from agency.management.targets import opened_client, operator
 from pipelines import keeping
 from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, store_of
+from pipelines.storage.caching import trim_cache
 from tenants.actions import set_retention
 from tenants.models import Client
 
@@ -29,11 +33,15 @@ class Command(BaseCommand):
         keep = orders.add_parser("keep", help="how long weights are kept")
         keep.add_argument("--versions", type=int, required=True, help="that were in production: the last so many")
         keep.add_argument("--days", type=int, required=True, help="nothing younger goes")
+        orders.add_parser("trim", help="keeps this machine's cache of the object store below its size, for all clients")
         for one in (verify, gc, export, keep):
             one.add_argument("client", metavar="CLIENT")
         export.add_argument("out", metavar="FILE.tar")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["order"] == "trim":
+            self.stdout.write(_("%(n)s copies dropped.") % {"n": trim_cache(timezone.now())})
+            return
         with opened_client(options["client"]) as client:
             said = ORDERS[options["order"]](self, client, options)
         self.stdout.write(said)

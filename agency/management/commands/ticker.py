@@ -26,6 +26,7 @@ from pipelines.retention import (
     sweep_scratch,
 )
 from pipelines.rollups import roll_up_all
+from pipelines.storage.caching import trim_cache
 from pipelines.ticker import Ticker
 
 log = logging.getLogger("ticker")
@@ -35,7 +36,7 @@ SWEEP_EVERY = timedelta(hours=1)
 
 SWEEPS = (
     forget_old_exchanges, forget_old_traffic, forget_bodies, forget_host_samples, sweep_scratch, retire_versions,
-    collect_all,
+    collect_all, trim_cache,
 )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ STATS = {"done": True, "done_reason": "stop", "total_duration": 9, "prompt_eval_
 
 @dataclass
 class Double:
-    """`behaviour[model]`: ok, dies, midway, cut, 404, 503, 400, error_line, or slow (until `release`)."""
+    """`behaviour[model]`: ok, dies, midway, cut, 404, 503, 400, error_line, garbage, stalls (after its headers, for
+    ever), or slow (until `release`)."""
 
     behaviour: dict[str, str] = field(default_factory=dict)
     answer: tuple[str, ...] = WORDS
@@ -49,6 +50,10 @@ class Double:
         if kind == "dies":
             request.transport.abort()
             return web.Response()
+        if kind == "garbage":
+            return web.Response(body=b"<html>\xff\x00 a page of somebody else</html>", content_type="text/html")
+        if kind == "stalls":
+            return await self._stall(request)
         if kind.isdigit():
             return web.json_response({"error": f"status {kind}"}, status=int(kind))
         if body.get("stream") is False:
@@ -56,6 +61,13 @@ class Double:
                 self._line(body, "".join(self.answer)) | (STATS if kind != "cut" else {"done": False})
             )
         return await self._stream(request, body, kind)
+
+    async def _stall(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not self.release.is_set():
+            await asyncio.sleep(0.01)
+        return response
 
     async def _stream(self, request: web.Request, body: dict[str, Any], kind: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

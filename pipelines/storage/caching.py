@@ -1,0 +1,53 @@
+"""The folder before an object store: kept below its size; what a live run reads stays."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from pipelines.artifacts import store_of
+from pipelines.artifacts.store import Cached, Store
+from pipelines.domain.transitions import LIVE_RUNS
+from pipelines.keeping import needed
+from pipelines.models import DatasetVersion, ModelVersion, PipelineState, Run
+from tenants import crossing, scope
+
+# A process that was just told where a file lies may open it a little later.
+IN_HAND = timedelta(hours=1)
+
+
+def trim_cache(now: datetime) -> int:
+    """Drops copies, the one used longest ago first, until all clients' together are below the limit. Gives how many."""
+    limit, found = settings.ARTIFACTS_CACHE_BYTES, list(_droppable(now))
+    size = sum(cached.size_bytes for _store, cached, _may_go in found)
+    gone = 0
+    for store, cached, may_go in sorted(found, key=lambda row: row[1].used_at):
+        if not limit or size <= limit:
+            break
+        freed = store.drop(cached.digest) if may_go else 0
+        size, gone = size - freed, gone + bool(freed)
+    return gone
+
+
+def _droppable(now: datetime) -> list[tuple[Store, Cached, bool]]:
+    found: list[tuple[Store, Cached, bool]] = []
+    for agency_id, client_id in crossing.ask("all_clients"):
+        with scope.client_scope(client_id, agency_id):
+            store, kept = store_of(client_id), being_read(client_id)
+            for cached in store.cached():
+                may_go = cached.digest not in kept and now - cached.used_at > IN_HAND
+                found.append((store, cached, may_go))
+    return found
+
+
+def being_read(client_id: int) -> set[str]:
+    """What live runs read: what they made and name, the datasets they grow from, the production they are judged by."""
+    live = Run.objects.filter(client_id=client_id, status__in=LIVE_RUNS)
+    found = needed(client_id)
+    for made in DatasetVersion.objects.filter(client_id=client_id, run__in=live).select_related("parent"):
+        found |= {made.digest} | ({made.parent.digest} if made.parent else set())
+    states = PipelineState.objects.filter(client_id=client_id, pipeline__runs__in=live, production__isnull=False)
+    for version in ModelVersion.objects.filter(pk__in=states.values("production")).select_related("dataset"):
+        found |= {*version.files, version.adapter_digest} | ({version.dataset.digest} if version.dataset else set())
+    return found
