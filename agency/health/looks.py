@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -139,10 +139,13 @@ DOCTOR: dict[str, Look] = {
 }
 
 
-def look(looks: dict[str, Look]) -> Iterator[Finding]:
-    """Each look's finding; one that cannot look has found something."""
+def look(looks: dict[str, Look], *, alone: bool = True) -> Iterator[Finding]:
+    """Each look's finding; one that cannot look has found something.
+
+    `alone`: no other thread of the process opens sockets, whose default patience is shortened meanwhile.
+    """
     for name, one in looks.items():
-        with _patience():
+        with _patience() if alone else nullcontext():
             try:
                 yield one()
             except Exception as error:

@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils.timezone import now
 
+from agency.health.heartbeat import Heartbeat
 from pipelines.keeping import collect_all
 from pipelines.retention import (
     forget_bodies,
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="one tick, then end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ticker, stop = Ticker(), threading.Event()
+        ticker, heartbeat, stop = Ticker(), Heartbeat(), threading.Event()
         if options["once"]:
             self.stdout.write(f"{ticker.tick(now())} sent")
             return
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         swept_at = rolled_up_at = now() - SWEEP_EVERY
         while not stop.wait(settings.TICK_S):
             guarded(lambda: ticker.tick(now()))
+            heartbeat.beat_if_due(now())
             if now() - rolled_up_at >= ROLL_UP_EVERY:
                 rolled_up_at = now()
                 guarded(lambda: roll_up_all(now()))
