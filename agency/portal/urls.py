@@ -32,6 +32,7 @@ from agency.portal.views.sets import pages as sets
 from agency.portal.views.sharing import brand, letters, viewing
 from agency.portal.views.sharing import report as sharing
 from agency.portal.views.shipping import drills, kept, replay, traffic, watch
+from agency.portal.views.value import pages as value
 
 CLIENT = "c/<slug:slug>/"
 PIPELINE = CLIENT + "<slug:pipeline_slug>/"
@@ -62,6 +63,8 @@ urlpatterns = [
     path("freezes/<int:freeze>/lift/", freezes.lift, name="lift-freeze"),
     path("four-eyes/", four_eyes.switches, name="four-eyes"),
     path("four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-proposal"),
+    path("value/", value.value, name="value"),
+    path("value/terms/", value.terms, name="value-terms"),
     path("brand/", brand.brand, name="brand"),
     path("people/", people.people, name="people"),
     path("people/<int:member>/view-as/", viewing.as_person, name="view-person"),
@@ -75,6 +78,8 @@ urlpatterns = [
     path(CLIENT + "ledger/", ledger.ledger, name="ledger"),
     path(CLIENT + "four-eyes/", four_eyes.switches, name="client-four-eyes"),
     path(CLIENT + "four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-client-proposal"),
+    path(CLIENT + "usage/", value.usage, name="usage"),
+    path(CLIENT + "usage.csv", value.usage_file, name="usage-file"),
     path(CLIENT + "audit/", clients.audit, name="audit"),
     path(CLIENT + "view-as/", viewing.as_client, name="view-client"),
     path(CLIENT + "sharing/", sharing.report, name="sharing"),

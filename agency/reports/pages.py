@@ -11,6 +11,7 @@ from django.utils import timezone, translation
 
 from pipelines.reports.client import ClientReport, client_report, pipeline_report, read_month
 from pipelines.reports.client.changes import Example, examples_of
+from pipelines.reports.client.value import value_figures
 from tenants import sharing
 from tenants.models import Brand, Client, Pipeline
 
@@ -53,6 +54,7 @@ def page(request: HttpRequest, client: Client, pipeline: Pipeline | None, reader
         report = pipeline_report(pipeline, now, month) if pipeline else client_report(client, now, month)
         given: dict[str, Any] = {"client": client, "report": report, "reader": reader, "pipeline": pipeline}
         given |= {"look": Look.of(client, sharing.brand_of(client.agency_id)), "examples": _examples(report, reader)}
+        given["value"] = () if pipeline else value_figures(client, month)
         response = TemplateResponse(request, "reports/report.html", given | more).render()
     response["Content-Language"] = client.language
     return private(response)

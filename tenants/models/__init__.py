@@ -20,6 +20,7 @@ from tenants.models.settings_revision import SettingsRevision
 from tenants.models.share_link import ShareLink
 from tenants.models.shared_example import SharedExample
 from tenants.models.user import User
+from tenants.models.value import UsageIssue, ValueTerms
 
 __all__ = [
     "Agency",
@@ -45,5 +46,7 @@ __all__ = [
     "SettingsRevision",
     "ShareLink",
     "SharedExample",
+    "UsageIssue",
     "User",
+    "ValueTerms",
 ]

@@ -242,6 +242,26 @@ def fasten_sqlite(apps: Any, schema_editor: Any) -> None:
     )
 
 
+def fasten_issues(apps: Any, schema_editor: Any) -> None:
+    """Usage that was issued refuses change, whoever asks."""
+    what, table = "Issued usage is immutable.", "tenants_usageissue"
+    if schema_editor.connection.vendor == "sqlite":
+        schema_editor.execute(
+            f"CREATE TRIGGER issues_never_change BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{what}'); END"
+        )
+        return
+    schema_editor.execute(
+        f"""CREATE OR REPLACE FUNCTION public.issues_never_change() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN RAISE EXCEPTION '{what}' USING ERRCODE = 'insufficient_privilege'; END $body$""",
+        None,
+    )
+    schema_editor.execute(
+        f"""CREATE TRIGGER issues_never_change BEFORE UPDATE ON {table}
+        FOR EACH ROW EXECUTE FUNCTION public.issues_never_change()""",
+        None,
+    )
+
+
 ACTS = {"insert": "INSERT", "update": "UPDATE OF dataset_id"}
 
 

@@ -148,6 +148,14 @@ client-four-eyes  GET     200    200       200     404     404      404       30
 client-four-eyes  POST    422    404       404     404     404      404       302
 decide-client-proposal GET  200  200       404     404     404      404       302
 decide-client-proposal POST 422  422       404     404     404      404       302
+value             GET     200    200       200     404     404      200       302
+value             POST    200    200       200     404     404      200       302
+value-terms       GET     200    404       404     404     404      200       302
+value-terms       POST    422    404       404     404     404      422       302
+usage             GET     200    200       200     404     404      404       302
+usage             POST    422    404       404     404     404      404       302
+usage-file        GET     200    200       200     404     404      404       302
+usage-file        POST    200    200       200     404     404      404       302
 brand             GET     200    404       404     404     404      200       302
 brand             POST    422    404       404     404     404      422       302
 view-person       GET     405    405       405     405     405      405       302

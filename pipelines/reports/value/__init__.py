@@ -1,0 +1,6 @@
+"""What a month's work was worth: a constant number of queries for all clients of a scope."""
+
+from pipelines.reports.value.usage import usage_lines
+from pipelines.reports.value.work import COMPUTE, Work, work_by_client, work_of
+
+__all__ = ["COMPUTE", "Work", "usage_lines", "work_by_client", "work_of"]
