@@ -46,6 +46,8 @@ def _agency_pages() -> tuple[tuple[str, str], ...]:
         ("rollback-log", _("Rollback log")),
         ("freezes", _("Freezes")),
         ("people", _("People")),
+        ("four-eyes", _("Four eyes")),
+        ("value", _("Value")),
     )
 
 

@@ -16,7 +16,7 @@ from agency.portal.views import (
     setup,
     versions,
 )
-from agency.portal.views.changes import four_eyes, freezes, ledger
+from agency.portal.views.changes import four_eyes, freezes, ledger, timeline
 from agency.portal.views.data import pages as data
 from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
@@ -80,6 +80,8 @@ urlpatterns = [
     path(CLIENT + "four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-client-proposal"),
     path(CLIENT + "usage/", value.usage, name="usage"),
     path(CLIENT + "usage.csv", value.usage_file, name="usage-file"),
+    path(CLIENT + "timeline/", timeline.timeline, name="timeline"),
+    path(CLIENT + "timeline.csv", timeline.timeline_file, name="timeline-file"),
     path(CLIENT + "audit/", clients.audit, name="audit"),
     path(CLIENT + "view-as/", viewing.as_client, name="view-client"),
     path(CLIENT + "sharing/", sharing.report, name="sharing"),

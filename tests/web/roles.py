@@ -156,6 +156,10 @@ usage             GET     200    200       200     404     404      404       30
 usage             POST    422    404       404     404     404      404       302
 usage-file        GET     200    200       200     404     404      404       302
 usage-file        POST    200    200       200     404     404      404       302
+timeline          GET     200    200       200     404     404      404       302
+timeline          POST    200    200       200     404     404      404       302
+timeline-file     GET     200    200       200     404     404      404       302
+timeline-file     POST    200    200       200     404     404      404       302
 brand             GET     200    404       404     404     404      200       302
 brand             POST    422    404       404     404     404      422       302
 view-person       GET     405    405       405     405     405      405       302

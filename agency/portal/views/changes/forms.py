@@ -52,15 +52,11 @@ class SwitchForm(ReasonForm):
     field_order = ("promotion", "thresholds", "reason")
     promotion = forms.ChoiceField(
         label=gettext_lazy("A promotion takes"),
-        help_text=gettext_lazy(
-            "Approving a held version, or promoting one before its evidence is there."
-        ),
+        help_text=gettext_lazy("Approving a held version, or promoting one before its evidence is there."),
     )
     thresholds = forms.ChoiceField(
         label=gettext_lazy("Other thresholds take"),
-        help_text=gettext_lazy(
-            "Stages, criteria, gates, data checks, rollout, monitor, and waivers of gates."
-        ),
+        help_text=gettext_lazy("Stages, criteria, gates, data checks, rollout, monitor, and waivers of gates."),
     )
 
     def __init__(self, place: Place, *args: Any, **kwargs: Any) -> None:
