@@ -148,6 +148,22 @@ def harm(value: float | None, unit: str) -> str:
 
 
 @register.filter
+def evidence(numbers: Mapping[str, Any]) -> str:
+    """What a task gate's verdict rests on: the difference with its bounds, and what so many cases could find."""
+    low, high, least = (numbers.get(key) for key in ("drop_low", "drop_high", "mde"))
+    said = []
+    if low is not None and high is not None:
+        bounds = [f"{100 * value:+.1f}" for value in (-numbers["drop"], -high, -low)]
+        words = dict(zip(("found", "low", "high"), bounds, strict=True))
+        text = gettext("Difference %(found)s points, between %(low)s and %(high)s (each bound 95 %% sure).")
+        said.append(text % words)
+    if least is not None:
+        words = {"n": f"{numbers['n']:,}", "points": f"{100 * least:.1f}"}
+        said.append(gettext("%(n)s cases find a drop of %(points)s points in 80 %% of runs.") % words)
+    return " ".join(said)
+
+
+@register.filter
 def short(digest: str) -> SafeString | str:
     """The first twelve characters of a digest, the whole on hover."""
     bare = str(digest or "").removeprefix("sha256:")

@@ -42,7 +42,8 @@ class FlipRate:
 
     @property
     def rate(self) -> float | None:
-        return self.flips / self.seen if self.seen else None
+        """Half a flip more than was seen (Jeffreys): none of 300 does not mean never."""
+        return (self.flips + 0.5) / (self.seen + 1) if self.seen else None
 
     @property
     def high(self) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count
 
-from pipelines.models import Example, Run, StageRun
+from pipelines.models import Example, ExampleState, Run, StageRun
 
 SAMPLES_A_RULE = 4
 SHOWN_LINES = 24
@@ -57,6 +57,8 @@ def data_report(run: Run, stage: StageRun | None) -> DataReport:
     marked = Example.objects.filter(judged_in=run).exclude(rule="")
     counts = list(marked.order_by().values_list("state", "rule").annotate(n=Count("id")).order_by("state", "rule"))
     shares: dict[str, Any] = said.get("distribution") or {}
+    found = marked.exclude(state=ExampleState.PARKED)  # Nothing is wrong with these: their run ended otherwise.
+    rules = [rule for state, rule, _n in counts if state != ExampleState.PARKED]
     return DataReport(
         rows=said.get("rows"),
         malformed=said.get("malformed"),
@@ -65,7 +67,7 @@ def data_report(run: Run, stage: StageRun | None) -> DataReport:
         masked=said.get("masked") or 0,
         charts=tuple(chart for chart in _charts(shares) if chart.lines),
         breaches=tuple(shares.get("breaches") or ()),
-        samples=tuple(row for _, rule, _ in counts for row in marked.filter(rule=rule)[:SAMPLES_A_RULE]),
+        samples=tuple(row for rule in rules for row in found.filter(rule=rule)[:SAMPLES_A_RULE]),
     )
 
 

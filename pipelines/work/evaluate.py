@@ -121,7 +121,8 @@ def answer_all(
     scratch = Path(spec["scratch"])
     scratch.mkdir(parents=True, exist_ok=True)
     log = AnswerLog(scratch / "answers.jsonl", _fingerprint(place, spec))
-    counter.done = counter.found = len(log.found)
+    counter.done += len(log.found)
+    counter.found += len(log.found)
     for arm in place.arms:
         for turn in RUNS:
             missing = list(_missing(sets, arm, turn, log))

@@ -213,8 +213,12 @@ def test_taking_a_shaky_case_out_shows_in_what_the_set_costs(engineer: Browser, 
         Scorecard.objects.update(cases=failed)
     page, here = reverse("eval-sets", args=HERE), reverse("eval-set", args=[*HERE, "regression"])
 
-    assert {line.kind: line.block_rate for line in engineer.get(page).context["lines"]}["regression"] == 0.75
+    assert {line.kind: line.block_rate for line in engineer.get(page).context["lines"]}[
+        "regression"
+    ] == 0.75  # 1.5 of 3.
     assert "1 retrain that was not worse failed it" in engineer.get(here).text
 
     engineer.post(here, {"case": ["b"], "act": "remove", "base": "1"})
-    assert {line.kind: line.block_rate for line in engineer.get(page).context["lines"]}["regression"] == 0.0
+    assert {line.kind: line.block_rate for line in engineer.get(page).context["lines"]}["regression"] == pytest.approx(
+        0.5 / 3  # Half a failure more than was seen: none of two does not mean never.
+    )

@@ -105,6 +105,21 @@ def test_what_a_model_wrote_is_escaped(viewer: Browser, support: Pipeline) -> No
     assert "<script>alert" not in text and "&lt;script&gt;alert" in text
 
 
+def test_a_task_gate_says_its_bounds_and_what_so_many_cases_can_find(viewer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="rejected")
+    drop = {"drop": 0.05, "drop_low": 0.0213, "drop_high": 0.0816}
+    with factories.inside(run):
+        fields = {"name": "accuracy", "kind": "task", "effect": "block", "verdict": "failed", "judge_version": 2}
+        row = GateResult.of(run, run=run, position=0, sentence="worse", created_at=factories.NOW, **fields)
+        row.numbers = {"n": 1240, "mde": 0.0418} | drop
+        row.save()
+
+    text = viewer.get(page_of(run)).text
+
+    assert "Difference -5.0 points, between -8.2 and -2.1 (each bound 95 % sure)." in text
+    assert "1,240 cases find a drop of 4.2 points in 80 % of runs." in text
+
+
 def test_the_validation_report_names_rules_rows_and_places(viewer: Browser, support: Pipeline) -> None:
     run = factories.make_run(support, at="finetune", status="running")
     with factories.inside(run):

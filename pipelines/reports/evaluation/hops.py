@@ -14,11 +14,11 @@ from pipelines.reports.runs import JobLine, job_line
 
 @dataclass(frozen=True)
 class Hop:
-    """One step. `figures` in the order of the metrics; `alike`, `lost` and `won` against the step before."""
+    """One step. `figures`: (metric, value); `alike`, `lost` and `won` against the step before."""
 
     name: str
     what: str
-    figures: tuple[float | None, ...]
+    figures: tuple[tuple[str, float | None], ...]
     right: int
     bytes: int | None
     alike: int | None
@@ -92,9 +92,10 @@ def _table(result: dict[str, Any]) -> HopTable:
         "quantised": _("the file that ships"),
         "host": result["host"],
     }
+    figures = [tuple((m, hop["metrics"].get(m)) for m in metrics) for hop in result["hops"]]
     hops = tuple(
-        Hop(name=hop["name"], what=what[hop["name"]], figures=tuple(hop["metrics"].get(m) for m in metrics), **_of(hop))
-        for hop in result["hops"]
+        Hop(name=hop["name"], what=what[hop["name"]], figures=found, **_of(hop))
+        for hop, found in zip(result["hops"], figures, strict=True)
     )
     return HopTable(metrics, hops, result["n"], result["engine"], result["host"], result.get("set_version"))
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from pipelines.domain.gates import GateSpec, Rule
 from pipelines.domain.simulation import AtHand, Odds, combined, odds_of
+from pipelines.domain.stability import FlipRate
 from pipelines.models import GateResult
 from pipelines.records.gate_specs import spec_of
 from pipelines.reports.evaluation.eval_sets import flips_of, not_worse
@@ -114,8 +115,7 @@ def _flip(pipeline: Pipeline) -> Learned:
     flips, asked = sum(f.flips for f in found), sum(f.seen for f in found)
     if asked < LEAST_CASES:
         return Learned(name, ASSUMED_FLIP, _("assumed: fewer than %(n)s answers were seen") % {"n": LEAST_CASES})
-    # Half a flip more than was seen: none of 300 does not mean never.
-    return Learned(name, (flips + 0.5) / (asked + 1), _("%(f)s of %(n)s answers") % {"f": flips, "n": asked})
+    return Learned(name, FlipRate(flips, asked).rate or 0.0, _("%(f)s of %(n)s answers") % {"f": flips, "n": asked})
 
 
 def _latency(past: list[GateResult]) -> Learned:

@@ -40,10 +40,15 @@ def test_three_retrains_leave_nothing_to_test_by() -> None:
     assert found.rate is None and found.block_rate(100) is None and found.high is None
 
 
+def test_a_case_that_never_flipped_yet_may_still_do_so() -> None:
+    assert FlipRate(0, 99).rate == pytest.approx(0.005)
+    assert FlipRate(0, 99).block_rate(50) == pytest.approx(1 - 0.995**50)
+
+
 def test_the_block_rate_is_that_of_the_table() -> None:
-    assert FlipRate(1, 1000).block_rate(100) == pytest.approx(0.095, abs=0.001)
-    assert FlipRate(5, 1000).block_rate(100) == pytest.approx(0.39, abs=0.01)
-    assert FlipRate(10, 1000).block_rate(100) == pytest.approx(0.63, abs=0.01)
+    assert FlipRate(100, 100_000).block_rate(100) == pytest.approx(0.095, abs=0.001)
+    assert FlipRate(500, 100_000).block_rate(100) == pytest.approx(0.39, abs=0.01)
+    assert FlipRate(1_000, 100_000).block_rate(100) == pytest.approx(0.63, abs=0.01)
 
 
 @pytest.mark.parametrize(("flips", "seen"), [(0, 30), (1, 37), (3, 400), (40, 3000)])

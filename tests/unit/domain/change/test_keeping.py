@@ -58,9 +58,7 @@ def test_what_goes_is_named_by_versions_that_nobody_needs_only(history: list[Kep
 
 @given(histories(), POLICIES, st.integers(1, 12))
 def test_putting_a_version_to_use_never_lets_more_go(history: list[Kept], policy: Policy, number: int) -> None:
-    used = [
-        Kept(v.number, v.digests, v.is_in_use or v.number == number, v.created_at, v.promoted_at) for v in history
-    ]
+    used = [Kept(v.number, v.digests, v.is_in_use or v.number == number, v.created_at, v.promoted_at) for v in history]
 
     assert collectable(used, policy, NOW) <= collectable(history, policy, NOW)
 
