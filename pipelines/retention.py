@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -78,9 +80,17 @@ def forget_host_samples(now: datetime) -> int:
 
 
 def sweep_scratch(now: datetime) -> int:
-    """Removes the scratch folders of jobs that ended without doing so themselves: failed, cancelled, or killed late."""
-    left = {int(path.name.removeprefix("job-")) for path in Path(settings.SCRATCH).glob("job-*")}
+    """Removes the scratch folders of jobs that ended without doing so themselves: failed, cancelled, or killed late.
+
+    And those of readers of tables whose process was killed; a table is read in minutes.
+    """
     gone = 0
+    for folder in Path(settings.SCRATCH).glob("table-*"):
+        with suppress(FileNotFoundError):  # Its reader has just ended.
+            if datetime.fromtimestamp(folder.stat().st_mtime, UTC) < now - SCRATCH_KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
+                gone += 1
+    left = {int(path.name.removeprefix("job-")) for path in Path(settings.SCRATCH).glob("job-*")}
     for agency_id, client_id in crossing.ask("all_clients") if left else ():
         with scope.client_scope(client_id, agency_id):
             over = Job.objects.filter(client_id=client_id, pk__in=left, finished_at__lt=now - SCRATCH_KEPT)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from pipelines.actions.refused import ActionRefused
 from pipelines.domain.dataset import draw
 from pipelines.models import Example, ExampleState
-from pipelines.records.cases import MAX_CASES, CaseRefused, read_case, refuse_twins
+from pipelines.records.cases import MAX_CASES, CaseRefused, read_case, refuse_strange_labels, refuse_twins
 from pipelines.validation.leakage import quarantine_twins
 from tenants import actions as ground
 from tenants.models import AuditEvent, EvalSet, Pipeline
@@ -68,6 +68,7 @@ def put_set(
     try:
         checked = [read_case(case, kind, _("Case %(id)s") % {"id": case.get("id", "?")}) for case in cases]
         refuse_twins(checked)
+        refuse_strange_labels(checked, pipeline.settings.criteria.output)
     except CaseRefused as refused:
         raise ActionRefused(str(refused)) from refused
     made = ground.put_eval_set(pipeline, kind, checked, actor, now, note)

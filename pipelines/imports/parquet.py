@@ -36,7 +36,9 @@ class Parquet:
         try:
             return pyarrow.parquet.ParquetFile(path, memory_map=False, pre_buffer=False)
         except self.broken as error:
-            raise BadFile(_("The file is no Parquet that can be read: %(why)s.") % {"why": error}) from error
+            raise BadFile(
+                _("The file is no Parquet that can be read: %(why)s. Write it again.") % {"why": _first(error)}
+            ) from error
 
     def _refuse_what_is_too_large(self) -> None:
         facts = self.file.metadata
@@ -54,8 +56,13 @@ class Parquet:
                 self.share = min(1.0, given / max(said, 1))
                 yield from batch.to_pylist()
         except self.broken as error:
-            words = {"n": given, "why": str(error).splitlines()[0] if str(error) else type(error).__name__}
-            raise BadFile(_("The Parquet file is damaged after row %(n)s: %(why)s.") % words) from error
+            words = {"n": given, "why": _first(error)}
+            raise BadFile(_("The Parquet file is damaged after row %(n)s: %(why)s. Write it again.") % words) from error
         if given != said:
             words = {"said": said, "n": given}
             raise BadFile(_("The Parquet file says that it has %(said)s rows and has %(n)s: write it again.") % words)
+
+
+def _first(error: BaseException) -> str:
+    """The first line of what a library says, to go on in a sentence."""
+    return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__

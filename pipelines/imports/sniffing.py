@@ -18,6 +18,7 @@ BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM
 TEXT_FORMATS = ("jsonl", "json", "csv")
 ENDINGS = {"csv": "csv", "tsv": "csv", "jsonl": "jsonl", "ndjson": "jsonl"}
 FAMILIES = {"jsonl": "json", "json": "json", "csv": "csv", "xlsx": "xlsx", "parquet": "parquet"}
+TABLES = ("xlsx", "parquet")
 DELIMITERS = (",", ";", "\t", "|")
 REFUSED = {
     b"\x1f\x8b": gettext_lazy("The file is compressed (gzip): unpack it first."),
@@ -67,8 +68,13 @@ def _format(head: bytes, name: str) -> str:
     for magic, sentence in REFUSED.items():
         if head.startswith(magic):
             raise BadFile(str(sentence))
-    known = ENDINGS.get(name.rpartition(".")[2].lower(), "")
+    ending = name.rpartition(".")[2].lower()
+    known, words = ENDINGS.get(ending, ""), {"ending": ending}
     text = head.decode(_encoding(head, is_sure=False), "replace").lstrip("\ufeff \t\r\n")
+    if ending in TABLES:
+        raise BadFile(
+            _("The name ends in .%(ending)s, but that is not what is in it: save it again so, or as CSV.") % words
+        )
     if known:
         return known
     if text.startswith("["):
@@ -81,7 +87,8 @@ def _encoding(head: bytes, *, is_sure: bool = True) -> str:
     for bom, encoding in BOMS:
         if head.startswith(bom):
             return encoding
-    if b"\x00" in head[1:400:2] and b"\x00" not in head[0:400:2]:
+    odd = head[1:400:2]
+    if odd.count(0) > len(odd) // 4 and b"\x00" not in head[0:400:2]:  # A stray NUL makes no UTF-16.
         return "utf-16-le"
     broken = _broken_lines(head)
     if len(broken) <= MAX_BROKEN * head.count(b"\n"):

@@ -84,7 +84,9 @@ def refuse_bombs(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     except BROKEN as error:
-        raise BadFile(_("The file is no Excel workbook (XLSX): %(why)s.") % {"why": error}) from error
+        raise BadFile(
+            _("The file is no whole Excel workbook (XLSX): %(why)s. Save it again, or as CSV.") % {"why": error}
+        ) from error
     total, packed = sum(sizes.values()), max(path.stat().st_size, 1)
     shared = sum(size for name, size in sizes.items() if name.lower().endswith("sharedstrings.xml"))
     if total > MAX_UNPACKED_BYTES or shared > MAX_SHARED_BYTES or (total > 10_000_000 and total > MAX_PACKING * packed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pipelines import metrics
+from pipelines.metrics.text import normalise
 from tenants.models.eval_set import EvalKind
 from tenants.pipeline_settings import OutputFormat
 
@@ -18,6 +20,7 @@ MAX_CASES = 20_000
 MAX_LINE_BYTES = 1_000_000
 MAX_FILE_BYTES = 100_000_000
 MAX_ID_CHARS = 100
+SHOWN_LABELS = 20
 ROLES = ("system", "user", "assistant")
 
 Case = dict[str, Any]
@@ -37,6 +40,26 @@ def read_cases(name: str, lines: Iterable[bytes], kind: str, output: OutputForma
             raise CaseRefused(_("A set holds at most %(top)s cases; this file has more.") % {"top": MAX_CASES})
     refuse_twins(found)
     return found
+
+
+def refuse_strange_labels(cases: Sequence[Case], output: OutputFormat) -> None:
+    """A label that no answer may have could never be right: every candidate would lose the case."""
+    if output.kind != "label" or not output.labels:
+        return
+    known = {normalise(label) for label in output.labels}
+    for case in cases:
+        label = case["expected"].get("label") if case["check"] == "label" else None
+        if label is not None and normalise(str(label)) not in known:
+            words = {"id": case["id"], "label": label, "labels": ", ".join(output.labels[:SHOWN_LABELS])}
+            more = len(output.labels) - SHOWN_LABELS
+            words["more"] = _(" and %(n)s more") % {"n": more} if more > 0 else ""
+            raise CaseRefused(
+                _(
+                    "Case %(id)s expects “%(label)s”, which is no label of this pipeline (%(labels)s%(more)s)."
+                    " Correct it, or add the label in the settings first."
+                )
+                % words
+            )
 
 
 def refuse_twins(cases: Sequence[Case]) -> None:
@@ -86,7 +109,8 @@ def _from_json(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            why = _("nested too deeply") if isinstance(error, RecursionError) else str(error)
+            deep = isinstance(error, RecursionError)
+            why = _("nested too deeply") if deep else _("is not JSON: %(why)s") % {"why": error}
             raise CaseRefused(_("Line %(number)s: %(why)s") % {"number": number, "why": why}) from error
 
 
@@ -97,6 +121,8 @@ def _lines(lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
         size += len(line)
         if len(line) > MAX_LINE_BYTES or size > MAX_FILE_BYTES:
             raise CaseRefused(_("Line %(number)s: longer than 1 MB, or the file than 100 MB.") % {"number": number})
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CaseRefused(_("The file is UTF-16. Save it as UTF-8 and send it again."))
         if b"\x00" in line or b"\\u0000" in line:
             raise CaseRefused(_("Line %(number)s: holds a NUL character.") % {"number": number})
         try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus
 from pipelines.engine.jobs import ensure_job
@@ -25,3 +29,17 @@ def test_scratch_of_a_job_that_failed_goes_after_a_day_and_that_of_a_live_one_st
 
     assert (early, late) == (0, 1)
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_what_a_killed_reader_of_a_table_left_goes_after_a_day(
+    in_acorn: Client, clock: Clock, settings: Any, tmp_path: Path
+) -> None:
+    settings.SCRATCH = tmp_path
+    old, fresh = (tmp_path / name for name in ("table-old", "table-fresh"))
+    for folder, age_s in ((old, 90_000), (fresh, 80_000)):
+        folder.mkdir()
+        (folder / "log").write_text("killed")
+        os.utime(folder, (clock.now.timestamp() - age_s,) * 2)
+
+    assert sweep_scratch(clock.now) == 1
+    assert (old.exists(), fresh.exists()) == (False, True)

@@ -64,6 +64,9 @@ def test_a_spreadsheet_of_cases_is_taken_by_its_columns(engineer: Browser, suppo
         ("a.jsonl", json.dumps(case("c", check="regex", expected={"pattern": "(?=a)"})), "no look-ahead"),
         ("a.jsonl", json.dumps(case("c", check="json_schema", expected={"schema": {"$ref": "http://x"}})), "Only ref"),
         ("a.jsonl", json.dumps(case("c", check="label", expected={"label": "x", "labels": ["y"]})), "not among"),
+        ("a.jsonl", json.dumps(case("c", expected={"label": "lost"})), "no label of this pipeline (billing"),
+        ("a.csv", "input,expected\nx,lost\n", "not among"),
+        ("a.jsonl", "no json", "Line 1: is not JSON"),
         ("a.jsonl", "[" * 50_000, "nested too deeply"),
         ("a.jsonl", '{"id": "\\u0000"}', "NUL"),
         ("a.jsonl", "x" * 1_000_001, "longer than 1 MB"),
@@ -84,6 +87,14 @@ def test_a_file_in_another_encoding_is_refused_with_what_to_do(engineer: Browser
     response = engineer.post(reverse("upload-set", args=HERE), {"kind": "heldout", "file": file})
 
     assert "Line 2: is no UTF-8. Save the file as UTF-8" in response.text
+
+
+def test_a_set_in_utf_16_is_refused_by_that_name(engineer: Browser, support: Pipeline) -> None:
+    file = SimpleUploadedFile("a.jsonl", json.dumps(case("c")).encode("utf-16"))
+
+    response = engineer.post(reverse("upload-set", args=HERE), {"kind": "heldout", "file": file})
+
+    assert "The file is UTF-16. Save it as UTF-8" in response.text
 
 
 def test_prompts_that_are_timed_need_no_check(engineer: Browser, support: Pipeline) -> None:

@@ -148,6 +148,7 @@ def upload_set(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespo
         form.add_error("file", str(refused))
         return _page(request, row, 422, set_form=form)
     messages.success(
-        request, _("%(size)s cases are version %(version)s of this set.") % {"size": made.size, "version": made.version}
+        request,
+        _("Version %(version)s of this set holds %(size)s cases.") % {"size": made.size, "version": made.version},
     )
     return go(request, reverse("eval-set", args=[slug, pipeline_slug, made.kind]))

@@ -50,7 +50,9 @@ def preview(batch: Batch, mapping: Mapping) -> Preview:
     except BadFile as error:
         return Preview(mapping, refusal=str(error))
     try:
-        return Preview(found.mapping, found.reader.columns, tuple(islice(_shown(found.lines()), SHOWN_ROWS)))
+        rows = tuple(islice(_shown(found.lines()), SHOWN_ROWS))
+        none = "" if rows else _("The file names its columns and has no row below them.")
+        return Preview(found.mapping, found.reader.columns, rows, none)
     except BadFile as error:
         return Preview(found.mapping, found.reader.columns, refusal=str(error))
 

@@ -52,8 +52,10 @@ REFUSED = {
     "tail.json": (b'{"input": "a",\n"output": "b"}\n{"input": "c"}', "behind the end"),
     "deep.json": (b"[" * 200_000, "nested too deeply"),
     "long.json": (b'["' + b"x" * 4_000_000 + b'"]', "Element 1 does not end within a million"),
-    "no.xlsx": (b"PK\x03\x04 and nothing", "no Excel workbook"),
-    "no.parquet": (b"PAR1 and nothing PAR1", "no Parquet that can be read"),
+    "no.xlsx": (b"PK\x03\x04 and nothing", "no whole Excel workbook.*Save it again"),
+    "no.parquet": (b"PAR1 and nothing PAR1", r"no Parquet that can be read: .*[^.]\. Write it again\.$"),
+    "text.xlsx": (b"text,category\na,b\n", "ends in .xlsx, but that is not what is in it"),
+    "text.parquet": (b"text,category\na,b\n", "ends in .parquet, but that is not what is in it"),
 }
 
 
@@ -63,6 +65,12 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, n
 
     with pytest.raises(BadFile, match=sentence):
         read(made(tmp_path / name, body))
+
+
+def test_a_stray_nul_makes_no_file_utf_16_and_its_row_is_told(tmp_path: Path) -> None:
+    (line,) = read(made(tmp_path / "rows.csv", b"text,category\nhel\x00lo there,x\n"), MAPPED)
+
+    assert line.rule == "nul"
 
 
 @pytest.mark.parametrize("encoding", ["rot13", "no-such", "hex"])
