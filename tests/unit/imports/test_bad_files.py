@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, n
 def test_a_stray_nul_makes_no_file_utf_16_and_its_row_is_told(tmp_path: Path) -> None:
     (line,) = read(made(tmp_path / "rows.csv", b"text,category\nhel\x00lo there,x\n"), MAPPED)
 
-    assert line.rule == "nul"
+    assert line.rule == "characters"
 
 
 @pytest.mark.parametrize("encoding", ["rot13", "no-such", "hex"])
