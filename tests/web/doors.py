@@ -52,6 +52,7 @@ BODIES: dict[str, Any] = {
     "undrain_host": {"reason": "asked by a test"},
     "set_freeze": {"reason": "asked by a test"},
     "lift_freeze": {"reason": "asked by a test"},
+    "change_settings": {"settings": factories.settings_body(), "base": 1, "dry_run": True},
     "order_waiver": {"gate": "accuracy", "reason": "asked by a test", "days": 7},
     "end_waiver": {"reason": "asked by a test"},
     "order_rollback": {"to": 1, "reason": "asked by a test"},

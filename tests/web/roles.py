@@ -370,6 +370,8 @@ list_freezes            GET     200  403         200          200           401 
 set_freeze              POST    201  403         201          201           401          401
 lift_freeze             POST    200  403         404          404           401          401
 list_waivers            GET     200  403         404          404           401          401
+read_settings           GET     200  403         404          404           401          401
+change_settings         PUT     200  403         404          404           401          401
 order_waiver            POST    201  403         404          404           401          401
 end_waiver              POST    200  403         404          404           401          401
 list_hosts              GET     200  403         200          200           401          401
