@@ -12,7 +12,7 @@ STEP := @$(BIN)/python tools/step.py
 INSTALL := $(PIP) install --progress-bar raw -c constraints.txt
 export VENV
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test check run bench clean smollm2 say-size
+.PHONY: help setup setup-test demo test check run worker bench clean smollm2 say-size
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ var/bases/smollm2/config.json:
 run: setup  ## serve the product: web, gateway, workers, ticker, model host
 	$(BIN)/python manage.py up
 
+worker: setup  ## var/retune-worker.pyz: the one file that a machine needs to pull jobs
+	$(BIN)/python -m tools.make_worker var/retune-worker.pyz
+
 check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, layers, budgets, migrations
 	sh tools/check.sh
 
@@ -78,6 +81,12 @@ test: setup-test  ## everything that must hold
 	sh tools/check.sh
 	sh tools/run_tests.sh $(TESTERS)
 	sh tools/run_tests.sh $(TESTERS) --on-postgres tests/flow tests/web
+
+audit: setup  ## ask OSV for known weaknesses of what is pinned, and write var/sbom.cdx.json (needs a network)
+	$(PYTHON) -m venv .setup/audit
+	.setup/audit/bin/pip install -q pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	.setup/audit/bin/cyclonedx-py environment $(BIN)/python -o var/sbom.cdx.json
+	.setup/audit/bin/pip-audit --no-deps --disable-pip -s osv -r constraints.txt
 
 bench:  ## every bench (bench-NAME for one, JSON=1 for one line of JSON)
 	@for name in $$(ls bench/*.py | sed 's,bench/,,; s,\.py,,' | grep -vE '__init__|report'); do $(MAKE) --no-print-directory bench-$$name || exit 1; done

@@ -1,8 +1,11 @@
 """The Celery app of a production installation: `celery -A agency.celery worker -Q default` (or cpu,gpu,push)."""
 
 import os
+from logging.config import dictConfig
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu.entity import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
@@ -18,3 +21,11 @@ app.conf.task_create_missing_queues = False
 app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
 app.conf.broker_transport_options = {"socket_connect_timeout": 2, "socket_timeout": 10, "retry_on_timeout": True}
 app.autodiscover_tasks(["pipelines"])
+
+
+@setup_logging.connect
+def log_as_the_settings_say(**_: Any) -> None:
+    """Celery would put its own format over the product's."""
+    from django.conf import settings
+
+    dictConfig(settings.LOGGING)

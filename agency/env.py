@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -31,6 +32,14 @@ def boolean(name: str, default: bool = False) -> bool:
     if value.lower() in FALSE:
         return False
     raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false: use 1 or 0.")
+
+
+def choice(name: str, allowed: Sequence[str]) -> str:
+    """One of `allowed`, by default the first."""
+    value = text(name, allowed[0])
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name}={value!r}: use one of {', '.join(allowed)}.")
+    return value
 
 
 def number(name: str, default: float) -> float:

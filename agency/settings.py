@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from agency import env
+from agency.telemetry.logs import FORMATS, logging_of
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(env.text("RETUNE_VAR", str(ROOT / "var")))
@@ -29,7 +30,8 @@ if not SECRET_KEY:
 
 # Earlier secret keys: what they sealed stays readable, what they signed stays valid.
 SECRET_KEY_FALLBACKS = env.items("RETUNE_SECRET_KEY_FALLBACKS")
-ALLOWED_HOSTS = env.items("RETUNE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+# The loopback always: a health check asks there, whatever the outside calls this server.
+ALLOWED_HOSTS = [*env.items("RETUNE_ALLOWED_HOSTS"), "127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.items("RETUNE_TRUSTED_ORIGINS")
 BASE_URL = env.text("RETUNE_BASE_URL", "http://127.0.0.1:8420")
 
@@ -51,6 +53,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "agency.telemetry.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -63,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "agency.middleware.SecurityPolicyMiddleware",
+    "agency.middleware.AddressMiddleware",
     "agency.middleware.ScopeMiddleware",
     "agency.middleware.LanguageMiddleware",
     "agency.middleware.ReadOnlyMiddleware",
@@ -150,7 +154,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS = BASE_URL.startswith("https://")
+if IS_HTTPS:
+    # Browsers then take them from this very host only, over TLS: no neighbouring host can plant one.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -236,7 +243,10 @@ Q_CLUSTER = {
     "catch_up": False,
     "scheduler": False,
     "label": "Retune",
-    "ALT_CLUSTERS": {"jobs": {"workers": env.integer("RETUNE_JOB_WORKERS", 1), "poll": 0.2}},
+    "ALT_CLUSTERS": {
+        "jobs": {"workers": env.integer("RETUNE_JOB_WORKERS", 1), "poll": 0.2},
+        "pushes": {"workers": 1, "poll": 0.2},
+    },
 }
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_SERIALIZER = "json"
@@ -255,6 +265,12 @@ BASES = {
 # Metrics of this installation beside the built-in ones, {name: "module:object"} (docs/reference/registries.md). Only
 # this file and its environment name code: never the database, an upload or the API.
 OWN_METRICS: dict[str, str] = {} | env.pairs("RETUNE_METRICS")
+# Programs that train, by name: axolotl=/opt/axolotl/bin/python /opt/retune/axolotl.py; see
+# docs/how-to/train-elsewhere.md. Only this file and its environment name commands.
+TRAINER_COMMANDS: dict[str, str] = env.pairs("RETUNE_TRAINER_COMMANDS")
+# How often a training service is asked how far it is, and after how many hours it is given up.
+TRAINING_POLL_S = env.number("RETUNE_TRAINING_POLL_S", 30)
+TRAINING_HOURS = env.number("RETUNE_TRAINING_HOURS", 72)
 # Keys of judge endpoints by name, {"name": "key"}: rows only name them. RETUNE_JUDGE_KEYS_FILE reads them from a file.
 JUDGE_KEYS: dict[str, str] = env.pairs("RETUNE_JUDGE_KEYS")
 # The installation's own ways to redact kept bodies, beside the built-in ones: {name: "module:object"}.
@@ -272,6 +288,8 @@ ARTIFACTS_S3 = {
 # How large that cache may grow, over all clients; 0 is without an end.
 ARTIFACTS_CACHE_BYTES = env.integer("RETUNE_ARTIFACTS_CACHE_BYTES", 50 * 2**30)
 SCRATCH = VAR / "scratch"
+# The largest model file that somebody may bring.
+BUNDLE_BYTES = env.integer("RETUNE_BUNDLE_BYTES", 64 * 2**30)
 CHILD_MEMORY_BYTES = env.integer("RETUNE_CHILD_MEMORY_BYTES", 16 * 2**30)
 CHILD_CPU_S = env.integer("RETUNE_CHILD_CPU_S", 12 * 3600)
 CHILD_FILE_BYTES = env.integer("RETUNE_CHILD_FILE_BYTES", 32 * 2**30)
@@ -284,12 +302,7 @@ HOST_LOOK_S = env.number("RETUNE_HOST_LOOK_S", 60)
 HOST_SAMPLE_DAYS = env.integer("RETUNE_HOST_SAMPLE_DAYS", 14)
 EXCHANGE_RETENTION_DAYS = env.integer("RETUNE_EXCHANGE_RETENTION_DAYS", 30)
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("RETUNE_LOG_LEVEL", "INFO")},
-    # A line per request or per message tells nothing; what fails is still told.
-    "loggers": {name: {"level": "WARNING"} for name in ("httpx2", "httpcore", "django-q")},
-}
+LOGGING = logging_of(env.choice("RETUNE_LOG_FORMAT", FORMATS), env.text("RETUNE_LOG_LEVEL", "INFO"))
+# A collector of OpenTelemetry, such as http://collector:4318; without one, spans are not even made.
+OTLP_URL = env.text("RETUNE_OTLP_URL")
+PROMETHEUS_TOKEN = env.text("RETUNE_PROMETHEUS_TOKEN")

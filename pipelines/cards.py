@@ -97,6 +97,7 @@ def _training(recipe: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     return {
         "method": kept.pop("method", "LoRA"),
         "trainer": kept.pop("trainer", recipe["trainer"]),
+        "origin": kept.pop("origin", None),
         "hyperparameters": {name: value for name, value in recipe.items() if name not in shown_elsewhere},
         "seconds": kept.pop("training_s", None),
         "device": measured.pop("device", None),

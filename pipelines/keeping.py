@@ -1,14 +1,12 @@
-"""The artifacts of a client over time: what may be collected, what is damaged, what goes into an export."""
+"""The artifacts of a client over time: what may be collected, and what is damaged."""
 
 from __future__ import annotations
 
 import json
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import ArtifactDamaged, Store, store_of
@@ -42,7 +40,7 @@ NAMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (DatasetVersion, ("digest", "manifest")),
     (Scorecard, ("answers_digest", "times_digest", "latency_ms")),
     (Batch, ("file_digest",)),
-    (Job, ("spec", "result")),
+    (Job, ("spec", "result", "errand")),
     (StageRun, ("notes", "output")),
 )
 
@@ -104,27 +102,6 @@ def verify(store: Store) -> Iterator[tuple[str, str]]:
             yield digest, ""
 
 
-def export(client: Client, out: Path, now: datetime) -> int:
-    """One archive with every artifact and an index of what they are. Returns how many."""
-    store, count = store_of(client.pk), 0
-    with tarfile.open(out, "w") as tar:
-        index = {"client": client.slug, "exported_at": now.isoformat(), "versions": list(_index(client.pk))}
-        page = out.with_suffix(".index.json")
-        page.write_text(json.dumps(index, indent=1))
-        tar.add(page, "index.json")
-        page.unlink()
-        for digest, _at in store.listed():
-            tar.add(store.verified(digest), f"sha256/{digest[:2]}/{digest}")
-            count += 1
-    return count
-
-
-def _index(client_id: int) -> Iterator[dict[str, Any]]:
-    for version in ModelVersion.objects.filter(client_id=client_id).select_related("pipeline"):
-        names = ("gguf_digest", "adapter_digest", "lora_digest", "status")
-        yield {"pipeline": version.pipeline.slug, "version": version.label} | {n: getattr(version, n) for n in names}
-
-
 def versions_of(pipeline_id: int) -> list[Kept]:
     in_use = set(_in_use(pipeline_id))
     return [
@@ -159,20 +136,35 @@ def needed(client_id: int) -> set[str]:
     """Every digest that a live run of the client names, in whatever row."""
     live = Run.objects.filter(client_id=client_id, status__in=LIVE_RUNS)
     found: set[str] = set()
-    for spec, result in Job.objects.filter(run__in=live).values_list("spec", "result"):
-        found |= digests_in(spec) | digests_in(result)
+    for told in Job.objects.filter(run__in=live).values_list("spec", "result", "errand"):
+        found |= digests_in(told)
     for row in ModelVersion.objects.filter(client_id=client_id, run__in=live).select_related("parent"):
         found |= {*row.files, row.adapter_digest} | set(row.parent.files if row.parent else ())
     return found
 
 
 def _named(client_id: int) -> set[str]:
-    found: set[str] = set()
+    found = digests_in(list(Client.objects.filter(pk=client_id).values_list("origin", flat=True)))
     for model, fields in NAMED:
         known = {field.name for field in model._meta.concrete_fields}
         for row in model.objects.filter(client_id=client_id).values_list(*[name for name in fields if name in known]):
             found |= digests_in(list(row))
-    return found
+    return found - _taken(client_id) | _brought(client_id)
+
+
+def _brought(client_id: int) -> set[str]:
+    """Files of models that somebody brought and whose run still lives."""
+    live = Run.objects.filter(client_id=client_id, status__in=LIVE_RUNS)
+    return digests_in(list(live.values_list("occasion__bundle__digest", flat=True)))
+
+
+def _taken(client_id: int) -> set[str]:
+    """Those whose run is over: cards tell their digests, but what was taken out of them is what counts."""
+    imports = Run.objects.filter(client_id=client_id, occasion__kind="import").exclude(status__in=LIVE_RUNS)
+    over = digests_in(list(imports.values_list("occasion__bundle__digest", flat=True)))
+    versions = ModelVersion.objects.filter(client_id=client_id)
+    own = versions.values_list("gguf_digest", "lora_digest", "adapter_digest")
+    return over - {digest for row in own for digest in row}
 
 
 def digests_in(value: Any) -> set[str]:

@@ -23,6 +23,8 @@ from pipelines.engine.jobs import Handler
 from pipelines.engine.outcome import Plan, Stage
 from pipelines.heavy import bring, build, hops, judge, measure, preflight, push, replay, restore, train
 from pipelines.heavy.asking import drill, probe
+from pipelines.heavy.elsewhere import recall
+from pipelines.heavy.errands import Prepare
 from pipelines.heavy.retiring import job as retire
 from pipelines.shipping.ending import on_rest
 from pipelines.stages import compare, deploy, evaluate, finetune, monitor, trigger, validate
@@ -57,4 +59,8 @@ JOBS: dict[str, Handler] = {
     "drill": drill.work,
     "probe": probe.work,
     "retire": retire.work,
+    "recall": recall.work,
 }
+
+# What a machine of the agency may do in a worker's place: kind -> what writes the errand down.
+ERRANDS: dict[str, Prepare] = {"train": train.prepare, "build": build.prepare, "evaluate": measure.prepare}

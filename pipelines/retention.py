@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from pipelines.artifacts import wipe_scratch
+from pipelines.heavy.errands.received import forget_parts
 from pipelines.heavy.retiring.choice import expendable
 from pipelines.heavy.retiring.job import send_off
 from pipelines.models import Body, Exchange, Job, Traffic, TrafficSpan, Unit
@@ -76,6 +77,18 @@ def forget_host_samples(now: datetime) -> int:
     for agency_id, client_id in crossing.ask("all_clients"):
         with scope.client_scope(client_id, agency_id):
             gone += HostSample.objects.filter(client_id=client_id, at__lt=cut).delete()[0]
+    return gone
+
+
+def forget_handed(now: datetime) -> int:
+    """Removes what machines handed in for jobs that ended otherwise: cancelled, failed, or done by somebody else."""
+    gone = 0
+    for agency_id, client_id in crossing.ask("all_clients"):
+        with scope.client_scope(client_id, agency_id):
+            over = Job.objects.filter(client_id=client_id, finished_at__lt=now - SCRATCH_KEPT, parts__isnull=False)
+            for job in over.distinct():
+                forget_parts(job)
+                gone += 1
     return gone
 
 

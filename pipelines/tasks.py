@@ -7,8 +7,10 @@ from pipelines import outbox, ticker
 from pipelines.actions import imports
 from pipelines.engine import jobs, kernel
 from pipelines.fleet import look
+from pipelines.machines import offers
+from pipelines.outbox import deliveries, digests
 from pipelines.plan import JOBS, PLAN
-from tenants.scope import client_scope
+from tenants.scope import agency_scope, client_scope
 
 
 @shared_task(name="pipelines.tasks.wake_run")
@@ -20,7 +22,8 @@ def wake_run(client_id: int, run_id: int) -> None:
 @shared_task(name="pipelines.tasks.work_job")
 def work_job(client_id: int, job_id: int) -> None:
     with client_scope(client_id):
-        jobs.work_on(job_id, JOBS, clock)
+        if not offers.is_theirs(job_id):
+            jobs.work_on(job_id, JOBS, clock)
 
 
 @shared_task(name="pipelines.tasks.look_at_triggers")
@@ -33,6 +36,18 @@ def look_at_triggers(client_id: int, state_id: int) -> None:
 def send_notice(client_id: int, notice_id: int) -> None:
     with client_scope(client_id):
         outbox.send_due(notice_id, clock())
+
+
+@shared_task(name="pipelines.tasks.send_delivery")
+def send_delivery(client_id: int, delivery_id: int) -> None:
+    with client_scope(client_id):
+        deliveries.send_due(delivery_id, clock())
+
+
+@shared_task(name="pipelines.tasks.send_digest")
+def send_digest(agency_id: int, choice_id: int) -> None:
+    with agency_scope(agency_id):
+        digests.send_due(choice_id, clock())
 
 
 @shared_task(name="pipelines.tasks.look_at_host")

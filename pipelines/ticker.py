@@ -34,6 +34,8 @@ SENDERS: dict[str, Send] = {
     "due_imports": dispatch.read_file,
     "due_hosts": dispatch.look_at_host,
     "due_notices": dispatch.send_notice,
+    "due_deliveries": dispatch.send_delivery,
+    "due_digests": dispatch.send_digest,  # Of an agency, not of a client.
 }
 
 

@@ -3,8 +3,7 @@
   "use strict";
   const root = document.documentElement;
   const stored = (() => { try { return localStorage.getItem("theme"); } catch { return null; } })();
-  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  root.dataset.bsTheme = stored || system;
+  root.dataset.bsTheme = stored || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   root.classList.add("js");
 
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -19,20 +18,25 @@
     if (node.textContent !== text) node.textContent = text;
   });
 
-  // A log follows its end until somebody scrolls up, and again once they are back at the end.
+  // A log follows its end until somebody scrolls up, and again once they are back at the end. Known by the node: a poll
+  // that morphs the page takes away every attribute that the server does not send.
+  const watched = new WeakSet(), paused = new WeakSet();
   const logs = () => document.querySelectorAll("[data-follow]").forEach((node) => {
-    if (!node.dataset.watched) {
-      node.dataset.watched = "1";
+    if (!watched.has(node)) {
+      watched.add(node);
       node.addEventListener("scroll", () => {
-        node.dataset.paused = node.scrollHeight - node.scrollTop - node.clientHeight > 40 ? "1" : "";
+        paused[node.scrollHeight - node.scrollTop - node.clientHeight > 40 ? "add" : "delete"](node);
       });
     }
-    if (!node.dataset.paused) node.scrollTop = node.scrollHeight;
+    if (!paused.has(node)) node.scrollTop = node.scrollHeight;
   });
 
   const title = () => {
     const node = document.querySelector("[data-title]");
-    if (node) document.title = node.dataset.title;
+    if (!node) return;
+    document.title = node.dataset.title;
+    const icon = document.querySelector("link[rel=icon]"), now = node.dataset.icon;
+    if (now && icon.getAttribute("href") !== now) icon.setAttribute("href", now);
   };
   const refresh = () => { times(); logs(); title(); };
 
@@ -44,15 +48,14 @@
     }
     if (on("[data-close]")) { event.preventDefault(); on("dialog")?.close(); }
     if (on("[data-print]")) window.print();
-    if (on("[data-all]")) {
-      const box = on("[data-all]");
-      document.querySelectorAll(`input[name="${box.dataset.all}"]`).forEach((one) => { one.checked = box.checked; });
-    }
+    const all = on("[data-all]"), boxes = all && document.querySelectorAll(`input[name="${all.dataset.all}"]`);
+    boxes?.forEach((one) => { one.checked = all.checked; });
   });
 
-  // Ctrl-K opens the way to every page; the arrows walk through what it offers.
+  // Ctrl-K or ? opens the way to every page; the arrows walk through what it offers.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
+    const asks = event.key === "?" && !event.target.closest("input, textarea, select");
+    if (asks || (event.key === "k" && (event.ctrlKey || event.metaKey))) {
       const opener = document.querySelector("[data-jump]");
       if (opener) { event.preventDefault(); opener.click(); }
     }

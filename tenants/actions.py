@@ -92,8 +92,8 @@ def set_retention(client: Client, versions: int, days: int, actor: str, now: dat
 
 @transaction.atomic
 def add_host(client: Client, name: str, url: str, actor: str, now: datetime, **more: Any) -> Host:
-    """`more`: kind, sealed, access."""
-    host = Host(agency_id=client.agency_id, client=client, name=name, url=url.rstrip("/"), **more)
+    """`more`: kind, sealed, access. It is looked at from the next tick on."""
+    host = Host(agency_id=client.agency_id, client=client, name=name, url=url.rstrip("/"), due_at=now, **more)
     host.save()
     detail = {"url": host.url, "kind": host.kind} | ({"access": host.access} if host.access else {})
     AuditEvent.append(client, actor, "host.add", name, now, detail)

@@ -1,4 +1,4 @@
-"""The only raw SQL: look-ups across clients, which answer ids only.
+"""The only raw SQL: look-ups across clients, which answer ids, and counts of the whole installation, only.
 
 On PostgreSQL each is a SECURITY DEFINER function.
 """
@@ -64,6 +64,16 @@ CROSSINGS: dict[str, Crossing] = {
         ("client_id", "id"),
         _due("pipelines_notice"),
     ),
+    "due_deliveries": Crossing(
+        NOW,
+        ("client_id", "id"),
+        _due("pipelines_delivery"),
+    ),
+    "due_digests": Crossing(
+        NOW,
+        ("agency_id", "id"),
+        _due("tenants_mailchoice").replace("client_id", "agency_id"),
+    ),
     "memberships_of_user": Crossing(
         (("p_user", "bigint"),),
         ("agency_id", "client_id", "id"),
@@ -73,6 +83,11 @@ CROSSINGS: dict[str, Crossing] = {
         (("p_digest", "text"),),
         ("client_id", "id"),
         "SELECT client_id, id FROM tenants_apikey WHERE digest = {p_digest} AND revoked_at IS NULL",
+    ),
+    "machine_by_digest": Crossing(
+        (("p_digest", "text"),),
+        ("agency_id", "id"),
+        "SELECT agency_id, id FROM tenants_machine WHERE digest = {p_digest} AND revoked_at IS NULL",
     ),
     "invitation_by_digest": Crossing(
         (("p_digest", "text"),),
@@ -104,6 +119,49 @@ CROSSINGS: dict[str, Crossing] = {
         (),
         ("agency_id", "id"),
         "SELECT agency_id, id FROM tenants_client ORDER BY id",
+    ),
+}
+
+# What `counted` names: a crossing answers numbers only, these are their words.
+LIVE_RUNS = ("queued", "running", "waiting", "held")
+ENDED_RUNS = ("succeeded", "skipped", "stopped", "rejected", "rolled_back", "failed", "cancelled")
+LIVE_JOBS = ("queued", "running")
+QUEUES = ("default", "cpu", "gpu", "push")
+
+
+def _place(column: str, words: tuple[str, ...]) -> str:
+    cases = " ".join(f"WHEN '{word}' THEN {place}" for place, word in enumerate(words))
+    return f"CASE {column} {cases} ELSE {len(words)} END"
+
+
+def _among(words: tuple[str, ...]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+CROSSINGS |= {
+    "live_runs": Crossing(
+        (),
+        ("word", "n"),
+        f"SELECT {_place('status', LIVE_RUNS)}, COUNT(*) FROM pipelines_run WHERE status IN ({_among(LIVE_RUNS)}) "
+        "GROUP BY 1",
+    ),
+    "ended_runs": Crossing(
+        (("p_since", "timestamptz"),),
+        ("word", "n"),
+        f"SELECT {_place('status', ENDED_RUNS)}, COUNT(*) FROM pipelines_run "
+        "WHERE finished_at >= {p_since} GROUP BY 1",
+    ),
+    "live_jobs": Crossing(
+        (),
+        ("queue", "word", "n"),
+        f"SELECT {_place('queue', QUEUES)}, {_place('status', LIVE_JOBS)}, COUNT(*) FROM pipelines_job "
+        "WHERE due_at IS NOT NULL GROUP BY 1, 2",
+    ),
+    "hosts": Crossing(
+        (),
+        ("is_down", "n"),
+        "SELECT CASE WHEN facts->>'error' IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM tenants_host "
+        "WHERE is_enabled GROUP BY 1",
     ),
 }
 

@@ -36,7 +36,7 @@ class Recipe(Part):
     """The locked recipe of a training. Lengths in tokens.
 
     `delivery`: what hosts are sent: one merged file, or the base once and each version's LoRA beside it
-    (docs/why/adapter-apart.md).
+    (docs/why/adapter-apart.md). `needs_gpu`: trained only where there is one, here or on a machine of the agency.
     """
 
     base: str = "tiny"
@@ -50,6 +50,7 @@ class Recipe(Part):
     batch_size: int = Field(8, ge=1, le=256)
     max_tokens: int = Field(256, ge=16, le=131_072)
     seed: int = Field(0, ge=0, le=2**31 - 1)
+    needs_gpu: bool = False
 
 
 class OutputFormat(Part):
@@ -435,6 +436,8 @@ class PipelineSettings(Part):
     drills: Drills = Drills()
     hosts: tuple[str, ...] = ()
     recipients: tuple[EmailStr, ...] = ()
+    remind_after_s: int | None = Field(4 * 3600, ge=60, le=30 * 86_400)
+    escalate_after_s: int | None = Field(24 * 3600, ge=60, le=30 * 86_400)
 
     @field_validator("stages")
     @classmethod

@@ -9,6 +9,7 @@ trap 'rm -rf "$RETUNE_VAR"' EXIT
 echo "== ruff";       "$bin/ruff" check .
 echo "== mypy";       "$bin/mypy"
 echo "== layers";     "$bin/lint-imports" --no-logo
+echo "== dependencies"; "$bin/python" tools/dependencies.py
 echo "== budgets";    "$bin/python" tools/budgets.py
 echo "== migrations"; "$bin/python" manage.py makemigrations --check --dry-run
 echo "== system";     "$bin/python" manage.py check --fail-level ERROR

@@ -45,6 +45,8 @@ PROGRAMS: dict[str, Program] = {
     "redis-server": Program(
         ("redis-server", "valkey-server"), "redis-server", ("/usr/local/sbin", "/opt/homebrew/bin")
     ),
+    "redis-cli": Program(("redis-cli", "valkey-cli"), "redis-tools", ("/usr/local/bin", "/opt/homebrew/bin")),
+    "pg_isready": Program(("pg_isready",), "postgresql-client", POSTGRES_FOLDERS),
     "chromium": Program(("chromium", "chromium-browser", "google-chrome", "chrome"), "chromium", ("/snap/bin",)),
 }
 

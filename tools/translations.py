@@ -34,6 +34,8 @@ PLACES = (
     "templates/mfa",
     "templates/usersessions",
     "templates/mail/letter.html",
+    "templates/mail/leave.html",
+    "agency/portal/views/telling/leaving.py",
     "templates/mail/invitation.html",
     "templates/mail/invitation.txt",
     "agency/mail/invitation.py",

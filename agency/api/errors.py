@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -20,7 +19,9 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     409: "refused",
+    410: "gone",
     415: "unsupported_media_type",
+    416: "out_of_range",
     422: "invalid",
     500: "internal",
 }
@@ -57,7 +58,7 @@ def register(api: NinjaAPI) -> None:
 
     @api.exception_handler(Exception)
     def broken(request: HttpRequest, error: Exception) -> HttpResponse:
-        number = secrets.token_hex(4)
+        number = request.request_id  # type: ignore[attr-defined]
         log.error("error %s at %s %s", number, request.method, request.path, exc_info=error)
         return answer(request, 500, _("Something went wrong here. Quote error %(id)s.") % {"id": number})
 

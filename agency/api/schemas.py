@@ -125,6 +125,23 @@ class RunIn(Schema):
     prompt: PromptIn | None = None
 
 
+class AgainIn(Schema):
+    """`stage`: validate, finetune, evaluate, compare or deploy."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: str
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ModelIn(Schema):
+    """What goes with a model that was trained elsewhere: its file's name, why it comes, `force` as of a run."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field("model", max_length=200)
+    reason: str = Field("", max_length=500)
+    force: bool = False
+
+
 class RunOut(Schema):
     """`status` is live (queued, running, waiting, held) or final.
 

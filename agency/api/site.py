@@ -32,8 +32,13 @@ from agency.api.routers import (
     versions,
     waivers,
 )
+from agency.machines import doors as machines
 from tenants import scope
 
+REFUSED = {
+    "description": "Refused, with a sentence.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+}
 View = Callable[..., HttpResponseBase]
 
 
@@ -55,12 +60,14 @@ class KeyedAPI(NinjaAPI):
         return operation.view_func.__name__
 
     def get_openapi_schema(self, **asked: Any) -> OpenAPISchema:
-        """With `x-key-verbs` at each operation: a key needs one of them."""
+        """With `x-key-verbs` at each operation (a key needs one of them), and the shape of every refusal."""
         document = super().get_openapi_schema(**asked)
         raw = {item["operationId"]: item for path in document["paths"].values() for item in path.values()}
         for operation in self.operations():
             keys = [auth for auth in operation.auth_callbacks if isinstance(auth, Key)]
-            raw[self.get_openapi_operation_id(operation)]["x-key-verbs"] = [verb for key in keys for verb in key.verbs]
+            item = raw[self.get_openapi_operation_id(operation)]
+            item["x-key-verbs"] = [verb for key in keys for verb in key.verbs]
+            item["responses"]["default"] = REFUSED
         return document
 
     def operations(self) -> list[Operation]:
@@ -87,6 +94,7 @@ api = KeyedAPI(
 errors.register(api)
 MODULES = (
     pipelines, examples, runs, versions, rollouts, rollbacks, drills, feedback, freezes, waivers, ledger, hosts,
+    machines,
 )  # fmt: skip
 for module in MODULES:
     api.add_router("", module.router)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -32,17 +33,25 @@ class Piece(BaseModel):
     size: int
 
 
-class Manifest(BaseModel):
-    """`migrations`: the newest of each app. `heads`: per client, how many acts its ledger has and the last digest."""
+class SelfDescription(BaseModel):
+    """What every archive says of itself; `pieces` are its members but this one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format: int
+    format: int | str
     made_at: datetime
+    pieces: dict[str, Piece]
+
+
+M = TypeVar("M", bound=SelfDescription)
+
+
+class Manifest(SelfDescription):
+    """`migrations`: the newest of each app. `heads`: per client, how many acts its ledger has and the last digest."""
+
     database: str
     key: str
     migrations: dict[str, str]
     heads: dict[str, tuple[int, str]]
-    pieces: dict[str, Piece]
 
     @property
     def size(self) -> int:
@@ -62,12 +71,17 @@ def describe(kind: str, heads: dict[str, tuple[int, str]], pieces: dict[str, Pie
 
 
 def read(body: bytes) -> Manifest:
+    return parsed(body, Manifest, FORMAT)
+
+
+def parsed(body: bytes, kind: type[M], wanted: int | str) -> M:
+    """What an archive says of itself, whatever it is an archive of. Raises NotAnArchive."""
     try:
-        found = Manifest.model_validate_json(body)
+        found = kind.model_validate_json(body)
     except ValidationError as fault:
         raise NotAnArchive("The archive's manifest cannot be read: take another archive.") from fault
-    if found.format != FORMAT:
-        raise NotAnArchive(f"The archive has format {found.format}, this Retune reads {FORMAT}: update Retune first.")
+    if found.format != wanted:
+        raise NotAnArchive(f"The archive has format {found.format}, this Retune reads {wanted}: update Retune first.")
     return found
 
 

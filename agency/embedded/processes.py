@@ -1,4 +1,4 @@
-"""The embedded installation: web with gateway, two worker clusters, ticker and model host as one process group."""
+"""The embedded installation: web with gateway, three worker clusters, ticker and model host as one process group."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Ports:
 
 
 # django-q2 reads its cluster's name from the environment: set later, by --name, it comes too late.
-OWN_ENVIRONMENT = {"jobs": {"Q_CLUSTER_NAME": "jobs"}}
+OWN_ENVIRONMENT = {name: {"Q_CLUSTER_NAME": name} for name in ("pushes", "jobs")}
 # Whoever starts the group may be killed without a word: then the kernel tells the children (PR_SET_PDEATHSIG, SIGTERM).
 DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
-    """Name -> command line. Two clusters, so that a training never delays a rollback."""
+    """Name -> command line. Three clusters, so that a training never delays a rollback."""
     python, manage = sys.executable, str(ROOT / "manage.py")
     return {
         "web": [
@@ -46,6 +46,7 @@ def commands(ports: Ports, var: Path) -> dict[str, list[str]]:
             "--no-proxy-headers",
         ],
         "wakes": [python, manage, "qcluster"],
+        "pushes": [python, manage, "qcluster"],
         "jobs": [python, manage, "qcluster"],
         "ticker": [python, manage, "ticker"],
         "host": [python, "-m", "agency.ollama_host", "--port", str(ports.host), "--store", str(var / "host")],

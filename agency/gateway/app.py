@@ -33,7 +33,7 @@ from agency.gateway.wire import Path, Receive, Refused, Scope, Send, Wire
 log = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-METRICS_PATH = "/metrics"
+METRICS_PATH, HEALTH_PATH = "/metrics", "/healthz"
 CONVERSATION_HEADER = b"x-conversation-id"
 KEY_CHARS = 200
 GUARD_S = 1.0
@@ -242,5 +242,9 @@ def beside(gateway: Gateway, rest: App) -> App:
 
 
 async def nothing_else(scope: Scope, receive: Receive, send: Send) -> None:
-    """What a gateway alone answers outside its paths."""
+    """What a gateway alone answers outside its paths: that it lives, and else nothing."""
+    if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
+        await wire.send_start(send, 200, b"text/plain; charset=utf-8", [(b"content-length", b"3")])
+        await wire.send_body(send, b"ok\n", is_last=True)
+        return
     await wire.send_refusal(send, Wire.NATIVE, Refused(404, "404 page not found"))

@@ -6,14 +6,12 @@ The address is a monitor's that alarms when the calls stop (a dead man's switch)
 from __future__ import annotations
 
 import logging
-import threading
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import httpx2
 from django.conf import settings
-from django.db import connections
 
+from agency.health.beside import Beside
 from agency.health.looks import READY, look
 from pipelines.outbound import OutboundRefused
 from pipelines.outbound.client import open_client
@@ -23,22 +21,9 @@ EVERY = timedelta(minutes=1)
 TIMEOUT_S = 10.0
 
 
-@dataclass
-class Heartbeat:
-    """Beats beside the ticks: a monitor that hangs delays no wake-up, and only one call is under way at a time."""
-
-    next_at: datetime | None = None
-    call: threading.Thread | None = field(default=None, repr=False)
-
-    def beat_if_due(self, now: datetime) -> bool:
-        """Whether a beat was begun."""
-        is_busy = self.call is not None and self.call.is_alive()
-        if not settings.HEARTBEAT_URL or is_busy or (self.next_at is not None and now < self.next_at):
-            return False
-        self.next_at = now + EVERY
-        self.call = threading.Thread(target=_in_a_thread, name="heartbeat", daemon=True)
-        self.call.start()
-        return True
+def heartbeat() -> Beside:
+    """Beats beside the ticks: a monitor that hangs delays no wake-up."""
+    return Beside("heartbeat", EVERY, _told)
 
 
 def beat() -> str:
@@ -55,9 +40,6 @@ def beat() -> str:
     return ""
 
 
-def _in_a_thread() -> None:
-    try:
-        if why := beat():
-            log.warning("no heartbeat: %s", why)
-    finally:
-        connections.close_all()
+def _told() -> None:
+    if settings.HEARTBEAT_URL and (why := beat()):
+        log.warning("no heartbeat: %s", why)

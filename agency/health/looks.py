@@ -20,6 +20,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.timezone import now
 
+from pipelines.machines.page import silent
 from tenants import crossing
 
 # A wake-up is sent within a second and takes some more; a mail is tried again after pauses of minutes.
@@ -121,6 +122,15 @@ def bases() -> Finding:
     return Finding("bases", ", ".join(there))
 
 
+def machines() -> Finding:
+    """Machines that pull jobs and have gone silent: what only they can do waits for them."""
+    names = silent(now())
+    if names:
+        what = "Look at the machine and its link, or pause it on the page Machines: its jobs are done here then."
+        return Finding("machines", f"not heard of: {', '.join(names[:10])}", what)
+    return Finding("machines", "none is silent")
+
+
 def converter() -> Finding:
     if not (Path(settings.CONVERTER_DIR) / "convert_hf_to_gguf.py").is_file():
         return Finding("converter", "the GGUF converter is missing", "Run make setup, or set RETUNE_CONVERTER_DIR.")
@@ -136,6 +146,7 @@ DOCTOR: dict[str, Look] = {
     "artifacts": artifacts,
     "bases": bases,
     "converter": converter,
+    "machines": machines,
 }
 
 

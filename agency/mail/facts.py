@@ -28,6 +28,7 @@ from pipelines.models import (
 
 SHOWN_DELTAS = 5
 LOG_LINES = 12
+WITHOUT_RUN = ("channel_off", "mail_down", "mail_up", "recovered")
 SET_ASIDE = (ExampleState.QUARANTINED, ExampleState.DUPLICATE, ExampleState.LEFT_OUT)
 
 
@@ -55,8 +56,9 @@ class Facts:
 
 def gather(notice: Notice) -> Facts:
     run = notice.run
-    if run is None:
-        return Facts(what=str(notice.detail.get("host", "")), failures=_of_host(notice))
+    if run is None or notice.kind in WITHOUT_RUN:
+        what = notice.detail.get("host") or notice.detail.get("channel", "")
+        return Facts(what=one_line(what, 80), brief=_over(notice), failures=_of_host(notice))
     version = ModelVersion.objects.filter(run=run).first()
     back = _rollback(run) if notice.kind == "rolled_back" else None
     gates = list(GateResult.objects.filter(run=run))
@@ -66,7 +68,7 @@ def gather(notice: Notice) -> Facts:
     return Facts(
         what=version.label if version else _("run %(number)s") % {"number": run.number},
         verdict=_("rolled back to %(to)s") % {"to": back.to_version.label} if back and back.to_version else "",
-        brief=_brief(notice, bad, deltas, back) or _set_aside(notice, quarantine),
+        brief=one_line(_brief(notice, bad, deltas, back) or _set_aside(notice, quarantine), 120),
         failures=_failures(notice, run, bad, back),
         deltas=deltas[:SHOWN_DELTAS],
         gates=tuple(scores.line(gate) for gate in gates if notice.kind != "rejected" or gate not in bad),
@@ -79,7 +81,18 @@ def gather(notice: Notice) -> Facts:
 
 def _of_host(notice: Notice) -> tuple[str, ...]:
     """What was found on a host, where no run is behind the notice."""
-    return (one_line(str(notice.detail["reason"]), 500),) if "reason" in notice.detail else ()
+    said = one_line(notice.detail.get("reason", ""), 500)
+    return (said,) if said else ()
+
+
+def _over(notice: Notice) -> str:
+    """What a recovery ended, and how often it was not told meanwhile."""
+    if notice.kind != "recovered":
+        return ""
+    words = {"failed": _("runs fail"), "stopped": _("data"), "drill_failed": _("the way back"), "drift": _("a host")}
+    said, muted = str(words.get(notice.detail["of"], "")), int(notice.detail.get("muted", 0))
+    more = ngettext("%(n)s repeat not mailed", "%(n)s repeats not mailed", muted) % {"n": muted}
+    return f"{said}, {more}" if muted else said
 
 
 def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], back: Rollback | None) -> str:
@@ -96,7 +109,7 @@ def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], bac
             return RULES[Guardrail(notice.detail["guardrail"])].words
         case "drill_failed":
             return _("to %(to)s") % {"to": notice.detail["to"]}
-        case "held" | "failed":
+        case "held" | "failed" | "reminder" | "escalated":
             return str(notice.detail.get("stage", ""))
         case _:
             return ""
@@ -113,7 +126,7 @@ def _failures(notice: Notice, run: Run, bad: list[GateResult], back: Rollback | 
     told = [scores.sentence(gate) for gate in bad]
     if back is not None:
         told = [back.sentence]
-    if not told and notice.kind != "promoted":
+    if not told and notice.kind not in ("promoted", "decided"):
         told = [str(notice.detail.get("reason") or run.reason)]
     return tuple(one_line(sentence, 500) for sentence in told if sentence)
 

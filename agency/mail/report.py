@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
+from django.urls import reverse
 
 from agency.mail import facts
 from agency.mail.facts import Fact
 from agency.mail.kinds import MAIL_KINDS
+from agency.mail.safety import safe_now
 from agency.mail.scores import Delta, GateLine
-from agency.mail.words import one_line
+from agency.mail.words import moment, one_line
 from pipelines.models import Notice
 
 SUBJECT_CHARS = 150
@@ -31,6 +34,7 @@ class Report:
     what: str
     verdict: str
     brief: str
+    safe: str
     headline: str
     advice: str
     failures: tuple[str, ...]
@@ -46,7 +50,8 @@ class Report:
     @property
     def subject(self) -> str:
         ending = f" ({self.brief})" if self.brief else ""
-        return one_line(f"{self.client} {self.pipeline} {self.what} {self.verdict}{ending}", SUBJECT_CHARS)
+        words = (self.client, self.pipeline, self.what, f"{self.verdict}{ending}")
+        return one_line(" ".join(word for word in words if word), SUBJECT_CHARS)
 
 
 def report_of(notice: Notice) -> Report:
@@ -62,7 +67,8 @@ def report_of(notice: Notice) -> Report:
         what=known.what,
         verdict=known.verdict or str(kind.verdict),
         brief=known.brief,
-        headline=str(kind.headline) % {"what": known.what},
+        safe=safe_now(notice),
+        headline=str(kind.headline) % {"what": known.what, "since": _since(notice)},
         advice=str(kind.advice),
         failures=known.failures,
         deltas=known.deltas,
@@ -76,8 +82,16 @@ def report_of(notice: Notice) -> Report:
     )
 
 
+def _since(notice: Notice) -> str:
+    """When the trouble began, for the kinds that say so."""
+    said = notice.detail.get("since")
+    return moment(datetime.fromisoformat(said)) if said else ""
+
+
 def _address(notice: Notice) -> str:
     """The run's page; the pipeline's where the notice is about no run; that of its drills."""
     page = f"runs/{notice.run.number}/" if notice.run else ""
     page = "drills/" if notice.kind == "drill_failed" else page
+    if notice.kind == "channel_off":
+        return f"{settings.BASE_URL.rstrip('/')}{reverse('channels')}"
     return f"{settings.BASE_URL.rstrip('/')}/c/{notice.client.slug}/{notice.pipeline.slug}/{page}"

@@ -46,6 +46,15 @@ REJECT = Decision(
     ("held",),
     tone="danger",
 )
+TAKE = Decision(
+    "acknowledge",
+    _("I look at it"),
+    _("Nobody is reminded of this run any more, and the owners are not told. It goes on waiting for a decision."),
+    _("It is yours: nobody is reminded of it any more."),
+    actions.acknowledge,
+    ("held",),
+    tone="plain",
+)
 CANCEL = Decision(
     "cancel",
     _("Cancel"),
@@ -90,7 +99,7 @@ ABORT = Decision(
     tone="danger",
 )
 
-DECISIONS = {d.name: d for d in (APPROVE, REJECT, CANCEL, PAUSE, RESUME, PROMOTE, ABORT)}
+DECISIONS = {d.name: d for d in (APPROVE, REJECT, TAKE, CANCEL, PAUSE, RESUME, PROMOTE, ABORT)}
 CONFIRM = replace(APPROVE, button=_("Confirm"), says=_("The data is as it should be: the run goes on with it."))
 
 
@@ -98,7 +107,7 @@ def offered(run: Run, rollout: Rollout | None) -> list[Decision]:
     """What can be ordered of the run now. A version that already answers traffic is rolled back, not turned down."""
     names = [d.name for d in DECISIONS.values() if run.status in d.statuses and not d.rollouts]
     if rollout is not None and rollout.status in IN_TRAFFIC:
-        names = [name for name in names if name == APPROVE.name]
+        names = [name for name in names if name in (APPROVE.name, TAKE.name)]
     return [decision_of(run, name) for name in names]
 
 

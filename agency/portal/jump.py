@@ -46,6 +46,7 @@ def _agency_pages() -> tuple[tuple[str, str], ...]:
         ("rollback-log", _("Rollback log")),
         ("freezes", _("Freezes")),
         ("people", _("People")),
+        ("channels", _("Channels")),
         ("four-eyes", _("Four eyes")),
         ("value", _("Value")),
     )

@@ -22,6 +22,9 @@ from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
 from agency.portal.views.hosts import pages as hosts
 from agency.portal.views.judging import comparison, foresight, gates, simulator, trends
+from agency.portal.views.leaving import archives, erasures
+from agency.portal.views.leaving import person as one_person
+from agency.portal.views.machines import pages as machines
 from agency.portal.views.onboarding import demo_client, examples, wizard
 from agency.portal.views.presets import bulk
 from agency.portal.views.presets import one as following
@@ -32,6 +35,9 @@ from agency.portal.views.sets import pages as sets
 from agency.portal.views.sharing import brand, letters, viewing
 from agency.portal.views.sharing import report as sharing
 from agency.portal.views.shipping import drills, kept, replay, traffic, watch
+from agency.portal.views.telling import channels, leaving, mails
+from agency.portal.views.training import importing
+from agency.portal.views.training import services as training
 from agency.portal.views.value import pages as value
 
 CLIENT = "c/<slug:slug>/"
@@ -44,6 +50,7 @@ urlpatterns = [
     path("login/", setup.SignIn.as_view(), name="account_login"),  # By the name that allauth looks for.
     path("logout/", LogoutView.as_view(), name="logout"),
     path("jump/", overview.jump, name="jump"),
+    path("views/", overview.keep_view, name="keep-view"),
     path("new-client/", overview.new_client, name="new-client"),
     path("get-started/", wizard.begin, name="wizard-client"),
     path("get-started/demo-client/", demo_client.load, name="load-demo"),
@@ -52,6 +59,8 @@ urlpatterns = [
     path("get-started/" + CLIENT + "pipeline/", wizard.pipeline, name="wizard-pipeline"),
     path("get-started/" + PIPELINE + "examples/", examples.data, name="wizard-data"),
     path("get-started/" + PIPELINE + "run/", wizard.first_run, name="wizard-run"),
+    path("training-services/", training.services, name="training-services"),
+    path("training-services/<slug:name>/withdraw/", training.withdraw, name="withdraw-training"),
     path("presets/", presets.presets, name="presets"),
     path("presets/<slug:preset>/", presets.preset, name="preset"),
     path("many/", bulk.bulk, name="bulk-change"),
@@ -63,9 +72,21 @@ urlpatterns = [
     path("freezes/<int:freeze>/lift/", freezes.lift, name="lift-freeze"),
     path("four-eyes/", four_eyes.switches, name="four-eyes"),
     path("four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-proposal"),
+    path("machines/", machines.machines, name="machines"),
+    path("machines/<int:machine>/<slug:name>/", machines.order, name="order-machine"),
     path("value/", value.value, name="value"),
     path("value/terms/", value.terms, name="value-terms"),
     path("brand/", brand.brand, name="brand"),
+    path("leaving/", erasures.agency, name="agency-leaving"),
+    path("leaving/erasures/<int:erasure>/", erasures.go_on, name="go-on-erasing"),
+    path("leaving/erasures/<int:erasure>/certificate.json", erasures.certificate_file, name="erasure-certificate"),
+    path("leaving/archive.tar", archives.agency_file, name="agency-archive"),
+    path("mails/", mails.mails, name="mails"),
+    path("mails/leave/<str:leaving>/", leaving.leave_mails, name="leave-mails"),
+    path("channels/", channels.channels, name="channels"),
+    path("channels/<int:channel>/", channels.channel, name="channel"),
+    path("channels/<int:channel>/<slug:name>/", channels.act, name="channel-act"),
+    path("channels/deliveries/<int:delivery>/replay/", channels.replay, name="replay-delivery"),
     path("people/", people.people, name="people"),
     path("people/<int:member>/view-as/", viewing.as_person, name="view-person"),
     path("view-as/stop/", viewing.stop, name="stop-viewing"),
@@ -88,6 +109,12 @@ urlpatterns = [
     path(CLIENT + "sharing/links/", sharing.issue, name="issue-link"),
     path(CLIENT + "sharing/links/<int:link>/revoke/", sharing.revoke, name="revoke-link"),
     path(CLIENT + "kept/", kept.kept, name="kept"),
+    path(CLIENT + "training-services/", training.of_client, name="client-training"),
+    path(CLIENT + "training-services/<slug:name>/take-back/", training.take_back, name="take-back-training"),
+    path(CLIENT + "leaving/", erasures.client, name="leaving"),
+    path(CLIENT + "leaving/person/", one_person.person, name="person"),
+    path(CLIENT + "leaving/erase/", erasures.erase, name="erase-client"),
+    path(CLIENT + "leaving/archive.tar", archives.client_file, name="client-archive"),
     path(CLIENT + "judges/", judges.judges, name="judges"),
     path(CLIENT + "judges/<slug:name>/withdraw/", judges.withdraw, name="withdraw-judge"),
     path(CLIENT + "add-host/", clients.add_host, name="add-host"),
@@ -132,9 +159,11 @@ urlpatterns = [
     path(PIPELINE + "runs/<int:number>/blind/", blind.blind, name="blind"),
     path(PIPELINE + "runs/<int:number>/replay/", replay.replay, name="replay"),
     path(PIPELINE + "runs/<int:number>/watch/", watch.watch, name="watch"),
+    path(PIPELINE + "runs/<int:number>/again/<slug:stage>/", runs.rerun, name="rerun"),
     path(PIPELINE + "runs/<int:number>/<slug:name>/", runs.decide, name="decide"),
     path(PIPELINE + "versions/", versions.versions, name="versions"),
     path(PIPELINE + "traffic/", traffic.traffic, name="traffic"),
+    path(PIPELINE + "versions/import/", importing.bring, name="import-model"),
     path(PIPELINE + "versions/trends/", trends.trends, name="trends"),
     path(PIPELINE + "versions/<int:number>/", versions.version, name="version"),
     path(PIPELINE + "versions/<int:number>/version.yaml", versions.version_file, name="version-file"),

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone, translation
 
-from pipelines.reports.client import ClientReport, client_report, pipeline_report, read_month
+from pipelines.reports.client import ClientReport, Month, client_report, pipeline_report, read_month
 from pipelines.reports.client.changes import Example, examples_of
 from pipelines.reports.client.value import value_figures
 from tenants import sharing
@@ -47,17 +47,22 @@ class Reader:
 
 def page(request: HttpRequest, client: Client, pipeline: Pipeline | None, reader: Reader, **more: Any) -> HttpResponse:
     """Rendered here and not later: the language must still be the client's."""
-    now = timezone.now()
-    month = read_month(request.GET.get("month", ""), now, client.zone)
     request.LANGUAGE_CODE = client.language
+    month = read_month(request.GET.get("month", ""), timezone.now(), client.zone)
     with translation.override(client.language), timezone.override(client.zone):
-        report = pipeline_report(pipeline, now, month) if pipeline else client_report(client, now, month)
-        given: dict[str, Any] = {"client": client, "report": report, "reader": reader, "pipeline": pipeline}
-        given |= {"look": Look.of(client, sharing.brand_of(client.agency_id)), "examples": _examples(report, reader)}
-        given["value"] = () if pipeline else value_figures(client, month)
+        given = values(client, pipeline, month, reader)
         response = TemplateResponse(request, "reports/report.html", given | more).render()
     response["Content-Language"] = client.language
     return private(response)
+
+
+def values(client: Client, pipeline: Pipeline | None, month: Month, reader: Reader) -> dict[str, Any]:
+    """What a report's template is given, in the language and time zone that are active."""
+    now = timezone.now()
+    report = pipeline_report(pipeline, now, month) if pipeline else client_report(client, now, month)
+    given: dict[str, Any] = {"client": client, "report": report, "reader": reader, "pipeline": pipeline}
+    given |= {"look": Look.of(client, sharing.brand_of(client.agency_id)), "examples": _examples(report, reader)}
+    return given | {"value": () if pipeline else value_figures(client, month)}
 
 
 def _examples(report: ClientReport, reader: Reader) -> tuple[Example, ...]:

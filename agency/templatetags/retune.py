@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,8 @@ from django.utils.translation import gettext
 from agency.portal.words import STATUSES, WORDS
 
 register = template.Library()
+# As JSON keeps it: with its offset, so that nothing has to be guessed.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(\+\d\d:\d\d|Z)")
 
 
 @register.simple_tag
@@ -29,6 +32,12 @@ def status(value: str) -> SafeString:
     """Icon, word and colour of a status, verdict or decision."""
     symbol, tone, word = STATUSES.get(str(value), ("dot", "idle", str(value)))
     return format_html('<span class="st st-{}">{}{}</span>', tone, icon(symbol), word)
+
+
+@register.simple_tag
+def state_icon(value: str) -> str:
+    """The favicon of a status, by its tone."""
+    return static(f"favicon-{tone(value)}.svg")
 
 
 @register.filter
@@ -52,7 +61,7 @@ def when(at: datetime | None) -> SafeString | str:
         return "–"
     local = timezone.localtime(at)
     exact = f"{date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
-    short = date_format(local, "j M Y, H:i")
+    short = f"{date_format(local, 'j M Y, H:i')} {local.tzname()}"
     return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', at.isoformat(), exact, short)
 
 
@@ -98,8 +107,11 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def figure(value: Any) -> str:
-    """A number as tables show it; text unchanged."""
+    """A number as tables show it, and a stored moment as a person reads it; other text unchanged."""
     match value:
+        case str() if MOMENT.fullmatch(value):
+            at = timezone.localtime(datetime.fromisoformat(value))
+            return f"{date_format(at, 'j M Y, H:i')} {at.tzname()}"
         case bool():
             return gettext("yes") if value else gettext("no")
         case float():

@@ -1,5 +1,6 @@
 """Writes that people, keys and triggers order. Each is audited, in one transaction, inside the client's scope."""
 
+from pipelines.actions.again import rerun_from
 from pipelines.actions.batches import add_examples
 from pipelines.actions.eval_sets import Change, change_set, put_set
 from pipelines.actions.feedback import give_feedback, vote
@@ -7,6 +8,7 @@ from pipelines.actions.pausing import pause, resume
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.rows import discard_rows, edit_row, gather_novel, label_rows, release_rows, undo_decision
 from pipelines.actions.runs import (
+    acknowledge,
     approve,
     cancel,
     create_run,
@@ -30,6 +32,7 @@ __all__ = [
     "ActionRefused",
     "Change",
     "abort_rollout",
+    "acknowledge",
     "add_examples",
     "approve",
     "cancel",
@@ -48,6 +51,7 @@ __all__ = [
     "read_prompt",
     "reject",
     "release_rows",
+    "rerun_from",
     "resume",
     "resume_rollout",
     "roll_back",

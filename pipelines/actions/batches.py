@@ -13,7 +13,7 @@ from pipelines.actions.refused import ActionRefused
 from pipelines.actions.runs import state_of
 from pipelines.domain.data_checks import Unreadable
 from pipelines.models import Batch, Example, ExampleState, Source, Trust
-from pipelines.records.rows import example_of
+from pipelines.records.rows import example_of, settle_by
 from tenants.models import AuditEvent, Pipeline
 
 CHUNK = 500
@@ -28,12 +28,16 @@ def source_of(pipeline: Pipeline, name: str, now: datetime) -> Source:
     trust = Trust.LOW if name in LOW_TRUST else Trust.HIGH
     fields = owner_of(pipeline) | {"trust": trust, "created_at": now}
     source, _made = Source.objects.get_or_create(pipeline=pipeline, name=name, defaults=fields)
+    refuse_withdrawn(source)
+    return source
+
+
+def refuse_withdrawn(source: Source) -> None:
     if source.withdrawn_at is not None:
-        words = {"name": name, "reason": source.withdrawn_reason}
+        words = {"name": source.name, "reason": source.withdrawn_reason}
         raise ActionRefused(
             _("Source %(name)s was withdrawn (%(reason)s). Bring it back before you add to it.") % words
         )
-    return source
 
 
 def add_examples(
@@ -102,7 +106,10 @@ def _is_blank(line: Line) -> bool:
 
 @transaction.atomic
 def _store(batch: Batch, rows: Sequence[Example], last: int) -> None:
-    Example.objects.bulk_create(rows)
     batch.rows = last
     batch.quarantined += sum(row.state == ExampleState.QUARANTINED for row in rows)
+    if batch.origin_id is not None:
+        # Somebody may have changed or withdrawn the source since the first chunk; whoever does so now waits.
+        settle_by(Source.objects.select_for_update().get(pk=batch.origin_id), rows)
+    Example.objects.bulk_create(rows)
     batch.save(update_fields=["rows", "quarantined", "progress", "due_at"])

@@ -12,14 +12,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from pipelines.actions.batches import fill, finish, owner_of, source_of
+from pipelines.actions.batches import fill, finish, owner_of, refuse_withdrawn, source_of
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import store_of
 from pipelines.engine import dispatch
 from pipelines.engine.kernel import Clock
 from pipelines.imports import BadFile, Mapping
 from pipelines.imports.sniffing import remembered
-from pipelines.models import Batch, Example
+from pipelines.models import Batch, Example, Source
 from pipelines.records.files import mapping_of, opened
 from tenants.models import Pipeline
 
@@ -50,21 +50,30 @@ def start_import(batch: Batch, mapping: Mapping, *, now: datetime, by_worker: bo
     """
     found = opened(batch, mapping)
     next(found.lines(), None)
-    token = _token(batch, found.mapping)
-    known = Batch.objects.filter(pipeline=batch.pipeline, token=token).exclude(pk=batch.pk).first()
-    if known is not None:
-        return _same(batch, known)
     with transaction.atomic():
-        batch.token, batch.reading, batch.error = token, found.mapping.model_dump(), ""
-        batch.due_at, batch.attempts = now, 0
-        batch.save()
-        origin = batch.origin
-        if origin is not None:
-            origin.mapping = mapping.model_dump()
-            origin.save(update_fields=["mapping"])
+        origin = Source.objects.select_for_update().get(pk=batch.origin_id)  # One at a time: pages are clicked twice.
+        refuse_withdrawn(origin)
+        draft = _still_there(batch)
+        if not draft.is_draft:
+            return draft
+        draft.token = _token(draft, found.mapping)
+        known = Batch.objects.filter(pipeline=draft.pipeline, token=draft.token).first()
+        if known is not None:
+            return _same(draft, known)
+        draft.reading, draft.error, draft.due_at, draft.attempts = found.mapping.model_dump(), "", now, 0
+        draft.save()
+        origin.mapping = mapping.model_dump()
+        origin.save(update_fields=["mapping"])
         if by_worker:
-            dispatch.read_file(batch.client_id, batch.pk)
-    return batch
+            dispatch.read_file(draft.client_id, draft.pk)
+    return draft
+
+
+def _still_there(batch: Batch) -> Batch:
+    found = Batch.objects.select_for_update(of=("self",)).select_related("pipeline").filter(pk=batch.pk).first()
+    if found is None:
+        raise ActionRefused(_("Somebody discarded this file meanwhile. Send it again."))
+    return found
 
 
 def _token(batch: Batch, mapping: Mapping) -> str:
@@ -127,9 +136,10 @@ def _give_up(batch: Batch, why: str) -> None:
 @transaction.atomic
 def discard_draft(batch: Batch) -> None:
     """Forgets a file that was sent and not read."""
-    if not batch.is_draft:
+    found = _still_there(batch)
+    if not found.is_draft:
         raise ActionRefused(_("It is being read, or it is read already: undo it instead."))
-    batch.delete()
+    found.delete()
 
 
 def chunks_of(path: Path, size: int = 1 << 20) -> Iterable[bytes]:

@@ -19,7 +19,7 @@ from pipelines.models import Example, ExampleState, RowChange, RowDecision
 from pipelines.models.example import RELEASED
 from pipelines.records.rows import facts_of
 from pipelines.validation.traffic import novel_questions
-from tenants.models import AuditEvent, Pipeline
+from tenants.models import AuditEvent, EvalCase, Pipeline
 
 SET_ASIDE = (ExampleState.QUARANTINED, ExampleState.LEFT_OUT, ExampleState.PARKED, ExampleState.REVIEW)
 OPEN = (*SET_ASIDE, ExampleState.DISCARDED)
@@ -83,13 +83,15 @@ def undo_decision(pipeline: Pipeline, *, decision: int, actor: str, now: datetim
     found = RowDecision.objects.select_for_update().filter(pipeline=pipeline, pk=decision).first()
     if found is None or found.undone_at is not None:
         raise ActionRefused(_("This decision was taken back already."))
-    back = []
-    for change in found.changes.select_related("example").iterator(chunk_size=BATCH):
-        if _is_as_decided(change.example, change.after):
-            for name, value in change.before.items():
-                setattr(change.example, name, value)
-            back.append(change.example)
-    Example.objects.bulk_update(back, [name.removesuffix("_id") for name in KEPT], batch_size=BATCH)
+    listed = found.changes.select_related("example").iterator(chunk_size=BATCH)
+    changes = [change for change in listed if _is_as_decided(change.example, change.after)]
+    for change in changes:
+        for name, value in change.before.items():
+            setattr(change.example, name, value)
+    back, columns = [change.example for change in changes], {name for change in changes for name in change.before}
+    if "dataset_id" in columns:
+        _leave_to_evaluation(pipeline, back)
+    _save(back, columns)
     found.undone_at, found.undone_by = now, actor
     found.save(update_fields=["undone_at", "undone_by"])
     detail = {"rows": len(back), "decision": found.pk, "verb": found.verb, "reason": found.reason}
@@ -160,7 +162,7 @@ def _decide(
             row.detail = order.reason
         kept.append(_kept(decision, row, before))
         changed.append(row)
-    Example.objects.bulk_update(changed, [name.removesuffix("_id") for name in KEPT], batch_size=BATCH)
+    _save(changed, {name for one in kept for name in one.after})
     RowChange.objects.bulk_create(kept, batch_size=BATCH)
     decision.rows = len(changed)
     decision.save(update_fields=["rows"])
@@ -168,6 +170,23 @@ def _decide(
     AuditEvent.append(pipeline, order.actor, f"rows.{verb}", pipeline.slug, order.now, detail)
     look_soon(pipeline, order.now)
     return len(changed)
+
+
+def _leave_to_evaluation(pipeline: Pipeline, rows: Sequence[Example]) -> None:
+    """No dataset takes a row that an evaluation set asks by now, not even one that held it before."""
+    digests = [row.input_digest for row in rows]
+    cases = EvalCase.objects.filter(eval_set__pipeline=pipeline, input_digest__in=digests)
+    asked = set(cases.values_list("input_digest", flat=True))
+    for row in rows:
+        if row.input_digest in asked:
+            row.dataset_id = None
+
+
+def _save(rows: Sequence[Example], columns: Iterable[str]) -> None:
+    """Only what changed: the database looks at whoever writes a dataset."""
+    fields = [name.removesuffix("_id") for name in columns]
+    if fields:
+        Example.objects.bulk_update(rows, fields, batch_size=BATCH)
 
 
 def _facts(row: Example) -> dict[str, Any]:

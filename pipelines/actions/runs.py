@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from pydantic import Field, ValidationError
 
+from pipelines import outbox
 from pipelines.actions.pausing import refuse_paused
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.two_people import confirmed_by, second_for
@@ -18,6 +19,7 @@ from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, RunStatus
 from pipelines.engine import dispatch
 from pipelines.engine.jobs import cancel_jobs
 from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run, RunEvent
+from pipelines.outbox import alarms
 from pipelines.records.version import Prompt, make_prompt_version
 from pipelines.shipping.ending import on_rest
 from tenants.models import AuditEvent, EvalCase, Pipeline
@@ -168,7 +170,7 @@ def state_of(pipeline: Pipeline) -> PipelineState:
 def measure_hops(version: ModelVersion, *, actor: str, now: datetime) -> Job:
     """Orders the measurement of what each step from base model to host cost; one at a time for each version."""
     run = Run.objects.select_for_update().get(pk=version.run_id)
-    if not version.adapter_digest:
+    if not version.adapter_digest or version.card.get("training", {}).get("kind", "adapter") != "adapter":
         raise ActionRefused(_("No adapter was kept of %(label)s.") % {"label": version.label})
     earlier = Job.objects.filter(run=run, kind__startswith="hops")
     if earlier.filter(status__in=LIVE_JOBS).exists():
@@ -193,7 +195,16 @@ def approve(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     _must_have_moved(moved)
     detail = {"stage": run.stage, "reason": reason} | confirmed_by(second)
     AuditEvent.append(run, actor, "run.approve", _subject(run), now, detail)
+    outbox.tell_decided(run, run.reason, now)
     dispatch.wake_run(run.client_id, run.pk)
+
+
+@transaction.atomic
+def acknowledge(run: Run, *, actor: str, reason: str, now: datetime) -> None:
+    """Somebody looks at a held run: nobody is reminded of it any more, until it is held again."""
+    must_be_held(run, reason)
+    alarms.take(run, actor)
+    AuditEvent.append(run, actor, "run.acknowledge", _subject(run), now, {"stage": run.stage, "reason": reason})
 
 
 @transaction.atomic

@@ -56,9 +56,9 @@ class S3:
         return f"{self._prefix}/{key}"
 
 
-def remote_of(client_id: int) -> Remote | None:
-    """None where the folder is all there is."""
-    return S3(_storage(), f"clients/{client_id}") if settings.ARTIFACTS_S3["bucket_name"] else None
+def remote_of(folder: str) -> Remote | None:
+    """What stands behind a folder of the store; None where the folder is all there is."""
+    return S3(_storage(), folder) if settings.ARTIFACTS_S3["bucket_name"] else None
 
 
 @cache

@@ -141,6 +141,12 @@ class Store:
             path.unlink(missing_ok=True)
         return len(old)
 
+    def clear(self) -> None:
+        """Takes everything away: for a corner whose job is over."""
+        for digest, _at in list(self.listed()):
+            self.remove(digest)
+        shutil.rmtree(self.root, ignore_errors=True)
+
     def put_file(self, source: Path) -> str:
         """Copies a file in and returns its digest. Written under a temporary name, fsynced, renamed: never half."""
         with source.open("rb") as stream:
@@ -249,7 +255,16 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def store_of(client_id: int) -> Store:
-    return Store(Path(settings.ARTIFACTS) / "clients" / str(client_id), remote_of(client_id))
+    return _store(f"clients/{client_id}")
+
+
+def parts_of(client_id: int, job_id: int) -> Store:
+    """A job's own corner, for what a machine hands in: what is said to be there never meets an artifact."""
+    return _store(f"handed/{client_id}/{job_id}")
+
+
+def _store(folder: str) -> Store:
+    return Store(Path(settings.ARTIFACTS) / folder, remote_of(folder))
 
 
 def scratch_of(job_id: int) -> Path:

@@ -53,5 +53,13 @@ def send_notice(client_id: int, notice_id: int) -> None:
     send("send_notice", "default", client_id, notice_id)
 
 
+def send_delivery(client_id: int, delivery_id: int) -> None:
+    send("send_delivery", "default", client_id, delivery_id)
+
+
+def send_digest(agency_id: int, choice_id: int) -> None:
+    send("send_digest", "default", agency_id, choice_id)
+
+
 def read_file(client_id: int, batch_id: int) -> None:
     send("read_file", "cpu", client_id, batch_id)

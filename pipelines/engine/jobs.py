@@ -16,6 +16,7 @@ from django.db import transaction
 from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus, check_move
 from pipelines.engine import dispatch
+from pipelines.engine.doing import doing
 from pipelines.engine.heartbeat import beating
 from pipelines.engine.kernel import Clock, poke
 from pipelines.models import Job, Run
@@ -38,6 +39,14 @@ class JobFailed(RuntimeError):
         super().__init__(message)
         self.permanent, self.is_final = permanent, is_final
         self.log_tail = log_tail
+
+
+class JobGoesOn(RuntimeError):
+    """What the job waits for is under way elsewhere: it gives its worker back and is asked again in `after_s`."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__(f"asked again in {after_s:g} s")
+        self.after_s = after_s
 
 
 @dataclass
@@ -77,22 +86,31 @@ def work_on(job_id: int, handlers: dict[str, Handler], clock: Clock) -> bool:
     job = claim(job_id, clock())
     if job is None:
         return False
-    work = Work(job)
+    with doing(f"job {job.kind}", story=f"run {job.run_id}", run=job.run_id, job=job.pk):
+        _try(Work(job), handlers, clock)
+    return True
+
+
+def _try(work: Work, handlers: dict[str, Handler], clock: Clock) -> None:
+    job = work.job
     try:
         with heartbeat(work, clock):
             result = handlers[job.kind.partition(":")[0]](work)
+    except JobGoesOn as under_way:
+        # No attempt is used up: the training of a day is asked about a thousand times.
+        due_at = clock() + timedelta(seconds=under_way.after_s)
+        settle(work, JobStatus.QUEUED, clock(), error="", due_at=due_at, attempts=job.attempts - 1)
     except JobFailed as error:
         if error.is_final:
             settle(work, JobStatus.FAILED, clock(), error=str(error), log_tail=error.log_tail)
         else:
             settle_failure(work, str(error), error.permanent, clock(), error.log_tail)
     except Exception as error:
-        log.exception("job %s (%s)", job.pk, job.kind)
+        log.exception("job %s", job.kind)
         permanent = bool(getattr(error, "permanent", False))
         settle_failure(work, str(error) or type(error).__name__, permanent, clock())
     else:
         settle(work, JobStatus.SUCCEEDED, clock(), result=result, error="")
-    return True
 
 
 def claim(job_id: int, now: datetime) -> Job | None:
@@ -106,7 +124,8 @@ def claim(job_id: int, now: datetime) -> Job | None:
         return None
     lease = now + timedelta(seconds=settings.JOB_LEASE_S)
     fields = {"status": JobStatus.RUNNING, "version": job.version + 1, "attempts": job.attempts + 1, "due_at": lease}
-    fields |= {"heartbeat_at": now, "started_at": job.started_at or now}
+    # Whoever had it before: it is this worker's now, or that of the machine that is written down next.
+    fields |= {"heartbeat_at": now, "started_at": job.started_at or now, "machine": None}
     if not _fenced(job).update(**fields):
         return None
     for name, value in fields.items():
@@ -115,7 +134,7 @@ def claim(job_id: int, now: datetime) -> Job | None:
 
 
 def _last_words(job: Job) -> str:
-    """What its children logged before the worker was gone, where the scratch folder is in reach."""
+    """The end of what its children log, where the scratch folder is in reach."""
     logs = sorted(scratch_of(job.pk).glob("*.log"), key=lambda path: path.stat().st_mtime)
     return log_tail(logs[-1]) if logs else ""
 
@@ -132,7 +151,10 @@ def heartbeat(work: Work, clock: Clock) -> AbstractContextManager[None]:
 
 def renew(work: Work, now: datetime) -> None:
     lease = now + timedelta(seconds=settings.JOB_LEASE_S)
-    if not _fenced(work.job).update(due_at=lease, heartbeat_at=now, progress=work.progress):
+    said: dict[str, Any] = {"progress": work.progress}
+    if work.job.machine is None:  # A machine's children log where no process here can read.
+        said["log_tail"] = _last_words(work.job)
+    if not _fenced(work.job).update(due_at=lease, heartbeat_at=now, **said):
         work.is_lost.set()
 
 
@@ -145,16 +167,29 @@ def settle_failure(work: Work, error: str, permanent: bool, now: datetime, log_t
     settle(work, JobStatus.QUEUED, now, error=error, log_tail=log_tail, due_at=now + pause)
 
 
+def hand_in(work: Work, handed: dict[str, Any], now: datetime) -> bool:
+    """A machine has done its part: the job waits for a worker of ours, with attempts of its own. False: too late."""
+    more = {"handed": handed, "due_at": now, "error": "", "max_attempts": work.job.attempts + MAX_ATTEMPTS}
+    if not settle(work, JobStatus.QUEUED, now, **more):
+        return False
+    dispatch.work_job(work.job.client_id, work.job.pk, work.job.queue)
+    return True
+
+
 @transaction.atomic
-def settle(work: Work, to: JobStatus, now: datetime, **changes: Any) -> None:
+def settle(work: Work, to: JobStatus, now: datetime, **changes: Any) -> bool:
+    """False: the job is not this worker's any more, and nothing was changed."""
     job = work.job
     if job.status != to:
         check_move(JobStatus(job.status), to)
     changes |= {"status": to, "version": job.version + 1, "progress": work.progress or job.progress}
     if to != JobStatus.QUEUED:
         changes |= {"finished_at": now, "due_at": None}
-    if _fenced(job).update(**changes) and to != JobStatus.QUEUED:
+    if not _fenced(job).update(**changes):
+        return False
+    if to != JobStatus.QUEUED:
         poke(job.client_id, job.run_id, now)
+    return True
 
 
 def cancel_jobs(run: Run, now: datetime) -> None:

@@ -13,6 +13,7 @@ from django.db.models import Case, F, Value, When
 
 from pipelines.domain.transitions import RunStatus
 from pipelines.engine import dispatch
+from pipelines.engine.doing import doing
 from pipelines.engine.heartbeat import beating
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Plan, Retry, Stop, Wait
 from pipelines.models import Run, StageRun
@@ -29,9 +30,10 @@ def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
     run = claim(run_id, clock())
     if run is None:
         return False
-    with beating(f"run {run.pk}", settings.LEASE_S / 4, lambda: renew(run, clock())):
-        outcome = ask(run, plan, clock())
-    settle(run, outcome, plan, clock())
+    with doing(f"stage {run.stage}", story=f"run {run.pk}", run=run.pk):
+        with beating(f"run {run.pk}", settings.LEASE_S / 4, lambda: renew(run, clock())):
+            outcome = ask(run, plan, clock())
+        settle(run, outcome, plan, clock())
     return True
 
 
@@ -79,7 +81,7 @@ def ask(run: Run, plan: Plan, now: datetime) -> Outcome:
     try:
         return plan.stage(run.stage).run(run, given(run, now), now)
     except Exception as error:
-        log.exception("run %s, stage %s", run.pk, run.stage)
+        log.exception("stage %s", run.stage)
         return Retry(str(error) or type(error).__name__, is_permanent=bool(getattr(error, "permanent", False)))
 
 

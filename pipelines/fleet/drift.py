@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from django.db import transaction
+from django.db.models import Q
 
 from pipelines import outbox
 from pipelines.domain.transitions import JobStatus
@@ -88,9 +89,11 @@ def _alias(placement: Placement, digest: str, seen: Picture) -> Iterator[Finding
         yield Finding(Kind.ALIAS, placement, name, digest, seen.digests.get(name, ""))
 
 
-def is_busy(row: Host) -> bool:
-    live = Job.objects.filter(client_id=row.client_id, status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
-    return any(kind.startswith(BUSY) for kind in live.values_list("kind", flat=True))
+def is_busy(row: Host, since: datetime) -> bool:
+    """Whether such work is under way, or was at any time since `since`: a host may have been asked before it ended."""
+    live, late = Q(status__in=(JobStatus.QUEUED, JobStatus.RUNNING)), Q(finished_at__gte=since)
+    jobs = Job.objects.filter(live | late, client_id=row.client_id)
+    return any(kind.startswith(BUSY) for kind in jobs.values_list("kind", flat=True))
 
 
 @transaction.atomic
@@ -102,8 +105,17 @@ def note(row: Host, found: list[Finding], right_at: datetime | None, now: dateti
         if key not in seen:
             drift.ended_at = now
             drift.save(update_fields=["ended_at"])
+    _tell_right_again(row, [drift for key, drift in known.items() if key not in seen], now)
     fresh = [one for one in found if (one.model_name, one.kind.value) not in known]
     return [(_write(row, one, right_at, now), one) for one in fresh]
+
+
+def _tell_right_again(row: Host, ended: list[HostDrift], now: datetime) -> None:
+    """Once for a pipeline, when nothing of it differs on the host any more."""
+    still = set(HostDrift.objects.filter(host=row, ended_at=None).values_list("pipeline_id", flat=True))
+    for pipeline in {drift.pipeline_id: drift.pipeline for drift in ended}.values():
+        if pipeline is not None and pipeline.pk not in still:
+            outbox.tell_recovered(pipeline, "drift", now, row.name)
 
 
 def _write(row: Host, one: Finding, right_at: datetime | None, now: datetime) -> HostDrift:

@@ -12,8 +12,11 @@ from tenants.models import DriftPolicy, Host
 
 
 def watch(row: Host, seen: Picture, right_at: datetime | None, now: datetime) -> None:
-    """`right_at`: the look before, if the host answered then. Not while a job of ours changes names there."""
-    if drift.is_busy(row):
+    """`right_at`: the look before, if the host answered then. Not while a job of ours changes names there.
+
+    `now`: when the look began; what was seen is no younger.
+    """
+    if drift.is_busy(row, now):
         return
     placements = drift.placements_on(row)
     for placement in placements:

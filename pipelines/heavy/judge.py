@@ -107,6 +107,7 @@ def _judge_all(work: Work, judge: Judge, pairs: list[Pair], plan: Judging) -> li
     """Every pair; verdicts of an attempt that was killed are found again."""
     log = scratch_of(work.job.pk) / "judged.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
+    _cut_torn_end(log)
     found, salt, errors = _known(log), _salt(work.job), 0
     with log.open("a", encoding="utf-8") as file:
         for pair in pairs:
@@ -123,10 +124,17 @@ def _judge_all(work: Work, judge: Judge, pairs: list[Pair], plan: Judging) -> li
     return [(pair.id, found.get(pair.id, missing)) for pair in pairs]
 
 
+def _cut_torn_end(log: Path) -> None:
+    """A line that a killed attempt began would swallow the one that comes next."""
+    if log.is_file():
+        written = log.read_bytes()
+        log.write_bytes(written[: written.rfind(b"\n") + 1])
+
+
 def _known(log: Path) -> dict[str, Judged]:
     """Whole lines of an earlier attempt; what ended in an error is asked again."""
     found: dict[str, Judged] = {}
-    lines = log.read_text(encoding="utf-8").split("\n")[:-1] if log.is_file() else []
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     for key, said in map(json.loads, lines):
         one = Judged(Verdict(said["verdict"]), said["reason"], said["asks"], tuple(said["models"]))
         if one.verdict is not Verdict.ERROR:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from pipelines.artifacts import scratch_of, store_of, wipe_scratch
+from pipelines.artifacts import store_of
 from pipelines.domain.prompting import with_system
 from pipelines.engine.jobs import JobFailed, Work
 from pipelines.heavy.arms import host_of, manner_of, on_host
 from pipelines.heavy.build import GOLDEN_PROMPTS
-from pipelines.heavy.children import run_child
+from pipelines.heavy.errands import carry
 from pipelines.models import ModelVersion, PipelineState, Run
 from pipelines.reach import secret_for_child
+from pipelines.work.errand import Done, Errand, Input, Step
 from tenants.models import EvalSet
 from tenants.models.eval_set import EvalKind
 from tenants.pipeline_settings import JUDGED
@@ -26,37 +28,88 @@ DEFAULT_LIMIT = 0.10
 
 
 def work(work: Work) -> dict[str, Any]:
-    run, scratch = work.job.run, scratch_of(work.job.pk)
-    store = store_of(run.client_id)
-    arms = arms_of(run)
-    version, production = arms["candidate"], arms.get("production")
-    chosen = run.revision.settings
-    if production is not None and production.is_adopted and chosen.criteria.evaluate_on != "host":
+    run = work.job.run
+    if not is_on_host(run):
+        return carry(work, prepare, keep)
+    host = on_host(work, arms_of(run))
+    return carry(work, partial(_prepared, host=host), keep, secret_for_child(host_of(run)))
+
+
+def is_on_host(run: Run) -> bool:
+    """Measured on a host of the client, by the worker that is let in there."""
+    return bool(run.revision.settings.criteria.evaluate_on == "host")
+
+
+def may_leave(run: Run) -> bool:
+    return not is_on_host(run)
+
+
+def prepare(work: Work) -> Errand:
+    """By the engine of whoever carries it out."""
+    return _prepared(work, host=None)
+
+
+def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
+    run = work.job.run
+    arms, chosen = arms_of(run), run.revision.settings
+    production = arms.get("production")
+    if production is not None and production.is_adopted and host is None:
         raise JobFailed(_("v0 is only on its host: set “Measure on” to host in the settings."), permanent=True)
-    host = on_host(work, arms) if chosen.criteria.evaluate_on == "host" else None
-    sets = latest_sets(run.pipeline_id)
+    sets, inputs = latest_sets(run.pipeline_id), {}
+    for arm, version in arms.items():
+        if not version.is_adopted:
+            inputs[arm] = Input("file", version.gguf_digest)
+        if version.lora_digest and host is None:
+            inputs[f"{arm}-lora"] = Input("file", version.lora_digest)
     spec = {
-        "candidate": str(store.verified(version.gguf_digest)),
-        "production": str(store.verified(production.gguf_digest)) if production and not production.is_adopted else None,
-        "adapters": {a: str(store.verified(v.lora_digest)) for a, v in arms.items() if v.lora_digest and not host},
-        "sets": [write_set(run, made, scratch) for made in sets],
+        **{arm: {"@in": arm} if arm in inputs else None for arm in ("candidate", "production")},
+        "adapters": {arm: {"@in": f"{arm}-lora"} for arm in arms if f"{arm}-lora" in inputs},
+        "sets": [_set_in(run, made, inputs) for made in sets],
         "latency": _latency(run),
         "own_metrics": settings.OWN_METRICS,
         "context_tokens": chosen.criteria.context_tokens,
         "manners": {arm: manner_of(one, chosen) for arm, one in arms.items()},
         "host": host,
-        "out": str(scratch / "out"),
+        "out": {"@out": ""},
     }
-    secret = secret_for_child(host_of(run)) if host else {}
-    facts = run_child(work, "evaluate", spec, network=host is not None, secret=secret)
-    golden = golden_answers(Path(facts["cases"]), sets, version)
-    answers = store.put_file(Path(facts.pop("cases")))
-    times = facts.pop("times")
-    facts |= {"answers_digest": answers, "times_digest": store.put_file(Path(times)) if times else ""}
-    wipe_scratch(work.job.pk)
-    versions = {made.kind: made.version for made in sets}
-    known = {"production_version": production.pk if production else None, "set_versions": versions}
+    facts = {"sets": [made.pk for made in sets], "production": production.pk if production else None}
+    return Errand(inputs, (Step("evaluate", spec),), {"cases.jsonl": "file", "latency.jsonl": "file"}, facts)
+
+
+def _set_in(run: Run, made: EvalSet, inputs: dict[str, Input]) -> dict[str, Any]:
+    name = f"{made.kind}.jsonl"
+    inputs[name] = Input("file", store_of(run.client_id).put_bytes(_lines_of(made)))
+    return _set_spec(run, made) | {"path": {"@in": name}}
+
+
+def keep(work: Work, errand: Errand, done: Done) -> dict[str, Any]:
+    run, cases, times = work.job.run, done.out / "cases.jsonl", done.out / "latency.jsonl"
+    facts = dict(done.said["evaluate"])
+    version = ModelVersion.objects.select_related("run__revision").get(run=run)
+    _check_arms(facts, errand)
+    sets = list(EvalSet.objects.filter(pk__in=errand.facts["sets"]).order_by("kind"))
+    golden = golden_answers(cases, sets, version)
+    store = store_of(run.client_id)
+    for path in ("cases", "times"):
+        facts.pop(path, None)
+    facts |= {
+        "answers_digest": store.put_file(cases),
+        "times_digest": store.put_file(times) if facts.get("latency") else "",
+    }
+    known = {
+        "production_version": errand.facts["production"],
+        "set_versions": {made.kind: made.version for made in sets},
+        "set_files": {made.kind: errand.inputs[f"{made.kind}.jsonl"].digest for made in sets},
+    }
     return facts | known | {"golden_answers": golden}
+
+
+def _check_arms(facts: dict[str, Any], errand: Errand) -> None:
+    """What was measured are the very files that the errand named."""
+    for arm in ("candidate", "production"):
+        files = [errand.inputs[name].digest for name in (arm, f"{arm}-lora") if name in errand.inputs]
+        if files and not errand.steps[0].spec["host"] and facts.get(f"{arm}_digest") != "+".join(files):
+            raise JobFailed(_("Other files were measured than those of this run."), permanent=True)
 
 
 def arms_of(run: Run) -> dict[str, ModelVersion]:
@@ -91,16 +144,19 @@ def latest_sets(pipeline_id: int) -> list[EvalSet]:
 
 def write_set(run: Run, made: EvalSet, scratch: Path) -> dict[str, Any]:
     path = scratch / f"{made.kind}.jsonl"
+    path.write_bytes(_lines_of(made))
+    return _set_spec(run, made) | {"path": str(path)}
+
+
+def _lines_of(made: EvalSet) -> bytes:
     cases = made.cases.order_by("id")
-    path.write_text("".join(json.dumps(case.as_case(), ensure_ascii=False) + "\n" for case in cases))
+    return "".join(json.dumps(case.as_case(), ensure_ascii=False) + "\n" for case in cases).encode()
+
+
+def _set_spec(run: Run, made: EvalSet) -> dict[str, Any]:
     criteria = run.revision.settings.criteria
     is_task = made.kind == EvalKind.HELDOUT
-    spec = {
-        "name": made.kind,
-        "kind": "task" if is_task else made.kind,
-        "path": str(path),
-        "max_tokens": criteria.max_answer_tokens,
-    }
+    spec = {"name": made.kind, "kind": "task" if is_task else made.kind, "max_tokens": criteria.max_answer_tokens}
     return spec | ({"metrics": [m for m in criteria.metrics if m != JUDGED]} if is_task else {})
 
 

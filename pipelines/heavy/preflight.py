@@ -20,18 +20,29 @@ def work(work: Work) -> dict[str, Any]:
     base = base_folder(recipe.base)
     if unable := adapters.refusals(run.client_id, run.revision.settings):
         raise JobFailed("; ".join(unable), permanent=True)
-    dataset = DatasetVersion.objects.get(run=run)
+    dataset = DatasetVersion.objects.filter(run=run).first()  # None of a run that brings a model.
     spec = {
         "base": str(base),
-        "dataset": str(store_of(run.client_id).verified(dataset.digest)),
+        "dataset": str(store_of(run.client_id).verified(dataset.digest)) if dataset else None,
         "recipe": trainer_recipe(recipe),
     }
     facts = run_child(work, "preflight", spec)
     wipe_scratch(work.job.pk)
-    return facts | {"base_digest": folder_digest(base)}
+    files = files_of(base)
+    return facts | {"base_digest": digest_over(files), "base_files": files}
+
+
+def files_of(folder: Path) -> dict[str, list[Any]]:
+    """Name -> [digest, bytes] of a base model's files: what a machine that fetches them compares with."""
+    found = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: [digest_of(path), path.stat().st_size] for name, path in found.items()}
 
 
 def folder_digest(folder: Path) -> str:
     """One digest over the names and bytes of a base model's files."""
-    lines = [f"{digest_of(p)}  {p.relative_to(folder)}" for p in sorted(folder.rglob("*")) if p.is_file()]
+    return digest_over(files_of(folder))
+
+
+def digest_over(files: dict[str, list[Any]]) -> str:
+    lines = [f"{digest}  {name}" for name, (digest, _size) in files.items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

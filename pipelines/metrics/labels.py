@@ -22,7 +22,7 @@ Confusion = Mapping[tuple[str, str], int]
 
 def _label(expected: Mapping[str, Any], answer: str) -> float:
     """`label` is the right one; where `labels` is given, the right one must be a member of it."""
-    right, closed = expected["label"], expected.get("labels")
+    right, closed = expected["label"], _closed(expected) if "labels" in expected else None
     if closed is not None and right not in closed and not _is_among(right, closed):
         raise ValueError(f"the label {right!r} is not among `labels`")
     return float(normalise(answer) == normalise(str(right)))
@@ -30,7 +30,14 @@ def _label(expected: Mapping[str, Any], answer: str) -> float:
 
 def _one_of(expected: Mapping[str, Any], answer: str) -> float:
     """The answer is one of `labels`, whichever: what holds a classifier to its task, whatever it is asked."""
-    return float(_is_among(answer, expected["labels"]))
+    return float(_is_among(answer, _closed(expected)))
+
+
+def _closed(expected: Mapping[str, Any]) -> Sequence[Any]:
+    closed = expected["labels"]
+    if not isinstance(closed, list | tuple) or not closed:
+        raise ValueError("`labels` is a list with at least one label")
+    return closed
 
 
 def _is_among(name: Any, labels: Sequence[Any]) -> bool:

@@ -42,13 +42,21 @@ def _contains(expected: Mapping[str, Any], answer: str) -> float:
     expected = _spelled(expected, "any")
     if "all" not in expected and "any" not in expected:
         raise KeyError("all")
-    every = all(_holds(answer, phrase) for phrase in expected.get("all", ()))
-    some = any(_holds(answer, phrase) for phrase in expected["any"]) if "any" in expected else True
-    return float(every and some)
+    named = {key: _phrases(expected[key]) for key in ("all", "any") if key in expected}
+    every = all(_holds(answer, phrase) for phrase in named.get("all", ()))
+    return float(every and ("any" not in named or any(_holds(answer, phrase) for phrase in named["any"])))
 
 
 def _not_contains(expected: Mapping[str, Any], answer: str) -> float:
-    return float(not any(_holds(answer, phrase) for phrase in _spelled(expected, "none")["none"]))
+    return float(not any(_holds(answer, phrase) for phrase in _phrases(_spelled(expected, "none")["none"])))
+
+
+def _phrases(value: Any) -> tuple[str, ...]:
+    """One phrase or a list of them. What every answer would hold, or none could, is no check."""
+    found = (value,) if isinstance(value, str) else tuple(value)
+    if not found or not all(isinstance(phrase, str) and phrase.strip() for phrase in found):
+        raise ValueError("phrases are a text or a list of texts, and none of them is empty")
+    return found
 
 
 def _spelled(expected: Mapping[str, Any], key: str) -> Mapping[str, Any]:

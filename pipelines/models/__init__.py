@@ -6,7 +6,7 @@ from pipelines.models.check import Check
 from pipelines.models.dataset_version import DatasetVersion
 from pipelines.models.example import Example, ExampleState, SignatureBlock
 from pipelines.models.gate_result import GateResult
-from pipelines.models.job import Job
+from pipelines.models.job import Job, JobPart
 from pipelines.models.model_version import ModelVersion
 from pipelines.models.notice import Notice
 from pipelines.models.pipeline_state import PipelineState
@@ -21,6 +21,7 @@ from pipelines.models.run_event import RunEvent
 from pipelines.models.scorecard import Scorecard
 from pipelines.models.source import Source, Trust
 from pipelines.models.stage_run import StageRun
+from pipelines.models.telling.delivery import Delivery, DeliveryStatus
 from pipelines.models.traffic import Body, Exchange, Feedback, Traffic, TrafficSpan, Unit
 from pipelines.models.trigger_decision import TriggerDecision
 from pipelines.models.waiver import Waiver
@@ -31,6 +32,8 @@ __all__ = [
     "Body",
     "Check",
     "DatasetVersion",
+    "Delivery",
+    "DeliveryStatus",
     "Drill",
     "Example",
     "ExampleState",
@@ -38,6 +41,7 @@ __all__ = [
     "Feedback",
     "GateResult",
     "Job",
+    "JobPart",
     "ModelVersion",
     "Notice",
     "PipelineState",

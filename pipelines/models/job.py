@@ -1,4 +1,4 @@
-"""Heavy work of a stage, done by a worker under a lease."""
+"""Heavy work of a stage, done by a worker or a machine under a lease."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ MAX_ATTEMPTS = 2
 
 
 class Job(ClientOwned):
-    """`version` fences, `due_at` is the start (queued) or the lease's end (running). A reap counts as an attempt."""
+    """`version` fences, `due_at` is the start (queued) or the lease's end (running). A reap counts as an attempt.
+
+    `machine` is the id of the agency's machine that has it or had it last, `errand` what it was told to do, `handed`
+    what it says that it made: then the job waits for a worker of ours, who looks at that and settles.
+    """
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="jobs")
     stage = models.CharField(max_length=12)
@@ -29,6 +33,9 @@ class Job(ClientOwned):
     result = models.JSONField(default=dict)
     error = models.TextField(blank=True)
     log_tail = models.TextField(blank=True)
+    machine = models.BigIntegerField(null=True, blank=True)
+    errand = models.JSONField(default=dict)
+    handed = models.JSONField(default=dict)
     is_permanent = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -46,3 +53,25 @@ class Job(ClientOwned):
 
     def __str__(self) -> str:
         return f"{self.kind} of run {self.run_id}"
+
+
+class JobPart(ClientOwned):
+    """A piece of what a machine hands in: its bytes lie in the job's own corner of the store.
+
+    `version` is that of the claim: pieces of an attempt that was lost are nobody's.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parts")
+    version = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    offset = models.BigIntegerField()
+    size_bytes = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("name", "offset")
+        constraints = (models.UniqueConstraint(fields=("job", "version", "name", "offset"), name="job_part_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.offset}"

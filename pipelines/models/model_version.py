@@ -51,6 +51,11 @@ class ModelVersion(ClientOwned):
         return self.parent_id is not None
 
     @property
+    def shares_file(self) -> bool:
+        """Whether an earlier version has the same bytes: then facts that stand beside them go by this one's name."""
+        return self.is_prompt or "same_as" in self.card
+
+    @property
     def is_adopted(self) -> bool:
         """Whether it ran on a host before anybody built it here: its bytes are only there."""
         return "adopted" in self.card

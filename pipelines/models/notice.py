@@ -9,7 +9,7 @@ from tenants.models.owned import ClientOwned
 class Notice(ClientOwned):
     """Subject and body are composed when it is sent; `detail` keeps what was true when it was written.
 
-    `unique(key)`: told once.
+    `unique(key)`: told once. `delivered` are those of the recipients who have it already.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="notices")
@@ -17,6 +17,7 @@ class Notice(ClientOwned):
     kind = models.CharField(max_length=20)
     key = models.CharField(max_length=120)
     recipients = models.JSONField(default=list)
+    delivered = models.JSONField(default=list)
     detail = models.JSONField(default=dict)
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
@@ -27,7 +28,11 @@ class Notice(ClientOwned):
     class Meta(ClientOwned.Meta):
         ordering = ("-id",)
         constraints = (models.UniqueConstraint(fields=("pipeline", "key"), name="notice_once"),)
-        indexes = (models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="notice_due"),)
+        indexes = (
+            models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="notice_due"),
+            # Asked after each mail: whether the agency was told that mail is down.
+            models.Index(fields=("agency", "-id"), condition=Q(kind__in=("mail_down", "mail_up")), name="notice_mail"),
+        )
 
     def __str__(self) -> str:
         return self.key

@@ -8,12 +8,14 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from pipelines.domain.change.again import walked
 from pipelines.domain.transitions import LIVE_RUNS, RunStatus, check_move
 from tenants.models.owned import ClientOwned
 
 LIVE = sorted(LIVE_RUNS)
-# What a run needs no more because of its kind: a prompt run brings the weights of a version that there is.
-LEFT_OUT = {"prompt": ("validate", "finetune")}
+# What a run needs no more because of its kind: a prompt run brings the weights of a version that there is, an import
+# those that were trained elsewhere.
+LEFT_OUT = {"prompt": ("validate", "finetune"), "import": ("validate",)}
 
 
 class Run(ClientOwned):
@@ -51,16 +53,25 @@ class Run(ClientOwned):
             ),
             models.CheckConstraint(name="final_run_is_not_due", condition=Q(status__in=LIVE) | Q(due_at__isnull=True)),
         )
-        indexes = (models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="run_due"),)
+        indexes = (
+            models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="run_due"),
+            models.Index(fields=("finished_at",), name="run_finished"),
+        )
 
     def __str__(self) -> str:
         return f"run {self.number}"
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The stages that this run walks through: those of its settings, less what its kind leaves out."""
+        """The stages that this run walks through: those of its settings, less what its kind or its begin leaves out."""
         left_out = LEFT_OUT.get(self.occasion.get("kind", ""), ())
-        return tuple(stage for stage in self.revision.settings.stages if stage not in left_out)
+        path = tuple(stage for stage in self.revision.settings.stages if stage not in left_out)
+        return walked(self.occasion["from"], path) if "from" in self.occasion else path
+
+    @property
+    def is_import(self) -> bool:
+        """Whether somebody brought the model: `occasion["bundle"]` tells which file."""
+        return self.occasion.get("kind") == "import"
 
     @property
     def is_live(self) -> bool:

@@ -9,6 +9,8 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 
 from pipelines.notifiers import Message, SendFailed
 
+ONE_CLICK = "List-Unsubscribe=One-Click"  # RFC 8058, 3.1.
+
 
 class EmailNotifier:
     """One message to all recipients, text and HTML as alternatives (RFC 2046, 5.1.4: the richer part last)."""
@@ -17,6 +19,8 @@ class EmailNotifier:
         headers = {"Message-ID": message.message_id, "Auto-Submitted": "auto-generated"}
         if message.thread_id:
             headers |= {"In-Reply-To": message.thread_id, "References": message.thread_id}
+        if message.leaving:
+            headers |= {"List-Unsubscribe": f"<{message.leaving}>", "List-Unsubscribe-Post": ONE_CLICK}
         mail = EmailMultiAlternatives(message.subject, message.text, to=list(recipients), headers=headers)
         mail.attach_alternative(message.html, "text/html")
         mail.connection = get_connection()

@@ -35,8 +35,8 @@ def open_client(
     """No redirects, no proxy of the machine, no compressed answers.
 
     Every request ends within `timeout_s`, from the first look-up to the last byte, or within what it says itself:
-    `extensions={"deadline_s": 1800.0}`. Raises OutboundRefused at the first request to a forbidden address; all else
-    is an httpx2.HTTPError.
+    `extensions={"deadline_s": 1800.0}`; one that fetches a file may say `longest_answer_bytes`. Raises OutboundRefused
+    at the first request to a forbidden address; all else is an httpx2.HTTPError.
     """
     access = access or Access()
     return httpx2.Client(
@@ -85,7 +85,8 @@ class DoorTransport(httpx2.HTTPTransport):
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             response.close()
             raise httpx2.ReadError("the answer is compressed, which was not asked for")
-        response.stream = BoundedAnswer(response.stream, LONGEST_ANSWER_BYTES)  # type: ignore[arg-type]
+        longest = int(request.extensions.get("longest_answer_bytes", LONGEST_ANSWER_BYTES))
+        response.stream = BoundedAnswer(response.stream, longest)  # type: ignore[arg-type]
         return response
 
 

@@ -20,6 +20,7 @@ MAX_CASES = 20_000
 MAX_LINE_BYTES = 1_000_000
 MAX_FILE_BYTES = 100_000_000
 MAX_ID_CHARS = 100
+MAX_DEPTH = 50
 SHOWN_LABELS = 20
 ROLES = ("system", "user", "assistant")
 
@@ -75,6 +76,7 @@ def read_case(value: Any, kind: str, where: str) -> Case:
     if not isinstance(value, dict):
         raise CaseRefused(f"{where}: " + _("a case is a JSON object"))
     try:
+        _refuse_unkeepable(value)
         case = {"id": str(value["id"]), "messages": _messages(value["messages"])}
         check, expected = value.get("check", ""), value.get("expected") or {}
         if kind != EvalKind.LATENCY:
@@ -88,6 +90,24 @@ def read_case(value: Any, kind: str, where: str) -> Case:
         raise CaseRefused(f"{where}: " + _("an id has between 1 and %(top)s characters") % {"top": MAX_ID_CHARS})
     origin = {"origin": str(value["origin"])[:100]} if value.get("origin") else {}
     return case | {"check": check, "expected": expected} | origin
+
+
+def _refuse_unkeepable(value: Any) -> None:
+    """PostgreSQL stores no NUL, a lone surrogate has no UTF-8, what is nested deeply overflows whoever writes it."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise CaseRefused(_("is nested more than %(top)s levels deep") % {"top": MAX_DEPTH})
+        for text in filter(lambda one: isinstance(one, str), level):
+            if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                raise CaseRefused(_("holds a character that cannot be stored"))
+        inner = [(*one.keys(), *one.values()) if isinstance(one, dict) else one for one in level if _is_nested(one)]
+        level = [part for parts in inner for part in parts]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _messages(value: Any) -> list[dict[str, str]]:
@@ -135,11 +155,11 @@ def _lines(lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
 def _from_csv(lines: Iterable[bytes], output: OutputFormat) -> Iterator[tuple[int, Any]]:
     """Columns: input and expected; optional id, system, check. `expected` is JSON, or the plain text or label."""
     reader = csv.DictReader(io.StringIO("".join(line for _n, line in _lines(lines)), newline=""))
-    missing = {"input", "expected"} - set(reader.fieldnames or ())
-    if missing:
-        names = ", ".join(sorted(missing))
-        raise CaseRefused(_("The first line names the columns; %(names)s is not among them.") % {"names": names})
     try:
+        missing = {"input", "expected"} - set(reader.fieldnames or ())
+        if missing:
+            names = ", ".join(sorted(missing))
+            raise CaseRefused(_("The first line names the columns; %(names)s is not among them.") % {"names": names})
         for row in reader:
             yield reader.line_num, _row(row, reader.line_num, output)
     except csv.Error as error:

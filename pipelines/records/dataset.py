@@ -36,12 +36,13 @@ def existing_rows(run: Run) -> QuerySet[Example]:
 
 def claim_rows(made: DatasetVersion) -> None:
     """The new rows of the dataset are marked as its own, a few at a time, by its manifest."""
-    listed = _listed(made)
-    while some := list(islice(listed, CLAIMED_AT_ONCE)):
+    rows = listed(made)
+    while some := list(islice(rows, CLAIMED_AT_ONCE)):
         Example.objects.filter(pipeline_id=made.pipeline_id, pk__in=some, dataset__isnull=True).update(dataset=made)
 
 
-def _listed(made: DatasetVersion) -> Iterator[int]:
+def listed(made: DatasetVersion) -> Iterator[int]:
+    """The rows of its manifest."""
     with store_of(made.client_id).path(made.manifest).open("rb") as lines:
         next(lines)
         for line in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,7 @@ from django.utils.translation import gettext as _
 
 from pipelines.domain.data_checks import Example as Parsed
 from pipelines.domain.data_checks import RowProblem, Unreadable, language_of, parse_line, words_of
-from pipelines.models import Batch, Example, ExampleState
-from pipelines.models.source import Trust
+from pipelines.models import Batch, Example, ExampleState, Source, Trust
 from tenants.actions import input_digest
 from tenants.pipeline_settings import OutputFormat
 
@@ -30,10 +30,16 @@ def example_of(batch: Batch, number: int, line: bytes | Unreadable, output: Outp
         raw = given[:KEPT_RAW_CHARS].decode("utf-8", "replace").replace("\x00", "\ufffd")
         broken = {"rule": problem[0], "pointer": problem[1][:MAX_POINTER_CHARS], "detail": problem[2]}
         return Example.of(batch, batch=batch, raw=raw, state=ExampleState.QUARANTINED, **broken, **fields)
-    facts = facts_of(parsed, output)
-    if batch.origin is not None and batch.origin.trust == Trust.LOW:
-        facts |= {"state": ExampleState.REVIEW, "rule": "trust"}
-    return Example.of(batch, batch=batch, **facts, **fields)
+    return Example.of(batch, batch=batch, **facts_of(parsed, output), **fields)
+
+
+def settle_by(source: Source, rows: Iterable[Example]) -> None:
+    """New rows as their source stands: at low trust somebody looks first, withdrawn they train nothing."""
+    for row in rows:
+        if source.trust == Trust.LOW and row.state == ExampleState.READY:
+            row.state, row.rule = ExampleState.REVIEW, "trust"
+        if source.withdrawn_at is not None:
+            row.before, row.state = row.state, ExampleState.WITHDRAWN
 
 
 def facts_of(parsed: Parsed, output: OutputFormat) -> dict[str, Any]:
@@ -56,7 +62,10 @@ def _unread(line: Unreadable) -> tuple[tuple[str, str, str], None]:
 def _parse(line: bytes) -> tuple[tuple[str, str, str], Parsed | None]:
     """((rule, pointer, sentence), None) for a broken line; (empty, the example) for a whole one."""
     if len(line) > MAX_LINE_BYTES:
-        return ("too_long", "", _("The line is longer than 1 MB.")), None
+        said = _(
+            "The line is longer than 1 MB; its beginning is kept. Put each row on a line of its own, then send it."
+        )
+        return ("too_long", "", said), None
     if b"\x00" in line or b"\\u0000" in line:
         return ("nul", "", _("The line holds a NUL character.")), None
     match parse_line(line):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.hosts.naming import is_ours
+from pipelines.hosts.naming import PRODUCTION, REGISTRY, is_ours
 from pipelines.models import Placement
 from tenants.models import Host, HostDrift, HostSample
 
@@ -43,7 +43,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Held:
-    """A name on the host; `version` is ours, `loaded_bytes` None where it is not in memory."""
+    """A name on the host; `version` is ours, `loaded_bytes` None where it is not in memory.
+
+    `is_own`: of this host's client; hosts may be shared.
+    """
 
     name: str
     digest: str
@@ -51,6 +54,11 @@ class Held:
     loaded_bytes: int | None
     version: Any
     is_ours: bool
+    is_own: bool
+
+    @property
+    def is_alias(self) -> bool:
+        return self.is_own and self.name.endswith(f":{PRODUCTION}")
 
 
 @dataclass(frozen=True)
@@ -113,9 +121,10 @@ def _held(row: Host) -> tuple[Held, ...]:
     """Loaded models are matched by digest: a host goes on naming them as they were first loaded."""
     placed = {p.model_name: p.version for p in Placement.objects.filter(host=row).select_related("version__pipeline")}
     loaded = {one["digest"]: one["size_bytes"] for one in row.facts.get("loaded", ())}
+    own = f"{REGISTRY}/{row.client.slug}/"
     found = [
         Held(tag["name"], tag["digest"], tag["size_bytes"], loaded.get(tag["digest"]), placed.get(tag["name"]),
-             is_ours(tag["name"]))
+             is_ours(tag["name"]), tag["name"].startswith(own))
         for tag in row.facts.get("models", ())
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda held: (held.loaded_bytes is None, not held.is_ours, held.name)))

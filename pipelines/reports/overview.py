@@ -33,6 +33,25 @@ class Sort(StrEnum):
     RECENT = "recent"
 
 
+class Show(StrEnum):
+    """Which pipelines are listed. `live`: with a run on its way; `bare`: without a model in production."""
+
+    ALL = "all"
+    NEEDS = "needs"
+    LIVE = "live"
+    BARE = "bare"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the page asks for; `text` is looked for in the names of clients and pipelines."""
+
+    text: str = ""
+    sort: Sort = Sort.NEEDS
+    show: Show = Show.ALL
+
+
 @dataclass(frozen=True)
 class PipelineLine:
     """One pipeline of one client; `run` is its latest one."""
@@ -55,6 +74,18 @@ class PipelineLine:
         if self.run is not None and self.run.status in OF_RUNS:
             return Need(self.run.status)
         return Need.QUARANTINE if self.quarantined else None
+
+    def is_shown(self, show: Show) -> bool:
+        match show:
+            case Show.NEEDS:
+                return self.need is not None
+            case Show.LIVE:
+                return self.run is not None and self.run.is_live
+            case Show.BARE:
+                return not self.production
+            case Show.PAUSED:
+                return self.pipeline.is_paused
+        return True
 
     @property
     def sentence(self) -> str:
@@ -92,14 +123,17 @@ class Overview:
         return len(self.needing) + len(self.silent) + len(self.drills) + len(self.proposals)
 
 
-def agency_overview(text: str, sort: Sort, now: datetime) -> Overview:
-    """Inside an agency's scope. `text` is looked for in the names of clients and pipelines."""
+def agency_overview(asked: Wanted, now: datetime) -> Overview:
+    """Inside an agency's scope. What needs a person is always told, whatever is listed."""
+    text, sort = asked.text, asked.sort
     lines = pipeline_lines(Pipeline.objects.all(), now)
     clients = list(Client.objects.all())
     wanted = [line for line in lines if _matches(text, line.client.name, line.pipeline.name)]
     busy = {line.client.pk for line in lines}
     bare = tuple(c for c in clients if c.pk not in busy and _matches(text, c.name))
-    ordered = sorted(wanted, key=lambda line: _rank(line, sort))
+    bare = bare if asked.show in (Show.ALL, Show.BARE) else ()
+    listed = [line for line in wanted if line.is_shown(asked.show)]
+    ordered = sorted(listed, key=lambda line: _rank(line, sort))
     needing = tuple(sorted((line for line in wanted if line.need), key=lambda line: _rank(line, Sort.NEEDS)))
     silent = tuple(host for host in _silent_hosts() if _matches(text, host.client.name))
     drills = tuple(one for one in _failed_drills() if _matches(text, one.client.name, one.pipeline.name))

@@ -11,6 +11,7 @@ from django.db.models.functions import Cast
 from pipelines.models import Example, ExampleState, RowDecision
 from tenants.models import Pipeline
 
+MAX_DIGITS = 9  # Of a run's number.
 HELD_BACK = (ExampleState.QUARANTINED, ExampleState.PARKED, ExampleState.LEFT_OUT)
 # Duplicates and discarded rows wait for nobody, so they are listed only when they are asked for.
 NAMED = (*HELD_BACK, ExampleState.DUPLICATE, ExampleState.DISCARDED)
@@ -43,7 +44,7 @@ def _chosen(rows: QuerySet[Example], wanted: Wanted) -> QuerySet[Example]:
         "rule": wanted.rule,
         "state": wanted.state,
         "batch__source": wanted.source,
-        "judged_in__number": int(wanted.run) if wanted.run.isdigit() else "",
+        "judged_in__number": wanted.run if wanted.run.isdecimal() and len(wanted.run) <= MAX_DIGITS else "",
     }
     rows = rows.filter(**{name: value for name, value in chosen.items() if value != ""})
     if wanted.text:

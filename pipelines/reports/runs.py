@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 from pipelines.fleet.memory import Preflight, preflight
@@ -29,12 +30,17 @@ from tenants.models import Host
 from tenants.pipeline_settings import STAGES
 
 RECENT_CHECKS = 8
+# So many runs say what a stage usually takes.
+USUAL_OF = 10
 FAILING = {"held", "failed", "stopped", "rejected", "rolled_back"}
 
 
 @dataclass(frozen=True)
 class StageLine:
-    """`state`: done, now, todo, off, or what ended the run there. `seconds` so far, or in all."""
+    """`state`: done, now, todo, off, kept (of the run it goes on from), or what ended the run there.
+
+    `seconds` so far, or in all; `usual_s`: the median of the latest runs that got through the stage.
+    """
 
     name: str
     state: str
@@ -42,13 +48,14 @@ class StageLine:
     output: dict[str, Any]
     notes: dict[str, Any]
     is_open: bool
+    usual_s: float | None = None
 
     @property
     def bar(self) -> str:
         """The class of its cell in the stage bar."""
         if self.state in ("held", "done", "now", "todo", "off"):
             return self.state
-        return "off" if self.state in ("skipped", "cancelled") else "failed"
+        return "off" if self.state in ("kept", "skipped", "cancelled") else "failed"
 
     @property
     def key(self) -> str:
@@ -100,6 +107,8 @@ class RunPage:
     rollback: Rollback | None
     seconds: float
     room: Preflight | None = None
+    # How the chat template of a model that was not trained here differs from its base's, line by line.
+    template_diff: tuple[str, ...] = ()
 
     @property
     def canary(self) -> Looks:
@@ -114,11 +123,11 @@ def run_page(run: Run, now: datetime) -> RunPage:
     """Everything of one run in a fixed number of queries, inside its client's scope."""
     version = ModelVersion.objects.filter(run=run).first()
     rollout = Rollout.objects.filter(run=run).select_related("version", "previous").first()
-    rows = list(run.stages.all())
+    rows, jobs = list(run.stages.all()), list(run.jobs.all())
     return RunPage(
         run=run,
-        stages=stage_lines(run, rows, now),
-        jobs=tuple(job_line(job, now) for job in run.jobs.all()),
+        stages=stage_lines(run, rows, now, usual_times(run)),
+        jobs=tuple(job_line(job, now) for job in jobs),
         events=tuple(run.events.all()),
         gates=tuple(run.gates.all()),
         checks=tuple(Check.objects.filter(rollout=rollout)) if rollout else (),
@@ -131,6 +140,7 @@ def run_page(run: Run, now: datetime) -> RunPage:
         rollback=_rollback(rollout),
         seconds=((run.finished_at or now) - run.created_at).total_seconds(),
         room=_room(run, version, rollout),
+        template_diff=_template_diff(jobs),
     )
 
 
@@ -146,19 +156,35 @@ def _room(run: Run, version: ModelVersion | None, rollout: Rollout | None) -> Pr
     return preflight(version, previous, list(hosts)) if previous and hosts else None
 
 
-def stage_lines(run: Run, rows: Sequence[StageRun], now: datetime) -> tuple[StageLine, ...]:
+def _template_diff(jobs: Sequence[Job]) -> tuple[str, ...]:
+    found = (job.result.get("template") or {} for job in jobs if job.kind == "train")
+    return tuple(line for template in found if template.get("differs") for line in template["diff"])
+
+
+def usual_times(run: Run) -> dict[str, float]:
+    """{stage: seconds}, the median of the latest runs of the pipeline that got through it."""
+    rows = StageRun.objects.filter(run__pipeline_id=run.pipeline_id, status="done", finished_at__isnull=False)
+    rows = rows.exclude(run=run).order_by("-run__number")[: USUAL_OF * len(STAGES)]
+    seen: dict[str, list[float]] = {}
+    for stage, begin, end in rows.values_list("stage", "started_at", "finished_at"):
+        seen.setdefault(stage, []).append((end - begin).total_seconds())
+    return {stage: median(times[:USUAL_OF]) for stage, times in seen.items()}
+
+
+def stage_lines(run: Run, rows: Sequence[StageRun], now: datetime, usual: Mapping[str, float]) -> tuple[StageLine, ...]:
     by_name = {row.stage: row for row in rows}
     switched_on = set(run.path)
     reached = STAGES.index(run.stage) if run.stage in STAGES else 0
-    return tuple(
+    lines = (
         _stage(run, by_name.get(name), name, _state(run, name, reached, name in switched_on), now) for name in STAGES
     )
+    return tuple(replace(line, usual_s=usual.get(line.name)) for line in lines)
 
 
 def _state(run: Run, name: str, reached: int, is_on: bool) -> str:
     place = STAGES.index(name)
     if not is_on:
-        return "off"
+        return "kept" if "of" in run.occasion else "off"
     if place < reached or run.status == "succeeded":
         return "done"
     if place > reached:

@@ -10,6 +10,7 @@ from pipelines.reports.evaluation.labels import Detail, detail_of
 from tenants.models.eval_set import EvalKind
 
 PERCENTILES = ("p50", "p95", "p99")
+ARMS = ("candidate", "production")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class MetricLine:
     def delta(self) -> float | None:
         if self.candidate is None or self.production is None:
             return None
-        return self.candidate - self.production
+        return round(self.candidate - self.production, 6)
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,13 @@ def metric_lines(card: Scorecard | None) -> tuple[MetricLine, ...]:
 
 def latency_lines(card: Scorecard) -> tuple[MetricLine, ...]:
     found = card.latency_ms
-    lines = (MetricLine(name, found.get(f"candidate_{name}"), found.get(f"production_{name}")) for name in PERCENTILES)
+    lines = (MetricLine(name, *(_tenths(found.get(f"{arm}_{name}")) for arm in ARMS)) for name in PERCENTILES)
     return tuple(line for line in lines if line.candidate is not None)
+
+
+def _tenths(ms: float | None) -> float | None:
+    """More than that such a measurement does not tell."""
+    return None if ms is None else round(ms, 1)
 
 
 def set_lines(card: Scorecard) -> tuple[SetLine, ...]:

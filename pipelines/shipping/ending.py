@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from pipelines import outbox
 from pipelines.artifacts import store_of
 from pipelines.cards import version_yaml
-from pipelines.domain.transitions import RolloutStatus, RunStatus
-from pipelines.engine.jobs import cancel_jobs
-from pipelines.models import Example, ExampleState, ModelVersion, PipelineState, Rollout, Run
+from pipelines.domain.transitions import JobStatus, RolloutStatus, RunStatus
+from pipelines.engine.jobs import cancel_jobs, ensure_job
+from pipelines.models import Example, ExampleState, Job, ModelVersion, PipelineState, Rollout, Run
 
 TOLD = {
     RunStatus.HELD: "held",
@@ -20,6 +21,11 @@ TOLD = {
     RunStatus.REJECTED: "rejected",
     RunStatus.FAILED: "failed",
     RunStatus.ROLLED_BACK: "rolled_back",
+}
+# A run that ends like this shows that the trouble is over: work was finished; data passed its checks.
+ENDED_BY = {
+    "failed": (RunStatus.SUCCEEDED, RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK),
+    "stopped": (RunStatus.SUCCEEDED, RunStatus.REJECTED, RunStatus.ROLLED_BACK),
 }
 PARKING = (RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK)
 LOOK_AGAIN = timedelta(minutes=1)
@@ -33,11 +39,25 @@ def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
     keep_card(run)
     if status == RunStatus.HELD:
         return
+    outbox.tell_decided(run, run.reason, now)
+    for trouble, ends in ENDED_BY.items():
+        if status in ends:
+            outbox.tell_recovered(run.pipeline, trouble, now)
     _settle_rows(run, status)
     _settle_version(run, status)
     if not taken_back:
         cancel_jobs(run, now)
+        _recall_training(run, now)
     _settle_triggers(run, now)
+
+
+def _recall_training(run: Run, now: datetime) -> None:
+    """A service that still trains for a run that is over is told so, and the rows that it was sent are removed."""
+    if not run.revision.settings.recipe.trainer.startswith("remote:") or run.is_import:
+        return
+    given_up = (JobStatus.CANCELLED, JobStatus.FAILED)
+    if Job.objects.filter(run=run, kind="train", status__in=given_up, started_at__isnull=False).exists():
+        ensure_job(run, "recall", "cpu", {}, now)
 
 
 def keep_card(run: Run) -> None:
@@ -49,23 +69,28 @@ def _write_card(run: Run) -> None:
     version = ModelVersion.objects.filter(run=run).first()
     store = store_of(run.client_id)
     if version is not None and store.has(version.own_digest):
-        # A prompt version shares its bytes with its parent, not its card.
-        name = f"{version.label}.version.yaml" if version.is_prompt else "version.yaml"
+        name = f"{version.label}.version.yaml" if version.shares_file else "version.yaml"
         store.put_beside(version.own_digest, name, version_yaml(version).encode())
 
 
 def _settle_rows(run: Run, status: RunStatus) -> None:
     """Rows of a bad run are parked until a person releases them.
 
-    Those of one that just did not work out are new again.
+    Those of one that just did not work out are new again. What was withdrawn meanwhile comes back as such a row.
     """
-    rows = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY)
+    rows = Example.objects.filter(pipeline_id=run.pipeline_id)
+    _settle(run, status, rows.filter(state=ExampleState.READY), "state")
+    _settle(run, status, rows.filter(state=ExampleState.WITHDRAWN, before=ExampleState.READY), "before")
+
+
+def _settle(run: Run, status: RunStatus, rows: QuerySet[Example], column: str) -> None:
+    trained, judged = rows.filter(dataset__run=run), rows.filter(judged_in=run, dataset__isnull=True)
     if status in PARKING:
-        rows.filter(dataset__run=run).update(state=ExampleState.PARKED, rule=status)
-        rows.filter(judged_in=run, dataset__isnull=True).update(state=ExampleState.PARKED, rule=status)
+        trained.update(**{column: ExampleState.PARKED}, rule=status)
+        judged.update(**{column: ExampleState.PARKED}, rule=status)
     elif status != RunStatus.SUCCEEDED:
-        rows.filter(dataset__run=run).update(dataset=None, judged_in=None)
-        rows.filter(judged_in=run, dataset__isnull=True).update(judged_in=None)
+        trained.update(dataset=None, judged_in=None)
+        judged.update(judged_in=None)
 
 
 def _settle_version(run: Run, status: RunStatus) -> None:

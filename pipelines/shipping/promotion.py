@@ -29,6 +29,8 @@ def promote(rollout: Rollout, now: datetime) -> None:
     for changed in (version, previous):
         if changed is not None:
             keep_card(changed.run)
+    for trouble in ("failed", "stopped"):
+        outbox.tell_recovered(rollout.run.pipeline, trouble, now)
     outbox.notify(rollout.run, "promoted", now, {"from": previous.number if previous else None})
 
 

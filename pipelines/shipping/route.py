@@ -14,6 +14,8 @@ from tenants import crossing
 from tenants.models import AuditEvent
 
 FULL_BP = 10_000
+# Each try that fails means that another pipeline's flip was committed: so many at one moment there are none.
+TRIES = 100
 OVER = (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK, RolloutStatus.RETIRED)
 
 
@@ -41,6 +43,7 @@ def flip(
         "rollout": rollout,
         "changed_at": now,
     }
+    tries_left = TRIES
     while True:
         try:
             with transaction.atomic():
@@ -49,7 +52,9 @@ def flip(
                 return route
         except IntegrityError:
             # Somebody took the same serial: it is the largest committed plus one, so that serials rise in commit order.
-            continue
+            tries_left -= 1
+            if not tries_left:
+                raise
 
 
 def _write(owner: ModelVersion, fields: dict[str, object]) -> Route:

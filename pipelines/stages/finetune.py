@@ -1,6 +1,6 @@
 """Stage 3, fine-tune. Takes: the accepted rows and the locked recipe. Gives: a model version (GGUF, verified).
 
-Idempotent by (run, job kind).
+Idempotent by (run, job kind). A run that brings a model has no rows: its bundle takes their place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import ensure_job
 from pipelines.engine.kernel import check_own
-from pipelines.engine.outcome import Done, Given, Outcome, Stop
+from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop
 from pipelines.engine.waiting import waiting_for
 from pipelines.models import DatasetVersion, Job, ModelVersion, PipelineState, Run, StageRun
 from pipelines.records import shares
@@ -30,16 +30,34 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
     found = ModelVersion.objects.filter(run=run).first()
     if found is not None:
         return Done({"version": found.number})
-    dataset = freeze_dataset(run, given.row, now)
-    if dataset.rows_total == 0:
+    dataset = None if run.is_import else freeze_dataset(run, given.row, now)
+    if dataset is not None and dataset.rows_total == 0:
         return Stop("skipped", "there are no examples to train on")
     for kind, queue in STEPS:
-        job = ensure_job(run, kind, queue, {}, now)
-        waiting = waiting_for(job, now)
+        job = ensure_job(run, kind, _queue(run, kind, queue), {}, now)
+        waiting = waiting_for(job, now) or _other_template(run, job)
         if waiting is not None:
             return waiting
     version = make_version(run, dataset, now)
     return Done({"version": version.number, "digest": version.gguf_digest, "bytes": version.gguf_bytes})
+
+
+def _queue(run: Run, kind: str, usual: str) -> str:
+    """A GPU is for trainings of our own: asking a service, or taking a bundle, needs none."""
+    is_elsewhere = run.is_import or run.revision.settings.recipe.trainer.startswith("remote:")
+    return "cpu" if kind == "train" and is_elsewhere else usual
+
+
+def _other_template(run: Run, job: Job) -> Outcome | None:
+    """A chat template is a program, and decides what the model is asked: another than the base's is for a person."""
+    theirs = job.result.get("template") or {}
+    if not theirs.get("differs") or run.approvals.get("finetune"):
+        return None
+    changed = sum(line[:1] in "+-" for line in theirs["diff"][2:])
+    return Hold(
+        f"the model brings a chat template that differs from its base's in {changed} lines: "
+        "read the difference, then approve or turn it down"
+    )
 
 
 class SetsChanged(RuntimeError):

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
-__all__ = ["TRAINERS", "EarlyStopping", "Order", "Progress", "Recipe", "Trained", "Trainer", "TrainerError", "load"]
+__all__ = [
+    "HERE",
+    "TRAINERS",
+    "EarlyStopping",
+    "GoesOn",
+    "Order",
+    "Progress",
+    "Recipe",
+    "Trained",
+    "Trainer",
+    "TrainerError",
+    "load",
+]
 
 TRAINERS: dict[str, str] = {
     "peft": "pipelines.trainers.peft_local:PeftTrainer",
     "fake": "pipelines.trainers.fake:FakeTrainer",
+    "import": "pipelines.trainers.imported:ImportTrainer",
+    "remote": "pipelines.trainers.remote:RemoteTrainer",
+    "command": "pipelines.trainers.command:CommandTrainer",
 }
+
+# What a recipe may name: these as they are; the others with whose seat or which command, as remote:studio.
+HERE = ("peft", "fake")
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -27,6 +45,14 @@ class TrainerError(Exception):
     def __init__(self, sentence: str, *, permanent: bool) -> None:
         super().__init__(sentence)
         self.permanent = permanent
+
+
+class GoesOn(Exception):
+    """A training that is under way elsewhere: carry out the same order again in `after_s`. No failure."""
+
+    def __init__(self, after_s: float, note: str, share: float, numbers: Mapping[str, float | int | str]) -> None:
+        super().__init__(note)
+        self.after_s, self.note, self.share, self.numbers = after_s, note, share, dict(numbers)
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,7 @@ class Recipe:
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """The recipe of a settings revision's mapping; names that it lacks take their defaults."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise TrainerError(f"The recipe has unknown settings: {', '.join(unknown)}.", permanent=True)
         stopping = values.get("early_stopping")
@@ -91,7 +117,8 @@ class Recipe:
 class Order:
     """One training: what from, what with, where to. `scratch` outlives an attempt: checkpoints lie there.
 
-    base: a folder in Hugging Face layout. dataset: JSON lines {"messages": [...]}, each ending with the assistant.
+    base: a folder in Hugging Face layout. dataset: JSON lines {"messages": [...]}, each ending with the assistant; what
+    was trained elsewhere already has none, there it is the bundle.
     """
 
     base: Path
@@ -101,34 +128,46 @@ class Order:
     out: Path
     checkpoint_every_s: float = 30.0
     checkpoint_every_steps: int | None = None
+    # What a trainer must know beside the training: where its service is, which command it runs.
+    site: Mapping[str, Any] = field(default_factory=dict)
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training did, for the version card. `seconds` adds up all attempts."""
+    """What a training did, for the version card. `seconds` adds up all attempts; None is not known.
+
+    `kind`: what lies in `adapter`: an adapter, a merged model or a GGUF. `origin`: where it came from, if not
+    from here.
+    """
 
     adapter: Path
     trainer: str
-    steps: int
-    epochs: float
-    examples: int
+    steps: int | None
+    epochs: float | None
+    examples: int | None
     left_out: int
-    first_loss: float
-    last_loss: float
+    first_loss: float | None
+    last_loss: float | None
     held_out_loss: float | None
     stopped_early: bool
-    trained_parameters: int
+    trained_parameters: int | None
     seconds: float
     device: str
     precision: str
     resumed_at_step: int
+    kind: str = "adapter"
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "adapter": str(self.adapter)}
 
 
 class Trainer(Protocol):
-    """Leaves an adapter in `order.out` with its completion marker written last; the same order resumes after a kill."""
+    """Leaves an adapter (or what `Trained.kind` says) in `order.out`, its completion marker written last.
+
+    The same order resumes after a kill. A training elsewhere may raise GoesOn instead of waiting.
+    """
 
     def train(self, order: Order, progress: Progress) -> Trained: ...
 

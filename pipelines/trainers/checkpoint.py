@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipelines.trainers import Order
 from pipelines.trainers.marker import file_digest
 
@@ -25,6 +23,8 @@ def fingerprint(order: Order) -> str:
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists, dicts), synced and renamed: never half a file under the name."""
+    import torch  # On use: a training elsewhere needs the fingerprint only.
+
     temporary = folder / f".{FILE}"
     with temporary.open("wb") as file:
         torch.save(state, file)
@@ -35,6 +35,8 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
 def load(folder: Path, wanted: str) -> dict[str, Any] | None:
     """The state saved under the fingerprint `wanted`, or None. Tensors and plain values only: no code is loaded."""
+    import torch
+
     path = folder / FILE
     if not path.is_file():
         return None

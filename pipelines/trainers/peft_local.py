@@ -38,7 +38,8 @@ def _finished(out: Path, print_of_order: str) -> Trained | None:
     content = require_marker(out)
     if content.get("fingerprint") != print_of_order:
         return None
-    facts = {field.name: content["trained"][field.name] for field in fields(Trained)}
+    told = content["trained"]
+    facts = {field.name: told[field.name] for field in fields(Trained) if field.name in told}
     return Trained(**{**facts, "adapter": out})
 
 

@@ -14,6 +14,7 @@ from pipelines.models import DatasetVersion, Example, ExampleState, Run
 from pipelines.validation import signatures
 from pipelines.validation.batch import NewRows, existing, said_by_user
 from tenants.models import EvalCase, EvalSet
+from tenants.models.eval_set import EvalKind
 from tenants.pipeline_settings import PipelineSettings
 
 Found = list[tuple[Example, EvalCase]]
@@ -127,4 +128,6 @@ def _withdraw(leaks: Found) -> int:
 
 
 def _said(case: EvalCase) -> str:
-    return _("Case %(case)s of evaluation set %(set)s asks the same.") % {"set": case.eval_set_id, "case": case.key}
+    kind = _("held-out") if case.eval_set.kind == EvalKind.HELDOUT else case.eval_set.kind
+    words = {"case": case.key, "kind": kind, "n": case.eval_set.version}
+    return _("Case %(case)s of the %(kind)s set (version %(n)s) asks the same.") % words

@@ -15,11 +15,14 @@ Work = Callable[[Mapping[str, Any], Report], dict[str, Any]]
 KINDS: dict[str, str] = {
     "preflight": "pipelines.work.preflight:run",
     "train": "pipelines.work.train:run",
+    "recall": "pipelines.work.train:recall",
     "convert": "pipelines.work.convert:run",
     "quantise": "pipelines.work.quantise:run",
     "verify": "pipelines.work.verify:run",
     "evaluate": "pipelines.work.evaluate:run",
     "hops": "pipelines.work.hops:run",
+    "received": "pipelines.work.receiving.received:run",
+    "guard": "pipelines.work.receiving.guarding:run",
 }
 
 

@@ -17,6 +17,12 @@ from pipelines.work.report import WorkError
 
 Messages = Sequence[Mapping[str, Any]]
 
+# Asked of every template, by whoever renders it.
+SAMPLES: tuple[Messages, ...] = (
+    [{"role": "user", "content": "Where is my order? It was due on 3 May, 10:30."}],
+    [{"role": "user", "content": 'Línea uno\n\n  línea dos: "¿qué?" <b>&amp;</b> {"a": 1}'}],
+)
+
 # Ollama swaps a template for a known one within 100 edits of it. A comment of this many characters that no known
 # template holds puts every template out of reach, and a comment renders to nothing.
 GUARD = "{#" + "\u00a7" * 128 + "#}"

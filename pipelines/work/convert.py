@@ -1,7 +1,8 @@
 """Work `convert`: merge the adapter into the base, guard the chat template, run the official converter.
 
 spec: {base, adapter (null: the base alone), scratch, out, name?, dtype? ("f32" | "bf16"), outtype? ("f16"), prompts?,
-lora_out? (the adapter goes to a GGUF of its own there, and the base stays as it is)}.
+template? (in the place of the base's), lora_out? (the adapter goes to a GGUF of its own there, and
+the base stays as it is)}.
 result: {gguf, digest, size_bytes, architecture, template_digest, converter_digest, parity, parameter_count};
 `parity` goes to `verify`.
 """
@@ -26,7 +27,7 @@ def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
     converter = official.script()
     folder = _empty(Path(spec["scratch"]) / "merged")
     report.progress(0.05, "checking the template", force=True)
-    tokenizer = open_tokenizer(base)
+    tokenizer = open_tokenizer(base, spec.get("template"))
     parity = prompts(tokenizer, [*SAMPLES, *spec.get("prompts", [])])
     report.progress(0.1, "merging", force=True)
     is_apart = bool(spec.get("lora_out"))
@@ -73,7 +74,12 @@ def _save_merged(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
 
     kind = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
     model = AutoModelForCausalLM.from_pretrained(base, dtype=kind, trust_remote_code=False)
-    merged: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    try:
+        merged: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (ValueError, RuntimeError, KeyError) as problem:
+        if "memory" in str(problem).lower():
+            raise
+        raise WorkError(f"The adapter does not fit the base model: {problem}", permanent=True) from problem
     merged.save_pretrained(folder)
 
 

@@ -1,6 +1,6 @@
 """Work `quantise`: a full-precision GGUF in, a smaller one out, in the canonical layout that hosts keep byte for byte.
 
-spec: {source, out, type? ("Q4_K_M"), threads?}.
+spec: {source, out, type? ("Q4_K_M"), threads?, is_final? (it is quantised already: only its layout is made canonical)}.
 result: {gguf, digest, size_bytes, file_type, tensor_types, architecture, parameter_count, template_digest}.
 """
 
@@ -26,6 +26,8 @@ SOURCES = ("F32", "F16", "BF16")
 def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
     source, out, name = Path(spec["source"]), Path(spec["out"]), spec.get("type", "Q4_K_M")
     before = check(source)
+    if spec.get("is_final"):
+        return facts(out, _quantise(source, out, _type_id(before.file_type), spec.get("threads", 0), copy=True))
     if before.file_type not in SOURCES:
         raise WorkError(
             f"{source.name} is {before.file_type}: only {', '.join(SOURCES)} can be quantised.", permanent=True
@@ -56,11 +58,11 @@ def _type_id(name: str) -> int:
     return known[name]
 
 
-def _quantise(source: Path, out: Path, type_id: int, threads: int) -> Header:
+def _quantise(source: Path, out: Path, type_id: int, threads: int, *, copy: bool = False) -> Header:
     """Into a temporary file first: a refused quantisation leaves a partial file under the name it was given."""
     temporary = out.with_name(f".{out.name}.part")
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.nthread = type_id, threads
+    params.ftype, params.nthread, params.only_copy = type_id, threads, copy
     LOG.install()
     status = llama_cpp.llama_model_quantize(str(source).encode(), str(temporary).encode(), ctypes.byref(params))
     if status != 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,17 @@ from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings
 
 Change = tuple[str, Any, Any]
+# Why well-formed settings cannot work for the pipeline; empty where they can. What knows that lies above this room.
+Judge = Callable[[Pipeline, PipelineSettings], str]
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Who saves, when, and who judges what is saved."""
+
+    actor: str
+    now: datetime
+    judge: Judge
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Applied:
     refused: list[str] = field(default_factory=list)
 
 
-def propose(pipeline: Pipeline, wanted: Mapping[str, Any], kept: Iterable[str] = ()) -> Proposal:
+def propose(pipeline: Pipeline, wanted: Mapping[str, Any], judge: Judge, kept: Iterable[str] = ()) -> Proposal:
     """`wanted`: {path: value}; paths in `kept` stay. `pipeline` comes with its revision and client."""
     revision = pipeline.revision
     if revision is None:
@@ -58,11 +69,17 @@ def propose(pipeline: Pipeline, wanted: Mapping[str, Any], kept: Iterable[str] =
     changes = tuple((path, has.get(path), value) for path, value in sorted(taken.items()))
     stays = tuple(sorted(path for path in different if path in kept))
     body = patched(revision.body, taken)
+    refusal = _refusal(pipeline, body, judge) if changes else ""
+    return Proposal(pipeline, revision.number, changes, stays, refusal, {} if refusal else body)
+
+
+def _refusal(pipeline: Pipeline, body: dict[str, Any], judge: Judge) -> str:
     try:
-        PipelineSettings.model_validate(body)
+        read = PipelineSettings.model_validate(body)
     except ValidationError as error:
-        return Proposal(pipeline, revision.number, changes, stays, _first(error))
-    return Proposal(pipeline, revision.number, changes, stays, body=body)
+        return _first(error)
+    with scope.client_scope(pipeline.client_id, pipeline.agency_id):
+        return judge(pipeline, read)
 
 
 def _first(error: ValidationError) -> str:
@@ -77,9 +94,7 @@ def name_of(pipeline: Pipeline) -> str:
     return f"{pipeline.client.name} · {pipeline.name}"
 
 
-def apply(
-    proposals: Iterable[Proposal], bases: Mapping[int, int], *, actor: str, reason: str, now: datetime
-) -> Applied:
+def apply(proposals: Iterable[Proposal], bases: Mapping[int, int], saver: Saver, reason: str) -> Applied:
     """Saves what was seen: `bases` is {pipeline: revision on the page}. Each pipeline is saved, or not, by itself."""
     done = Applied()
     for proposal in proposals:
@@ -90,14 +105,15 @@ def apply(
             done.stale.append(name_of(pipeline))
         elif proposal.is_change:
             with scope.client_scope(pipeline.client_id, pipeline.agency_id):
-                _save(proposal, done, actor, reason, now)
+                _save(proposal, done, saver, reason)
     return done
 
 
-def _save(proposal: Proposal, done: Applied, actor: str, reason: str, now: datetime) -> None:
+def _save(proposal: Proposal, done: Applied, saver: Saver, reason: str) -> None:
     name = name_of(proposal.pipeline)
     try:
-        actions.change_settings(proposal.pipeline, proposal.body, actor, now, reason, base=proposal.base)
+        row, body = proposal.pipeline, proposal.body
+        actions.change_settings(row, body, saver.actor, saver.now, reason, base=proposal.base)
         done.saved.append(name)
     except actions.StaleSettings:
         done.stale.append(name)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tenants import scope
-from tenants.following.changes import Applied, Change, Proposal, apply, name_of, propose
+from tenants.following.changes import Applied, Change, Judge, Proposal, Saver, apply, name_of, propose
 from tenants.following.fields import shared
 from tenants.models import Agency, AuditEvent, Pipeline, SettingsPreset
 from tenants.pipeline_settings import PipelineSettings
@@ -46,10 +46,10 @@ def followers(preset: SettingsPreset) -> list[Pipeline]:
     return list(rows.order_by("client__name", "name"))
 
 
-def proposals(preset: SettingsPreset, body: Mapping[str, Any]) -> list[Proposal]:
+def proposals(preset: SettingsPreset, body: Mapping[str, Any], judge: Judge) -> list[Proposal]:
     """What the preset with this body would change in each pipeline that follows."""
     wanted = shared(body)
-    return [propose(pipeline, wanted, pipeline.own_fields) for pipeline in followers(preset)]
+    return [propose(pipeline, wanted, judge, pipeline.own_fields) for pipeline in followers(preset)]
 
 
 def changes_of(preset: SettingsPreset, body: Mapping[str, Any]) -> list[Change]:
@@ -57,15 +57,7 @@ def changes_of(preset: SettingsPreset, body: Mapping[str, Any]) -> list[Change]:
     return [(path, old.get(path), value) for path, value in sorted(new.items()) if old.get(path) != value]
 
 
-def change_preset(
-    preset: SettingsPreset,
-    body: Mapping[str, Any],
-    seen: Seen,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-) -> Applied:
+def change_preset(preset: SettingsPreset, body: Mapping[str, Any], seen: Seen, saver: Saver, reason: str) -> Applied:
     """A new body, and a new revision in each pipeline that follows. Raises `StalePreset`."""
     stored = PipelineSettings.model_validate(dict(body)).model_dump(mode="json")
     with transaction.atomic():
@@ -73,23 +65,21 @@ def change_preset(
         if locked.version != seen.version:
             raise StalePreset(_("%(who)s changed this preset meanwhile. Look again.") % {"who": locked.changed_by})
         changes = [list(change) for change in changes_of(locked, stored)]
-        locked.body, locked.version, locked.changed_by, locked.changed_at = stored, seen.version + 1, actor, now
+        locked.body, locked.version = stored, seen.version + 1
+        locked.changed_by, locked.changed_at = saver.actor, saver.now
         locked.save()
-        AuditEvent.append(
-            locked.agency, actor, "preset.change", preset.slug, now, {"changes": changes, "reason": reason}
-        )
+        detail = {"changes": changes, "reason": reason}
+        AuditEvent.append(locked.agency, saver.actor, "preset.change", preset.slug, saver.now, detail)
     said = _("preset %(name)s: %(reason)s") % {"name": locked.name, "reason": reason or "–"}
-    return apply(proposals(locked, stored), seen.bases, actor=actor, reason=said[:500], now=now)
+    return apply(proposals(locked, stored, saver.judge), seen.bases, saver, said[:500])
 
 
-def follow(
-    pipeline: Pipeline, preset: SettingsPreset, *, takes_all: bool, base: int, actor: str, now: datetime
-) -> Applied:
+def follow(pipeline: Pipeline, preset: SettingsPreset, saver: Saver, *, takes_all: bool, base: int) -> Applied:
     """From now on the pipeline follows. `takes_all`: at once in every field; else fields that differ stay its own."""
     wanted = shared(preset.body)
     has = shared(pipeline.settings.model_dump(mode="json"))
     own = [] if takes_all else sorted(path for path, value in wanted.items() if has.get(path) != value)
-    proposal = propose(pipeline, wanted, own)
+    proposal = propose(pipeline, wanted, saver.judge, own)
     if proposal.base != base:
         return Applied(stale=[name_of(pipeline)])
     if proposal.refusal:
@@ -97,8 +87,8 @@ def follow(
     said = _("follows the preset %(name)s") % {"name": preset.name}
     with transaction.atomic():
         _link(pipeline, preset.pk, own)
-        _note(pipeline, actor, "preset.follow", now, {"preset": preset.slug, "own": own})
-        done = apply([proposal], {pipeline.pk: base}, actor=actor, reason=said, now=now)
+        _note(pipeline, saver.actor, "preset.follow", saver.now, {"preset": preset.slug, "own": own})
+        done = apply([proposal], {pipeline.pk: base}, saver, said)
         transaction.set_rollback(bool(done.stale or done.refused))
     return done
 

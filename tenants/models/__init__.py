@@ -5,6 +5,7 @@ from tenants.models.api_key import ApiKey
 from tenants.models.audit_event import AuditEvent
 from tenants.models.brand import Brand
 from tenants.models.client import Client
+from tenants.models.erasure import Erasure
 from tenants.models.eval_set import EvalCase, EvalSet
 from tenants.models.freeze import Freeze
 from tenants.models.host import DriftPolicy, Host
@@ -12,6 +13,7 @@ from tenants.models.host_drift import HostDrift
 from tenants.models.host_sample import HostSample
 from tenants.models.invitation import Invitation
 from tenants.models.judge_endpoint import JudgeEndpoint
+from tenants.models.machine import Machine
 from tenants.models.membership import Membership, Role
 from tenants.models.pipeline import Pipeline
 from tenants.models.proposal import Outcome, Proposal
@@ -19,6 +21,9 @@ from tenants.models.settings_preset import SettingsPreset
 from tenants.models.settings_revision import SettingsRevision
 from tenants.models.share_link import ShareLink
 from tenants.models.shared_example import SharedExample
+from tenants.models.telling.channel import Channel
+from tenants.models.telling.choice import MailChoice
+from tenants.models.training_service import TrainingConsent, TrainingService
 from tenants.models.user import User
 from tenants.models.value import UsageIssue, ValueTerms
 
@@ -27,8 +32,10 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "Brand",
+    "Channel",
     "Client",
     "DriftPolicy",
+    "Erasure",
     "EvalCase",
     "EvalSet",
     "Freeze",
@@ -37,6 +44,8 @@ __all__ = [
     "HostSample",
     "Invitation",
     "JudgeEndpoint",
+    "Machine",
+    "MailChoice",
     "Membership",
     "Outcome",
     "Pipeline",
@@ -46,6 +55,8 @@ __all__ = [
     "SettingsRevision",
     "ShareLink",
     "SharedExample",
+    "TrainingConsent",
+    "TrainingService",
     "UsageIssue",
     "User",
     "ValueTerms",

@@ -12,6 +12,7 @@ class Agency(models.Model):
     # Whether a second person confirms; a client may say otherwise (tenants/people/four_eyes.py).
     two_for_promotion = models.BooleanField(default=False)
     two_for_thresholds = models.BooleanField(default=False)
+    two_for_erasure = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name

@@ -15,6 +15,7 @@ class Client(Owned):
 
     `contact`: whom its people call; empty is the agency's own. `is_demo`: made up by this program, and removed with all
     that is its own in one go; it never changes after the row is made (PostgreSQL holds that, and `create_client`).
+    `origin`: the archive that it came of, with the artifact that its ledger until then lies in; empty where made here.
     """
 
     agency = models.ForeignKey("tenants.Agency", on_delete=models.CASCADE, related_name="+")
@@ -27,10 +28,12 @@ class Client(Owned):
     keep_versions = models.PositiveSmallIntegerField(default=5)
     keep_days = models.PositiveSmallIntegerField(default=90)
     is_demo = models.BooleanField(default=False)
+    origin = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     # Whether a second person confirms; None is as the agency says (tenants/people/four_eyes.py).
     two_for_promotion = models.BooleanField(null=True)
     two_for_thresholds = models.BooleanField(null=True)
+    two_for_erasure = models.BooleanField(null=True)
 
     class Meta(Owned.Meta):
         ordering = ("name",)

@@ -16,12 +16,16 @@ class Role(StrEnum):
 
 
 class Membership(AgencyOwned):
-    """Staff have a role in the agency, or (`client`) at single clients of it only; a reader belongs to one client."""
+    """Staff have a role in the agency, or (`client`) at single clients of it only; a reader belongs to one client.
+
+    `views`: [{"name", "query"}] of the overview that the person keeps.
+    """
 
     user = models.ForeignKey("tenants.User", on_delete=models.CASCADE, related_name="memberships")
     client = models.ForeignKey("tenants.Client", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     role = models.CharField(max_length=10, choices=[(r.value, r.value) for r in Role])
     created_at = models.DateTimeField(auto_now_add=True)
+    views = models.JSONField(default=list, blank=True)
 
     class Meta(AgencyOwned.Meta):
         constraints = (

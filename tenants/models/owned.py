@@ -122,5 +122,7 @@ class ClientOwned(Owned):
         if not field.is_relation or not field.is_cached(self):
             return
         other = getattr(self, field.name)
-        if isinstance(other, ClientOwned) and other.client_id != self.client_id:
+        if not isinstance(other, ClientOwned) or (other.client_id is None and other.agency_id == self.agency_id):
+            return  # What belongs to the whole agency serves each of its clients.
+        if other.client_id != self.client_id:
             raise ScopeError(f"{type(self).__name__}.{field.name} points into another client.")

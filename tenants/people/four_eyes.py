@@ -32,6 +32,7 @@ class Topic(StrEnum):
 
     PROMOTION = "promotion"
     THRESHOLDS = "thresholds"
+    ERASURE = "erasure"
 
     @property
     def column(self) -> str:
@@ -189,6 +190,7 @@ def switch(place: Place, wanted: dict[Topic, bool | None], actor: str, now: date
     """None (of a client) is as the agency says. Asking fewer people than before is itself for two people."""
     was = {topic: getattr(place, topic.column) for topic in Topic}
     second = next((second_for(place, topic, actor) for topic in lost(place, wanted)), "")
+    wanted = was | wanted
     for topic in Topic:
         setattr(place, topic.column, wanted[topic])
     place.save(update_fields=[topic.column for topic in Topic])
@@ -200,5 +202,6 @@ def switch(place: Place, wanted: dict[Topic, bool | None], actor: str, now: date
 def lost(place: Place, wanted: dict[Topic, bool | None]) -> list[Topic]:
     """For what two people are asked now, and would not be any more."""
     agency = place.agency if isinstance(place, Client) else None
+    wanted = {topic: getattr(place, topic.column) for topic in Topic} | wanted
     said = {t: wanted[t] if wanted[t] is not None else bool(agency and getattr(agency, t.column)) for t in Topic}
     return [topic for topic in Topic if asks(place, topic) and not said[topic]]

@@ -16,6 +16,7 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from tenants import scope
+from tenants.postgresql.schema import DatabaseSchemaEditor
 
 Applied = tuple[str, str]  # (app.client_id, app.agency_id); '' is nobody's.
 NOBODY: Applied = ("", "")
@@ -52,6 +53,8 @@ class _ScopedDebug(CursorDebugWrapper, _Scoped):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """`_applied` is what this transaction has been told; None when a savepoint's rollback may have changed it."""
+
+    SchemaEditorClass = DatabaseSchemaEditor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -21,6 +21,7 @@ CLIENT = "NULLIF(current_setting('app.client_id', true), '')::bigint"
 AGENCY = "NULLIF(current_setting('app.agency_id', true), '')::bigint"
 CLIENT_TABLE = "tenants_client"
 PSEUDONYM = "person:"  # As in tenants.models.audit_event, which migrations must not import.
+ERASURES = "tenants_erasure"
 LEDGER_FIXED = ("id", "agency_id", "client_id", "seq", "at", "verb", "detail", "previous", "digest")
 
 
@@ -62,9 +63,14 @@ def _links(model: type[Model], owned: set[str]) -> Iterator[tuple[str, str]]:
     if model._meta.db_table not in owned:
         return
     for field in model._meta.local_concrete_fields:
-        other = field.related_model._meta.db_table if field.related_model else ""
-        if other in owned and field.column:
-            yield field.column, other
+        other = field.related_model
+        # What may belong to the whole agency has no client that could be the same.
+        if other and field.column and other._meta.db_table in owned and not _may_lack_client(other):
+            yield field.column, other._meta.db_table
+
+
+def _may_lack_client(model: type[Model]) -> bool:
+    return any(field.column == "client_id" and field.null for field in model._meta.local_concrete_fields)
 
 
 def fasten(apps: Any, schema_editor: Any) -> None:
@@ -159,12 +165,14 @@ def crossing_sql(name: str, crossing: Crossing) -> str:
 
 
 def _ledger() -> Iterator[str]:
-    """The ledger of acts refuses change and removal, whoever asks; a demo client's goes with its client, and a name may
-    give way to its pseudonym."""
+    """The ledger of acts refuses change and removal, whoever asks; a demo client's goes with its client, an erased
+    client's with the rest of it, and a name may give way to its pseudonym."""
     yield f"""CREATE OR REPLACE FUNCTION public.ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
         BEGIN
         IF TG_OP = 'DELETE' AND OLD.client_id IS NOT NULL THEN
             IF EXISTS (SELECT 1 FROM {CLIENT_TABLE} WHERE id = OLD.client_id AND is_demo) THEN RETURN OLD; END IF;
+            IF EXISTS (SELECT 1 FROM {ERASURES} WHERE former_id = OLD.client_id AND rows_gone_at IS NOT NULL)
+            THEN RETURN OLD; END IF;
         END IF;
         IF TG_OP = 'UPDATE' THEN
             IF {_gives_way("actor")} AND {_gives_way("subject")}
@@ -258,6 +266,29 @@ def fasten_issues(apps: Any, schema_editor: Any) -> None:
     schema_editor.execute(
         f"""CREATE TRIGGER issues_never_change BEFORE UPDATE ON {table}
         FOR EACH ROW EXECUTE FUNCTION public.issues_never_change()""",
+        None,
+    )
+
+
+def fasten_erasures(apps: Any, schema_editor: Any) -> None:
+    """What was certified refuses change; that a client was erased is never forgotten."""
+    what = "A certificate is for ever."
+    if schema_editor.connection.vendor == "sqlite":
+        schema_editor.execute(
+            f"CREATE TRIGGER certificates_never_change BEFORE UPDATE ON {ERASURES} WHEN OLD.certificate <> '' "
+            f"BEGIN SELECT RAISE(ABORT, '{what}'); END"
+        )
+        return
+    schema_editor.execute(
+        f"""CREATE OR REPLACE FUNCTION public.certificates_never_change() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN IF TG_OP = 'DELETE' OR OLD.certificate <> '' THEN
+            RAISE EXCEPTION '{what}' USING ERRCODE = 'insufficient_privilege'; END IF;
+        RETURN NEW; END $body$""",
+        None,
+    )
+    schema_editor.execute(
+        f"""CREATE TRIGGER certificates_never_change BEFORE UPDATE OR DELETE ON {ERASURES}
+        FOR EACH ROW EXECUTE FUNCTION public.certificates_never_change()""",
         None,
     )
 

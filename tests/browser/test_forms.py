@@ -90,7 +90,7 @@ def test_the_search_narrows_the_list_and_the_address(
     page.get_by_label("Search").press_sequentially("birch")
 
     expect(page.locator("#clients tbody tr")).to_have_count(1)
-    expect(page).to_have_url(f"{page.url.split('?')[0]}?q=birch&sort=needs")
+    expect(page).to_have_url(f"{page.url.split('?')[0]}?q=birch&sort=needs&show=all")
     expect(page.get_by_label("Search")).to_be_focused()
 
 

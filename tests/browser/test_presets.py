@@ -6,6 +6,7 @@ import pytest
 from django.test import Client as Visitor
 from playwright.sync_api import expect
 
+from agency.as_code.possible import saver
 from tenants import scope
 from tenants.following import presets as following
 from tenants.models import Client, Pipeline
@@ -21,7 +22,7 @@ def followers(transactional_db: None, acorn: Client, birch: Client) -> list[Pipe
             acorn.agency, "Careful", "careful", factories.settings_body(), "ann", factories.NOW
         )
         for row in rows:
-            following.follow(row, preset, takes_all=True, base=1, actor="ann", now=factories.NOW)
+            following.follow(row, preset, saver("ann", factories.NOW), takes_all=True, base=1)
     return rows
 
 

@@ -1,22 +1,32 @@
-"""Every way to tell people, against its Protocol: the fake, Django's mail to files, and a real SMTP server."""
+"""Every way to tell people, against its Protocol: the fake, Django's mail to files, a real SMTP server; and channels
+against real HTTP servers on the loopback."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from pipelines import notifiers
 from pipelines.notifiers import Message, SendFailed
+from pipelines.notifiers.events import Event, Target
 from pipelines.notifiers.fake import FakeNotifier
+from pipelines.notifiers.webhook import is_secret, new_secret
+from tests.unit.outbound.answering import says, server
 
 TO = ("owner@north.example", "night@north.example")
 MESSAGE = Message(
@@ -127,3 +137,137 @@ def test_the_fake_keeps_what_it_was_given() -> None:
 
     assert FakeNotifier.sent == [(MESSAGE, TO)]
     FakeNotifier.reset()
+
+
+EVENT = Event(
+    message_id="msg_1",
+    kind="rolled_back",
+    at=datetime(2026, 3, 3, 4, 20, tzinfo=UTC),
+    tone="bad",
+    subject="Acorn Support v14 rolled back to v13 (error)",
+    headline="v14 was taken back from the traffic.",
+    safe="Clients are safe now: v13 answers all traffic.",
+    advice="Nothing to do at once.",
+    reasons=("error 9.1 % against 0.8 % (production)",),
+    agency="North",
+    client="acorn",
+    pipeline="support",
+    what="v14",
+    url="https://retune.example/c/acorn/support/runs/14/",
+    incident="version",
+)
+KINDS = sorted(notifiers.POSTERS)
+
+
+@contextmanager
+def hook(body: bytes = b"ok", status: int = 200, **headers: str) -> Iterator[tuple[str, list[tuple[Any, bytes]]]]:
+    """The address of a server that keeps (headers, body) of what it is sent, and answers as told."""
+    heard: list[tuple[Any, bytes]] = []
+    answer = says(body, status, **headers)
+
+    def keep(handler: BaseHTTPRequestHandler) -> None:
+        heard.append((handler.headers, handler.rfile.read(int(handler.headers["Content-Length"]))))
+        answer(handler)
+
+    with server(keep) as port:
+        yield f"http://127.0.0.1:{port}/hook", heard
+
+
+def target(url: str, *secrets: str) -> Target:
+    return Target(url, "routing-key", secrets or (new_secret(),), allow_private=True, timeout_s=5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_channel_gets_one_post_of_json_that_says_what_it_is_about(kind: str) -> None:
+    with hook(status=202) as (url, heard):
+        assert notifiers.load_poster(kind).post(EVENT, target(url)) == 202
+
+    ((headers, body),) = heard
+    assert headers["Content-Type"] == "application/json"
+    assert isinstance(json.loads(body), dict)
+    said = json.dumps(json.loads(body), ensure_ascii=False)
+    assert all(words in said for words in (EVENT.subject, EVENT.safe, EVENT.reasons[0], EVENT.url))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [301, 400, 404, 429, 500])
+def test_what_a_server_refuses_is_a_send_failed_with_its_status_and_words(kind: str, status: int) -> None:
+    with hook(b"invalid_token", status) as (url, _heard), pytest.raises(SendFailed, match="invalid_token") as caught:
+        notifiers.load_poster(kind).post(EVENT, target(url))
+
+    assert (caught.value.code, caught.value.is_gone) == (status, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_may_ask_for_patience_or_say_that_it_is_gone(kind: str) -> None:
+    with hook(status=429, Retry_After="90") as (url, _heard), pytest.raises(SendFailed) as later:
+        notifiers.load_poster(kind).post(EVENT, target(url))
+    with hook(status=410) as (url, _heard), pytest.raises(SendFailed) as gone:
+        notifiers.load_poster(kind).post(EVENT, target(url))
+
+    assert (later.value.wish_s, gone.value.is_gone) == (90.0, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_address_that_nobody_answers_or_that_is_forbidden_is_a_send_failed_that_names_no_address(kind: str) -> None:
+    nobody = target(f"http://127.0.0.1:{free_port()}/hook/secret")
+    for forbidden in (nobody, replace(nobody, allow_private=False), replace(nobody, url="ftp://hook.example/secret")):
+        with pytest.raises(SendFailed) as caught:
+            notifiers.load_poster(kind).post(EVENT, forbidden)
+        assert "secret" not in str(caught.value)
+
+
+def test_slack_is_told_in_plain_text_and_calls_nobody() -> None:
+    rude = replace(EVENT, subject="<!channel> *bold* @all", reasons=("[here](http://bad.example)",))
+    with hook() as (url, heard):
+        notifiers.load_poster("slack").post(rude, target(url))
+
+    told = json.loads(heard[0][1])
+    assert {block["text"]["type"] for block in told["blocks"] if "text" in block} == {"plain_text"}
+    assert "<!channel>" not in told["text"] and "@all" not in told["text"] and "](" not in told["text"]
+
+
+def test_an_alarm_is_opened_and_closed_by_the_same_key() -> None:
+    over = replace(EVENT, kind="promoted", is_over=True, tone="good", message_id="msg_2")
+    with hook(status=202) as (url, heard):
+        for event in (EVENT, over):
+            notifiers.load_poster("pagerduty").post(event, target(url))
+
+    opened, closed = (json.loads(body) for _headers, body in heard)
+    assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+    assert opened["dedup_key"] == closed["dedup_key"] == "retune/acorn/support/version"
+    assert opened["routing_key"] == "routing-key"
+    assert opened["payload"]["severity"] == "error"
+
+
+def test_a_webhook_is_verified_by_the_reference_library_with_either_secret() -> None:
+    secrets = (new_secret(), new_secret())
+    with hook() as (url, heard):
+        notifiers.load_poster("webhook").post(replace(EVENT, subject="v14 ↶ ñ"), target(url, *secrets))
+
+    ((headers, body),) = heard
+    plain = {name.lower(): value for name, value in headers.items()}
+    for secret in secrets:
+        assert Webhook(secret).verify(body, plain)["type"] == "retune.rolled_back"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(body, plain)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secrets[0]).verify(body.replace(b"v14", b"v15"), plain)
+    assert plain["webhook-id"] == "msg_1"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", True),
+        ("whsec_c2hvcnQ=", False),
+        ("whsec_!!", False),
+        ("c2VjcmV0", False),
+    ],
+)
+def test_a_secret_that_cannot_sign_is_told(text: str, fits: bool) -> None:
+    assert is_secret(text) is fits
+
+
+def test_an_event_is_kept_and_read_back_whole() -> None:
+    assert Event.of(json.loads(json.dumps(EVENT.kept()))) == EVENT

@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pipelines.trainers import TRAINERS, Order, Recipe, TrainerError, load
-from pipelines.trainers.marker import MARKER, require_marker
+from pipelines.trainers import TRAINERS, GoesOn, Order, Recipe, TrainerError, load
+from pipelines.trainers.marker import MARKER, file_digest, require_marker
 from pipelines.work.child import Limits, spawn
+from tests.training.reference import KEY, Reference, serving
 from tests.unit.work.tiny_base import make_base, refusal, write_dataset
 
 RECIPE = Recipe(epochs=2, learning_rate=5e-3, batch_size=8, seed=5, lora_rank=8, precision="fp32")
@@ -31,15 +35,67 @@ def silent(share, note, numbers):
     return None
 
 
+@pytest.fixture(scope="module")
+def elsewhere(base, tmp_path_factory):
+    """An adapter that was trained somewhere else, packed as people pack it."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    dataset = write_dataset(folder / "data.jsonl", rows=40)
+    load("peft").train(Order(base, dataset, RECIPE, folder / "scratch", folder / "adapter"), silent)
+    return Path(shutil.make_archive(str(folder / "adapter"), "zip", folder / "adapter"))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A trainer with an order that it can carry out; `facts`: steps, examples, rows left out, epochs."""
+
+    name: str
+    order: Order
+    facts: tuple
+
+    def train(self, progress=silent):
+        """To the end: a training elsewhere is asked again, as the job's worker does."""
+        while True:
+            try:
+                return load(self.name).train(self.order, progress)
+            except GoesOn as under_way:
+                progress(under_way.share, under_way.note, under_way.numbers)
+
+
+PROGRAM = Path(__file__).parents[1] / "training" / "program.py"
+NOT_TOLD = (None, None, 0, None)
+
+
 @pytest.fixture(params=TRAINERS)
-def trainer(request):
-    return load(request.param)
+def kind(request, order):
+    match request.param:
+        case "import":
+            brought = dataclasses.replace(order, dataset=request.getfixturevalue("elsewhere"))
+            return Kind("import", brought, NOT_TOLD)
+        case "remote":
+            return Kind("remote", request.getfixturevalue("at_service"), NOT_TOLD)
+        case "command":
+            site = {"name": "own", "command": f"{sys.executable} {PROGRAM}"}
+            return Kind("command", dataclasses.replace(order, site=site), NOT_TOLD)
+    return Kind(request.param, order, (10, 40, 0, 2.0))
 
 
-def test_a_training_leaves_an_adapter_with_its_marker_and_its_facts(trainer, order):
+@pytest.fixture
+def service(base, tmp_path):
+    return Reference(tmp_path / "service", base)
+
+
+@pytest.fixture
+def at_service(service, order):
+    with serving(service) as url:
+        site = {"url": url, "model": "tiny", "order": "job 1", "allow_private": True, "poll_s": 0}
+        yield dataclasses.replace(order, site=site, secret={"key": KEY})
+
+
+def test_a_training_leaves_an_adapter_with_its_marker_and_its_facts(kind, order):
     shares = []
-    trained = trainer.train(order, lambda share, note, numbers: shares.append(share))
-    assert (trained.steps, trained.examples, trained.left_out, trained.epochs) == (10, 40, 0, 2.0)
+    trained = kind.train(lambda share, note, numbers: shares.append(share))
+    assert (trained.steps, trained.examples, trained.left_out, trained.epochs) == kind.facts
+    assert trained.trainer.partition(":")[0] == kind.name
     assert shares == sorted(shares)
     assert 0 < shares[-1] <= 1
     files = require_marker(order.out)["files"]
@@ -47,27 +103,37 @@ def test_a_training_leaves_an_adapter_with_its_marker_and_its_facts(trainer, ord
     json.dumps(trained.as_dict(), allow_nan=False)
 
 
-def test_an_adapter_loads_and_merges(trainer, order):
+def test_an_adapter_loads_and_merges(kind, order):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    trainer.train(order, silent)
+    kind.train()
     merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(order.base), order.out).merge_and_unload()
     assert merged.config.model_type == "llama"
 
 
-def test_a_damaged_adapter_is_not_taken_for_whole(trainer, order):
-    trainer.train(order, silent)
+def test_a_damaged_adapter_is_not_taken_for_whole(kind, order):
+    kind.train()
     (order.out / "adapter_model.safetensors").write_bytes(b"damaged")
     with pytest.raises(TrainerError, match="not the file that the training wrote"):
         require_marker(order.out)
 
 
-def test_a_row_that_asks_without_an_answer_is_refused(trainer, order):
+@pytest.mark.parametrize("name", ["peft", "fake"])
+def test_a_row_that_asks_without_an_answer_is_refused(name, order):
     order.dataset.write_text('{"messages": [{"role": "user", "content": "hello"}]}\n')
     with pytest.raises(TrainerError, match="Line 1 of data") as caught:
-        trainer.train(order, silent)
+        load(name).train(order, silent)
     assert caught.value.permanent
+
+
+def test_what_is_brought_is_taken_again_after_a_kill_and_nothing_else_lies_there(order, elsewhere):
+    brought = dataclasses.replace(order, dataset=elsewhere)
+    order.out.mkdir()
+    (order.out / "half.safetensors").write_bytes(b"of an attempt that was killed")
+    trained = load("import").train(brought, silent)
+    assert trained.origin["bundle_digest"] == file_digest(elsewhere)
+    assert set(require_marker(order.out)["files"]) == {"adapter_config.json", "adapter_model.safetensors"}
 
 
 def test_an_unknown_trainer_is_refused_with_the_known_ones():

@@ -27,13 +27,13 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from pipelines import outbox
 from pipelines.artifacts import Store
 from pipelines.engine import jobs, kernel
 from pipelines.engine.outcome import Done, Given, Outcome, Plan, Stage, Stop
 from pipelines.hosts.fake import FakeHost
 from pipelines.models import Job, Notice, Run
 from pipelines.notifiers.email import EmailNotifier
+from pipelines.outbox import mails
 from pipelines.plan import JOBS
 from pipelines.shipping import route
 
@@ -77,8 +77,8 @@ def arm(points: str) -> None:
 
 
 def arm_mails() -> None:
-    outbox.BACKOFF = (RESEND_AFTER,)
-    after(outbox, "_claim", _notice_is_claimed)
+    mails.BACKOFF = (RESEND_AFTER,)
+    after(mails, "_claim", _notice_is_claimed)
     after(EmailNotifier, "send", lambda *_: die_at("notice-sent", doing.notice))
 
 

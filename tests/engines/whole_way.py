@@ -66,7 +66,7 @@ class WholeWay(Story):
 
     def working(self) -> Iterator[None]:
         """Until no job is left and every mail is out."""
-        while Job.objects.exclude(due_at=None).exists() or Notice.objects.filter(sent_at=None).exists():
+        while Job.objects.exclude(due_at=None).exists() or Notice.objects.exclude(due_at=None).exists():
             yield
 
 

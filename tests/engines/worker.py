@@ -20,11 +20,13 @@ def main() -> None:
     from tests.engines import interference
     from tests.flow import fake_jobs
 
+    real = {kind: JOBS[kind] for kind in os.environ.get("RETUNE_TEST_REAL", "").split()}
     if os.environ.get("RETUNE_TEST_HOSTS"):
         JOBS.update(fake_jobs.ON_HOSTS)
     else:
         JOBS.update(fake_jobs.HANDLERS)
         fake_jobs.WRONG.update({2: 40})
+    JOBS.update(real)
     interference.arm()
     if sys.argv[1] == "celery":
         from celery.__main__ import main as celery

@@ -27,7 +27,7 @@ WITH_HALVES = ("train", "build", "evaluate", "push")
 STAGES = [f"{word}:{stage.name}" for stage in plan.PLAN.stages for word in ("claimed", "amid", "settling")]
 # Jobs that this story never needs: nobody judges or measures hops, no bodies are kept, what comes back is loaded and
 # was heard out, no way back is rehearsed, applications ask the gateway, and two versions are too few to retire one.
-ELSEWHERE = ("hops", "judge", "replay", "bring", "last", "drill", "probe", "retire")
+ELSEWHERE = ("hops", "judge", "replay", "bring", "last", "drill", "probe", "retire", "recall")
 KINDS = [kind for kind in plan.JOBS if kind not in ELSEWHERE]
 HEAVY = [f"{word}:{kind}" for kind in KINDS for word in ("job-claimed", "job-amid", "job-settling")]
 HALVES = [f"job-half:{kind}" for kind in WITH_HALVES]

@@ -155,6 +155,29 @@ def test_while_a_job_of_ours_changes_names_nothing_is_compared(
     assert look_at(row, clock) == []
 
 
+def test_a_job_that_ended_while_the_host_was_asked_is_not_taken_for_somebodys_hand(
+    world: tuple[Host, FakeHost, Placement], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host was read first, then the name moved and the job ended, then the two were compared."""
+    row, fake, placement = world
+    run = placement.version.run
+    job = Job.of(run, run=run, stage="deploy", kind="alias", queue="push", created_at=clock.now, due_at=clock.now)
+    job.save()
+    point_away(fake, placement)
+    really = look.ask
+
+    def asked(*told: object, **more: object) -> look.Seen:
+        seen = really(*told, **more)
+        Job.objects.filter(pk=job.pk).update(status="succeeded", finished_at=clock.now, due_at=None)
+        return seen
+
+    monkeypatch.setattr(look, "ask", asked)
+    assert look_at(row, clock) == []
+
+    monkeypatch.undo()
+    assert {drift.kind for drift in look_at(row, clock)} == {"alias"}, "the look after that compares again"
+
+
 def test_an_alias_is_pointed_back_where_the_policy_says_so(
     world: tuple[Host, FakeHost, Placement], clock: Clock
 ) -> None:

@@ -15,6 +15,8 @@ from pipelines.hosts.fake import FakeHost
 from pipelines.models import Placement
 from pipelines.outbound import Access
 from pipelines.reports.hosts import host_page, outages
+from tenants import crossing
+from tenants.actions import add_host
 from tenants.models import AuditEvent, Client, Host, HostSample, Pipeline
 from tests import factories
 from tests.conftest import Clock
@@ -49,6 +51,15 @@ def look_on(row: Host, clock: Clock, **by: float) -> Host:
     look.look_at(row.pk, clock.now)
     row.refresh_from_db()
     return row
+
+
+def test_a_host_is_looked_at_from_the_moment_it_is_added(acorn: Client, fake: FakeHost, clock: Clock) -> None:
+    """Whoever adds it: a page that asked it already, or a program that did not."""
+    made = add_host(acorn, "attic", f"fake://{fake.root}", "tests", clock.now, kind="fake")
+
+    assert crossing.due("due_hosts", clock.now) == [(acorn.pk, made.pk)]
+    look.look_at(made.pk, clock.now)
+    assert Host.objects.get(pk=made.pk).facts["version"] == "0.33.0"
 
 
 def test_a_look_keeps_what_the_host_said_and_when_it_is_looked_at_next(row: Host, clock: Clock) -> None:
@@ -171,3 +182,14 @@ def test_a_secret_that_cannot_be_read_any_more_says_what_to_do(row: Host, clock:
     look_on(row, clock)
 
     assert "enter it again" in row.facts["error"]
+
+
+def test_on_a_shared_host_the_neighbours_models_are_told_from_our_alias(row: Host, clock: Clock) -> None:
+    names = ["deploy.invalid/acorn/support:production", "deploy.invalid/acorn/support:v9", "deploy.invalid/birch/x:v1"]
+    models = [{"name": name, "digest": name, "size_bytes": 1} for name in [*names, "llama3:latest"]]
+    Host.objects.filter(pk=row.pk).update(facts={"models": models})
+    row.refresh_from_db()
+
+    told = {held.name: (held.is_alias, held.is_own, held.is_ours) for held in host_page(row, clock.now).held}
+
+    assert list(told.values()) == [(True, True, True), (False, True, True), (False, False, True), (False, False, False)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines import judges
-from pipelines.artifacts import store_of
+from pipelines.artifacts import scratch_of, store_of
 from pipelines.domain.verdicts import Verdict
 from pipelines.engine.jobs import Work
 from pipelines.engine.outcome import Done, Given, Wait
@@ -182,9 +182,14 @@ def test_verdicts_of_a_killed_attempt_are_found_again(support: Pipeline, monkeyp
         job = Job.objects.get(run=run, kind="judge")
         with pytest.raises(KeyboardInterrupt):
             judge.work(Work(job))
+        log = scratch_of(job.pk) / "judged.jsonl"
+        log.write_text(log.read_text() + '["c9", {"verd')  # Killed in the middle of a line.
+        monkeypatch.setattr(judge, "wipe_scratch", lambda _pk: None)
         result = judge.work(Work(job))
+        judge.work(Work(job))
 
     assert result["judge"]["n"] == 20 and len(asked) == 8 + 13
+    assert len(log.read_text().splitlines()) == 20
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tarfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -124,7 +122,7 @@ def test_drafts_of_killed_workers_are_swept_by_age(pipeline: Pipeline, clock: Cl
     assert [path.name for path in incoming.iterdir()] == ["under-way"]
 
 
-def test_the_command_verifies_collects_and_exports(
+def test_the_command_verifies_and_collects(
     pipeline: Pipeline, clock: Clock, tmp_path: Path, capsys: Any
 ) -> None:
     store = store_of(pipeline.client_id)
@@ -139,14 +137,8 @@ def test_the_command_verifies_collects_and_exports(
     call_command("artifacts", "keep", "acorn", "--versions", "3", "--days", "10")
     call_command("artifacts", "gc", "acorn")
     assert not store.has(orphan)
-    call_command("artifacts", "export", "acorn", str(tmp_path / "all.tar"))
-    with tarfile.open(tmp_path / "all.tar") as tar:
-        index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
-        assert f"sha256/{kept.gguf_digest[:2]}/{kept.gguf_digest}" in tar.getnames()
-    assert index["versions"][0]["gguf_digest"] == kept.gguf_digest
 
     for wrong in (
-        ["export", "acorn", str(tmp_path / "all.tar")],
         ["keep", "acorn", "--versions", "0", "--days", "1"],
         ["verify", "nobody"],
     ):

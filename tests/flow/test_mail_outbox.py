@@ -31,7 +31,7 @@ def run(in_acorn: Client) -> Run:
     return factories.make_run(factories.make_pipeline(in_acorn), at="compare", status="held")
 
 
-def plain(notice: Notice) -> Message:
+def plain(notice: Notice, address: str) -> Message:
     return NOTHING
 
 
@@ -128,7 +128,7 @@ def test_a_notice_that_cannot_be_composed_is_postponed_before_it_raises(
 ) -> None:
     notice = outbox.notify(run, "held", clock.now)
 
-    def broken(notice: Notice) -> Message:
+    def broken(notice: Notice, address: str) -> Message:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -142,7 +142,7 @@ def test_a_second_worker_finds_the_claim_and_sends_nothing(run: Run, clock: Cloc
     notice = outbox.notify(run, "held", clock.now)
     others: list[bool] = []
 
-    def slow(claimed: Notice) -> Message:
+    def slow(claimed: Notice, address: str) -> Message:
         others.append(outbox.send_due(claimed.pk, clock.now, plain, post))
         return NOTHING
 

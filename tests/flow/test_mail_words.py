@@ -91,6 +91,18 @@ CASES: dict[str, tuple[str, Callable[[Run], None], str, tuple[str, ...]]] = {
         ("v1 is not on shop", "no traffic moved"),
     ),
     "drift": ("monitor", nothing_more, "v2 changed by hand", ("the template is another one", "No route was changed")),
+    "reminder": ("deploy", nothing_more, "v2 still needs you (deploy)", ("March 2, 2026, 20:00", "you look at it")),
+    "escalated": ("deploy", nothing_more, "v2 waits for anybody (deploy)", ("March 2, 2026, 20:00", "as an owner")),
+    "recovered": ("monitor", nothing_more, "recovered (runs fail, 2 repeats not mailed)", ("March 2, 2026, 20:00",)),
+    "decided": ("deploy", nothing_more, "v2 decided", ("no longer waits",)),
+    "mail_down": ("monitor", nothing_more, "mail is down", ("nobody takes the connection", "doctor")),
+    "mail_up": ("monitor", nothing_more, "mail is sent again", ("on its way",)),
+    "channel_off": (
+        "monitor",
+        nothing_more,
+        "ops switched off",
+        ("The server answered 503", "Mails go on", "/channels/"),
+    ),
 }
 NOTICED = {
     "guardrail": "bad",
@@ -100,11 +112,22 @@ NOTICED = {
 }
 
 
+SINCE = "2026-03-02T20:00:00+00:00"
 DETAILS = {
     "noticed": NOTICED,
     "drill_failed": {"reason": "v1 is not on shop", "drill": 1, "to": "v1"},
+    "reminder": {"since": SINCE},
+    "escalated": {"since": SINCE},
+    "recovered": {"of": "failed", "since": SINCE, "muted": 2},
+    "decided": {},
+    "mail_down": {"reason": "The mail server did not take it: nobody takes the connection."},
+    "mail_up": {},
+    "channel_off": {"reason": "The server answered 503.", "channel": "ops"},
     "drift": {"reason": "the template is another one", "key": "1"},
 }
+
+
+PAGES = {"drill_failed": "c/acorn/support/drills/", "channel_off": "channels/"}
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -120,8 +143,8 @@ def test_each_kind_says_verdict_reason_and_next_step_in_both_parts(kind: str, pr
         plain = part.replace("&lt;", "<")
         assert [words for words in said if words not in plain] == []
         assert str(MAIL_KINDS[kind].advice) in plain
-        page = "drills/" if kind == "drill_failed" else f"runs/{run.number}/"
-        assert f"http://127.0.0.1:8420/c/acorn/support/{page}" in plain
+        page = PAGES.get(kind, f"c/acorn/support/runs/{run.number}/")
+        assert f"http://127.0.0.1:8420/{page}" in plain
 
 
 def test_every_kind_that_the_outbox_knows_has_words() -> None:
@@ -164,7 +187,7 @@ def test_hostile_text_neither_becomes_markup_nor_breaks_a_line(production: Run) 
     assert mail["Bcc"] is None
 
 
-def test_the_same_notice_composed_twice_keeps_its_message_id_and_its_pipeline_is_the_thread(production: Run) -> None:
+def test_the_same_notice_composed_twice_keeps_its_message_id_and_its_run_is_the_thread(production: Run) -> None:
     run = next_run(production, "deploy", "held")
 
     first, again, other = told(run, "held"), told(run, "held"), told(run, "rejected")

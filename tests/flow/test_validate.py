@@ -108,9 +108,8 @@ def test_a_new_case_quarantines_its_twins_at_once(pipeline: Pipeline, add_rows: 
     assert [rule_of(line, "t0") for line in (4, 31)] == [("quarantined", "leakage")] * 2
     assert [rule_of(line, "waiting") for line in (1, 2)] == [("ready", ""), ("quarantined", "leakage")]
     assert Example.objects.filter(rule="leakage").count() == 3
-    assert (
-        Example.objects.get(batch__token="t0", line=31).detail == f"Case c1 of evaluation set {made.pk} asks the same."
-    )
+    said = Example.objects.get(batch__token="t0", line=31).detail
+    assert said == f"Case c1 of the held-out set (version {made.version}) asks the same."
     act = AuditEvent.objects.get(verb="rows.quarantine")
     assert (act.actor, act.detail["rows"]) == ("owner", 3)
 

@@ -115,6 +115,24 @@ def test_the_holdback_ends_with_the_watch(rollout: Rollout, clock: Clock) -> Non
     assert (route.production, route.candidate) == (rollout.version, None)
 
 
+def test_the_page_tells_slow_answers_that_are_only_drawn_from_those_that_are_judged(
+    rollout: Rollout, clock: Clock
+) -> None:
+    chosen = settings_with(rollout, monitor={"holdback_share": 0.2})
+    watch.look(rollout, chosen, clock.advance(minutes=5))
+    young = watch_page(rollout, chosen)
+    assert [line.words for line in young.guardrails] == ["errors", "bad output"] and not young.is_slow_judged
+
+    watch.hold_back(rollout, chosen, clock.now)
+    answers(rollout, rollout.version, clock.now, bad=0)
+    answers(rollout, rollout.previous, clock.now + timedelta(seconds=1), bad=0)
+    watch.look(rollout, chosen, clock.advance(hours=1))
+    beside = [line.words for line in watch_page(rollout, chosen).guardrails[2:]]
+    assert beside == [
+        f"{words} (beside the share that is held back)" for words in ("errors", "slow answers", "bad output")
+    ]
+
+
 def test_the_charts_show_the_version_over_the_band_of_the_one_before(rollout: Rollout, in_acorn: Client) -> None:
     def minute(version: Any, at: datetime, bad: int) -> None:
         times = Histogram.of([20.0] * 95 + [70_000.0] * 5).to_json()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,16 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 APP = {name: service for name, service in SERVICES.items() if service["image"] == "retune"}
 
 
+def test_the_file_is_what_the_specification_of_compose_allows() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    found = subprocess.run([*command, "docker-compose.yml"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert found.returncode == 0, found.stdout
+
+
 def test_the_services_are_all_there() -> None:
-    wanted = "web gateway worker-default worker-jobs ticker migrate postgres redis ollama mailpit"
+    workers = "worker-default worker-push worker-jobs worker-gpu"
+    wanted = f"web gateway {workers} ticker migrate postgres redis ollama mailpit"
 
     assert set(SERVICES) == set(wanted.split())
 
@@ -65,13 +76,15 @@ def test_only_the_migration_holds_the_owners_secrets() -> None:
     assert holders == {"migrate"}
 
 
-def test_every_queue_has_a_worker_and_wake_ups_have_their_own() -> None:
+def test_every_queue_has_a_worker_and_no_training_is_in_the_way_of_a_rollback() -> None:
     queues = {
-        name: set(service["command"][5].split(",")) for name, service in APP.items() if "celery" in service["command"]
+        name: set(re.sub(r"\$\{\w+:-(.*)\}", r"\1", service["command"][5]).split(","))
+        for name, service in APP.items()
+        if "celery" in service["command"] and "profiles" not in service
     }
 
     assert set.union(*queues.values()) == set(QUEUES)
-    assert [name for name, served in queues.items() if "default" in served and len(served) > 1] == []
+    assert [served for served in queues.values() if served & {"default", "push"} and len(served) > 1] == []
 
 
 def test_the_commands_that_are_started_exist() -> None:

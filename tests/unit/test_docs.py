@@ -20,7 +20,7 @@ from pipelines.hosts import HOSTS
 from pipelines.imports import READERS
 from pipelines.metrics import METRICS
 from pipelines.models import ExampleState
-from pipelines.notifiers import NOTIFIERS
+from pipelines.notifiers import NOTIFIERS, POSTERS
 from pipelines.plan import JOBS
 from pipelines.trainers import TRAINERS
 from pipelines.work import KINDS
@@ -35,6 +35,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 OURS = re.compile(r"(RETUNE|DATABASE|REDIS|DEMO)_[A-Z_]+[A-Z]")
 TOLD_ELSEWHERE = {"DJANGO_SETTINGS_MODULE"}
 REGISTERED = [*REDACTIONS, *TRAINERS, *METRICS, *HOSTS, *READERS, *NOTIFIERS, *ENGINES, *KINDS, *JOBS, *MAIL_KINDS]
+REGISTERED += POSTERS
 STATUSES = [status.value for kind in (RunStatus, RolloutStatus, JobStatus, ExampleState) for status in kind]
 COMMANDS = [path.stem for path in Path(commands.__path__[0]).glob("*.py") if not path.stem.startswith("_")]
 TARGETS = re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -162,3 +163,16 @@ def test_the_seven_stages_are_called_by_their_names() -> None:
     missing = {place.name: [s for s in STAGES if not re.search(rf"\b{s}\b", place.read_text())] for place in places}
 
     assert not any(missing.values()), missing
+
+
+def test_the_security_page_names_tests_that_there_are() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs/reference/security.md").read_text())
+    assert len(named) > 50
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in _source(path)]
+    assert missing == []
+
+
+def _source(path: str) -> str:
+    """With `def (`, so that a file named without a test counts as there."""
+    file = ROOT / path
+    return f"{file.read_text()}\ndef (" if file.is_file() else ""

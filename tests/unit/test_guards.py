@@ -46,7 +46,9 @@ OPENERS = {
     "agency/gateway/upstream.py": "the gateway's session; its sockets come from the door",
     "agency/gateway/routes/orders.py": "a socket file of this machine",
     "agency/ollama_host/": "listens; asks its own children on the loopback",
+    "agency/api/client/base.py": "runs at whoever calls this installation's API, never here",
     "agency/demo/": "the demo's own installation on the loopback, from outside",
+    "pipelines/worker/link.py": "a program elsewhere: asks the one address that whoever started it gave",
     "pipelines/notifiers/email.py": "the installation's mail server",
 }
 CALLERS = {
@@ -65,6 +67,7 @@ CATCH_ALL = {
     "pipelines/engine/heartbeat.py": "a beat that is lost ends no work: the lease decides",
     "pipelines/engine/jobs.py": "an exception of a job becomes its error",
     "pipelines/work/__main__.py": "the child's door: the parent hears of every failure",
+    "pipelines/worker/program.py": "a job's failure is told to headquarters and ends no machine's program",
     "agency/ollama_host/runner/__main__.py": "the child's door: the parent hears of every failure",
     "agency/gateway/meter/bodies.py": "an installation's own redactor: what cannot be redacted is not kept",
     "agency/health/looks.py": "what cannot be looked at is a finding",

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.environment import OutsideNetwork, SkipPolicy
-from tools import budgets, setup_system, step
+from tools import budgets, dependencies, setup_system, step
 from tools.setup_system import MissingProgram, Program
 
 
@@ -138,3 +139,45 @@ def test_a_throw_away_server_ends_with_its_killed_parent() -> None:
 def _listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def package(name: str, version: str, **said: str) -> Any:
+    fields = {"Name": name, **said}
+    return SimpleNamespace(metadata=Headers(fields), version=version)
+
+
+class Headers(dict[str, str]):
+    def get_all(self, name: str, missing: list[str]) -> list[str]:
+        return [self[name]] if name in self else missing
+
+
+def test_a_package_that_is_not_the_pinned_one_is_told() -> None:
+    pins = {"known": "1.0", "torch": "2.13.0"}
+    good = package("Known", "1.0", **{"License-Expression": "MIT"})
+    assert list(dependencies.problems(good, pins)) == []
+    assert list(dependencies.problems(package("torch", "2.13.0+cpu", License="BSD"), pins)) == []
+    (moved,) = dependencies.problems(package("known", "1.1", License="MIT"), pins)
+    (loose,) = dependencies.problems(package("loose", "1.1", License="MIT"), pins)
+    assert "pinned is 1.0" in moved and "not pinned" in loose
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_told"),
+    [
+        ("LGPL-3.0-only", False),
+        ("GNU Lesser General Public License v3", False),
+        ("MPL-2.0 AND MIT", False),
+        ("AGPL-3.0-or-later", True),
+        ("GPL-2.0-only", True),
+        ("GNU General Public License v3 (GPLv3)", True),
+        ("Business Source License; BUSL-1.1", True),
+        ("", True),
+    ],
+)
+def test_a_licence_that_reaches_further_is_told(licence: str, is_told: bool) -> None:
+    assert bool(list(dependencies.problems(package("known", "1.0", License=licence), {"known": "1.0"}))) == is_told
+
+
+def test_what_is_needed_is_found_with_what_that_needs() -> None:
+    found = {dependencies.canonical(one.metadata["Name"]) for one in dependencies.needed(["celery==1"])}
+    assert {"celery", "kombu", "vine"} <= found

@@ -12,14 +12,19 @@ from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
 from agency.api import api
-from pipelines.models import Batch, Example, ModelVersion, Rollback, Source
-from tenants import freezing, scope, sharing
+from pipelines import outbox
+from pipelines.models import Batch, Delivery, Example, ModelVersion, Notice, Rollback, Source
+from pipelines.notifiers.webhook import new_secret
+from tenants import freezing, scope, sharing, training
 from tenants.following.presets import create_preset
 from tenants.judges import allow_judge
-from tenants.models import ApiKey, Client, Membership, Pipeline, Role
+from tenants.machines import add_machine
+from tenants.models import ApiKey, Client, Erasure, Membership, Pipeline, Role
 from tenants.people import four_eyes
 from tenants.people.four_eyes import Wish
 from tenants.people.invitations import invite
+from tenants.telling import choices
+from tenants.telling.channels import Leads, add_channel
 from tests import factories
 from tests.web.roles import Door
 
@@ -28,23 +33,33 @@ HOST_DOORS = (
     "adopt", "host", "probe-host", "host-access", "host-terms", "drain-host", "undrain-host", "read_host", "drain_host",
     "undrain_host",
 )  # fmt: skip
+MACHINE_DOORS = ("list_inputs", "beat_job", "read_parts", "put_part", "hand_in_job", "fail_job")
 KWARGS: dict[str, dict[str, Any]] = {
     "withdraw-judge": {"name": "wise"},
+    "withdraw-training": {"name": "studio"},
+    "take-back-training": {"name": "studio"},
     "eval-set": {"kind": "heldout"},
     "eval-case": {"kind": "heldout"},
     "comparison-case": {"kind": "heldout", "key": "c1"},
     **{door: {"name": "shop"} for door in HOST_DOORS},
+    "channel-act": {"name": "on"},
+    "order-machine": {"name": "pause"},
     "decide": {"name": "approve", "number": 2},
+    "rerun": {"stage": "evaluate", "number": 2},
     "decide-proposal": {"name": "decline"},
     "decide-client-proposal": {"name": "decline"},
     "order_rollout": {"order": "pause"},
     "withdraw": {"kind": "source"},
+    **{door: {"job": 1, "name": "adapter"} for door in MACHINE_DOORS},
+    "fetch_input": {"ticket": "nothing"},
     "mfa_edit_webauthn": {"pk": 1},
     "mfa_remove_webauthn": {"pk": 1},
 }
 BODIES: dict[str, Any] = {
     "upload_examples": b'{"input": "Where is my parcel?", "output": "delivery"}\n',
+    "import_a_model": b"GGUF",
     "order_run": {"reason": "asked by a test"},
+    "order_rerun": {"stage": "evaluate", "reason": "asked by a test"},
     "pause_pipeline": {"reason": "asked by a test"},
     "resume_pipeline": {"reason": "asked by a test"},
     "order_rollout": {"reason": "asked by a test"},
@@ -101,13 +116,37 @@ def build(client: Client) -> World:
     address |= {"upload": batch.pk, "source": source.pk, "pk": source.pk}
     address |= {"row": example.pk}
     with scope.agency_scope(client.agency_id):
+        gone = {"slug": "gone", "name": "Gone", "reason": "asked by a test", "ordered_by": "tests", "certificate": "{}"}
+        erasure = Erasure.objects.create(agency=client.agency, former_id=0, ordered_at=factories.NOW, **gone)
+        address |= channel_of(pipeline)
+        address["leaving"] = choices.ticket(choices.Leaving(client.agency_id, client.pk, "someone@north.example"))
         preset = create_preset(client.agency, "Careful", "careful", {}, "tests", factories.NOW)
+        seat = {"name": "studio", "url": "http://127.0.0.1:9/v1", "model": "tiny", "base": "tiny"}
+        service = training.add_service(client.agency, seat, "", "tests", factories.NOW)
+        box, _token = add_machine(client.agency, "box", ("gpu",), False, actor="tests", now=factories.NOW)
+    with factories.inside(client):
+        training.allow_service(client, service, "tests", factories.NOW)
     address |= {"rollback": back.pk, "preset": preset.slug}
+    address |= {"erasure": erasure.pk, "machine": box.pk}
     address |= {"invitation": invited.pk, "ticket": ticket}
     address |= {"link": link.pk, "token": token}
     address |= {"freeze": frozen.pk, "proposal": proposal.pk, "switch": switch.pk}
     address |= {"member": member, "waiver": factories.make_waiver(pipeline).pk}
     return World(client, pipeline, address)
+
+
+def channel_of(pipeline: Pipeline) -> dict[str, int]:
+    """A channel that one notice went to."""
+    leads = Leads("http://127.0.0.1:9/hook", secret=new_secret())
+    agency = pipeline.agency
+    channel = add_channel(agency, ("ops", "webhook"), leads, ["held"], actor="tests", now=factories.NOW)
+    notice = Notice.objects.filter(pipeline=pipeline).first() or outbox.notify_of_host(
+        pipeline, "drift:1", "drift", factories.NOW, {"host": "shop", "reason": "asked by a test"}
+    )
+    fields = {"message_id": "msg_1", "created_at": factories.NOW, "status": "failed", "event": {"subject": "one"}}
+    row = Delivery.of(notice, notice=notice, channel=channel, **fields)
+    row.save()
+    return {"channel": channel.pk, "delivery": row.pk}
 
 
 def patterns(found: Any = None, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -46,8 +46,22 @@ healthz           GET     200    200       200     200     200      200       20
 healthz           POST    405    405       405     405     405      405       405
 readyz            GET     503    503       503     503     503      503       503
 readyz            POST    405    405       405     405     405      405       405
+metrics-installation GET  404   404       404     404     404      404       404
+metrics-installation POST 405   405       405     405     405      405       405
 login             GET     302    302       302     302     302      302       200
 login             POST    302    302       302     302     302      302       200
+mails                       GET   200    200    200    404    404    200    302
+mails                       POST  422    422    422    404    404    422    302
+leave-mails                 GET   200    200    200    200    200    200    200
+leave-mails                 POST  200    200    200    200    200    200    200
+channels                    GET   200    200    200    404    404    200    302
+channels                    POST  422    422    404    404    404    422    302
+channel                     GET   200    200    200    404    404    404    302
+channel                     POST  422    422    404    404    404    404    302
+channel-act                 GET   405    405    405    405    405    405    302
+channel-act                 POST  303    303    404    404    404    404    302
+replay-delivery             GET   405    405    405    405    405    405    302
+replay-delivery             POST  303    303    404    404    404    404    302
 mfa_index                   GET   200    200    200    200    200    200    302
 mfa_index                   POST  405    405    405    405    405    405    302
 account_logout              GET   405    405    405    405    405    405    302
@@ -94,6 +108,8 @@ usersessions_list           GET   200    200    200    200    200    200    302
 usersessions_list           POST  302    302    302    302    302    302    302
 logout            GET     405    405       405     405     405      405       302
 logout            POST    302    302       302     302     302      302       302
+keep-view         GET     405    405       405     405     405      405       302
+keep-view         POST    303    303       303     404     404      303       302
 jump              GET     200    200       200     404     404      200       302
 jump              POST    200    200       200     404     404      200       302
 wizard-client     GET     200    404       404     404     404      200       302
@@ -114,6 +130,10 @@ wizard-run        GET     200    200       404     404     404      404       30
 wizard-run        POST    422    422       404     404     404      404       302
 presets           GET     200    200       404     404     404      200       302
 presets           POST    422    422       404     404     404      422       302
+training-services GET     200    200       404     404     404      200       302
+training-services POST    422    422       404     404     404      422       302
+withdraw-training GET     405    405       405     405     405      405       302
+withdraw-training POST    303    303       404     404     404      404       302
 preset            GET     200    200       404     404     404      404       302
 preset            POST    422    422       404     404     404      404       302
 bulk-change       GET     200    200       404     404     404      200       302
@@ -160,6 +180,26 @@ timeline          GET     200    200       200     404     404      404       30
 timeline          POST    200    200       200     404     404      404       302
 timeline-file     GET     200    200       200     404     404      404       302
 timeline-file     POST    200    200       200     404     404      404       302
+agency-leaving    GET     200    404       404     404     404      200       302
+agency-leaving    POST    200    404       404     404     404      200       302
+agency-archive    GET     405    405       405     405     405      405       302
+agency-archive    POST    200    404       404     404     404      200       302
+leaving           GET     200    404       404     404     404      404       302
+leaving           POST    200    404       404     404     404      404       302
+person            GET     200    404       404     404     404      404       302
+person            POST    422    404       404     404     404      404       302
+erase-client      GET     405    405       405     405     405      405       302
+erase-client      POST    422    404       404     404     404      404       302
+go-on-erasing     GET     405    405       405     405     405      405       302
+go-on-erasing     POST    303    404       404     404     404      404       302
+erasure-certificate  GET     200    404       404     404     404      404       302
+erasure-certificate  POST    200    404       404     404     404      404       302
+client-archive    GET     405    405       405     405     405      405       302
+client-archive    POST    200    404       404     404     404      404       302
+machines          GET     200    200       200     404     404      200       302
+machines          POST    422    404       404     404     404      422       302
+order-machine     GET     200    404       404     404     404      404       302
+order-machine     POST    422    404       404     404     404      404       302
 brand             GET     200    404       404     404     404      200       302
 brand             POST    422    404       404     404     404      422       302
 view-person       GET     405    405       405     405     405      405       302
@@ -184,6 +224,10 @@ audit             GET     200    200       200     404     404      404       30
 audit             POST    200    200       200     404     404      404       302
 kept              GET     200    200       200     404     404      404       302
 kept              POST    422    422       404     404     404      404       302
+client-training   GET     200    200       200     404     404      404       302
+client-training   POST    422    422       404     404     404      404       302
+take-back-training GET    405    405       405     405     405      405       302
+take-back-training POST   303    303       404     404     404      404       302
 judges            GET     200    200       200     404     404      404       302
 judges            POST    422    422       404     404     404      404       302
 withdraw-judge    GET     405    405       405     405     405      405       302
@@ -232,6 +276,8 @@ resume            GET     200    200       404     404     404      404       30
 resume            POST    422    422       404     404     404      404       302
 start-run         GET     405    405       405     405     405      405       302
 start-run         POST    422    422       404     404     404      404       302
+import-model      GET     200    200       404     404     404      404       302
+import-model      POST    422    422       404     404     404      404       302
 data              GET     200    200       200     404     404      404       302
 data              POST    200    200       200     404     404      404       302
 hold-out          GET     405    405       405     405     405      405       302
@@ -278,6 +324,8 @@ blind             GET     200    200       200     404     404      404       30
 blind             POST    422    422       404     404     404      404       302
 decide            GET     200    200       404     404     404      404       302
 decide            POST    422    422       404     404     404      404       302
+rerun             GET     200    200       404     404     404      404       302
+rerun             POST    422    422       404     404     404      404       302
 replay            GET     200    200       200     404     404      404       302
 replay            POST    200    200       200     404     404      404       302
 watch             GET     200    200       200     404     404      404       302
@@ -328,6 +376,8 @@ shared-report     GET     200    200       200     200     200      200       20
 shared-report     POST    405    405       405     405     405      405       405
 shared-pipeline   GET     200    200       200     200     200      200       200
 shared-pipeline   POST    405    405       405     405     405      405       405
+client-file       GET     200    200       200     200     200      200       200
+client-file       POST    405    405       405     405     405      405       405
 openapi-json      GET     200    200       200     200     200      200       200
 openapi-json      POST    200    200       200     200     200      200       200
 openapi-view      GET     200    200       200     200     200      200       200
@@ -340,7 +390,7 @@ api-root          POST    404    404       404     404     404      404       40
 
 # The callers: a key of the client with every verb; one that may only ask the models; keys of another client of the same
 # agency and of another agency (lists answer them with their own rows: test_guards.py looks inside); a revoked key; the
-# owner's signed-in browser without a key.
+# owner's signed-in browser without a key. Machines have tokens of their own; an input's address opens without one.
 OPERATIONS = read(
     """
 name                    method  key  other_verb  sibling_key  stranger_key  revoked_key  session
@@ -351,9 +401,11 @@ resume_pipeline         POST    409  403         404          404           401 
 list_trigger_decisions  GET     200  403         200          200           401          401
 upload_examples         POST    201  403         404          404           401          401
 read_batch              GET     200  403         404          404           401          401
+import_a_model          POST    409  403         404          404           401          401
 order_run               POST    409  403         404          404           401          401
 list_runs               GET     200  403         404          404           401          401
 read_run                GET     200  403         404          404           401          401
+order_rerun             POST    409  403         404          404           401          401
 read_rollout            GET     200  403         404          404           401          401
 order_rollout           POST    409  403         404          404           401          401
 list_versions           GET     200  403         404          404           401          401
@@ -379,6 +431,15 @@ read_host               GET     200  403         404          404           401 
 drain_host              POST    200  403         404          404           401          401
 undrain_host            POST    409  403         404          404           401          401
 send_feedback           POST    409  403         409          409           401          401
+greet_machine           POST    401  401         401          401           401          401
+claim_job               POST    401  401         401          401           401          401
+list_inputs             POST    401  401         401          401           401          401
+fetch_input             GET     416  416         416          416           416          416
+beat_job                POST    401  401         401          401           401          401
+read_parts              GET     401  401         401          401           401          401
+put_part                PUT     401  401         401          401           401          401
+hand_in_job             POST    401  401         401          401           401          401
+fail_job                POST    401  401         401          401           401          401
 """,
     CALLERS,
 )

@@ -98,7 +98,7 @@ def test_the_first_vote_stays(engineer: Browser, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [{"side": "left"}, {"case": "c1"}, {"case": "c19", "side": "left"}, {"case": "zz", "side": "left"}]
+    "form", [{"side": "left"}, {"case": "c1"}, {"case": "c19", "side": "left"}, {"case": "zz", "side": "same"}]
 )
 def test_a_vote_without_a_side_or_a_case_is_refused(engineer: Browser, run: Run, form: dict[str, str]) -> None:
     response = engineer.post(HERE, form)

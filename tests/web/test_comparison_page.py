@@ -112,6 +112,16 @@ def test_a_lost_case_names_the_nearest_training_rows_the_new_ones_first(viewer: 
     assert viewer.get(case_of(run, "c0")).context["suspects"] == ()
 
 
+def test_rows_that_taught_a_rejected_version_are_no_suspects(viewer: Browser, run: Run) -> None:
+    with factories.inside(run):
+        version = Scorecard.objects.get(run=run).version
+        said = [{"role": "user", "content": "money for my order back"}, {"role": "assistant", "content": "billing"}]
+        rows = Example.objects.exclude(dataset=version.dataset).filter(dataset__isnull=False)
+        rows.update(messages=said, label="billing", state="parked")
+
+    assert not [s for s in viewer.get(case_of(run, "c1")).context["suspects"] if not s.is_new]
+
+
 def test_what_models_wrote_is_escaped(viewer: Browser, run: Run) -> None:
     answers.measured(run, {"heldout": [("<b>hi</b>", "a", "<script>alert(1)</script>", "<i>b</i>")]})
 

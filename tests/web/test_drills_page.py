@@ -28,5 +28,6 @@ def test_a_drill_stands_on_its_page_the_pipelines_and_the_hosts(acorn: Client, o
     page = owner.get("/c/acorn/support/drills/").content.decode()
     assert "shop: v1 is not there any more" in page and "Start a drill" in page
     assert "drill of the way back to v1" in owner.get("/c/acorn/support/").content.decode()
-    assert "Support → v1" in owner.get("/c/acorn/").content.decode()
+    for of_the_host in ("/c/acorn/", "/c/acorn/hosts/shop/"):
+        assert "Support → v1" in owner.get(of_the_host).content.decode()
     assert "Start a drill" not in viewer.get("/c/acorn/support/drills/").content.decode()

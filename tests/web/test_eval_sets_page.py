@@ -25,6 +25,10 @@ def case(key: str, label: str = "billing", **more: Any) -> dict[str, Any]:
     return {"id": key, "messages": said, "check": "label", "expected": {"label": label}} | more
 
 
+def nested(levels: int) -> dict[str, Any]:
+    return {"in": nested(levels - 1)} if levels else {}
+
+
 @pytest.fixture
 def support(acorn: Client) -> Pipeline:
     return factories.make_pipeline(acorn)
@@ -70,6 +74,12 @@ def test_a_spreadsheet_of_cases_is_taken_by_its_columns(engineer: Browser, suppo
         ("a.jsonl", "[" * 50_000, "nested too deeply"),
         ("a.jsonl", '{"id": "\\u0000"}', "NUL"),
         ("a.jsonl", "x" * 1_000_001, "longer than 1 MB"),
+        ("a.jsonl", json.dumps(case("c") | {"messages": [{"role": "user", "content": "\ud800"}]}), "cannot be stored"),
+        ("a.jsonl", json.dumps(case("c", expected={"label": "billing", "\udfff": 1})), "cannot be stored"),
+        ("a.jsonl", json.dumps(case("c", expected={"fields": nested(200)}, check="json_fields")), "50 levels deep"),
+        ("a.jsonl", json.dumps(case("c", check="contains", expected={"any": []})), "none of them is empty"),
+        ("a.jsonl", json.dumps(case("c", check="one_of", expected={"labels": "billing"})), "is a list with at least"),
+        ("a.csv", '"input\n' + "x\n" * 600_000, "field larger than"),
     ],
 )
 def test_a_file_that_cannot_be_judged_by_is_refused_whole(
@@ -95,6 +105,18 @@ def test_a_set_in_utf_16_is_refused_by_that_name(engineer: Browser, support: Pip
     response = engineer.post(reverse("upload-set", args=HERE), {"kind": "heldout", "file": file})
 
     assert "The file is UTF-16. Save it as UTF-8" in response.text
+
+
+@pytest.mark.parametrize("content", ["\\u0000", "\\ud800"])
+def test_a_case_that_is_written_by_hand_holds_only_what_can_be_stored(
+    engineer: Browser, support: Pipeline, content: str
+) -> None:
+    said = f'[{{"role": "user", "content": "odd {content}"}}]'
+    form = {"id": "c1", "system": "", "input": said, "check": "label", "expected": "billing", "base": "0"}
+
+    response = engineer.post(reverse("eval-case", args=[*HERE, "regression"]), form)
+
+    assert response.status_code == 422 and "cannot be stored" in response.text
 
 
 def test_prompts_that_are_timed_need_no_check(engineer: Browser, support: Pipeline) -> None:

@@ -240,7 +240,7 @@ def test_recipients_are_no_threshold() -> None:
 
 
 def switch(browser: Browser, url: str, promotion: str, thresholds: str) -> object:
-    return browser.post(url, {"promotion": promotion, "thresholds": thresholds, "reason": "policy"})
+    return browser.post(url, {"promotion": promotion, "thresholds": thresholds, "erasure": "no", "reason": "policy"})
 
 
 def test_it_is_switched_on_by_one_owner_and_off_by_two(owner: Browser, agency: Agency) -> None:

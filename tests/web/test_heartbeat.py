@@ -12,7 +12,7 @@ import pytest
 from django.utils.timezone import now
 
 from agency.health import heartbeat
-from agency.health.heartbeat import EVERY, Heartbeat, beat
+from agency.health.heartbeat import EVERY, beat
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -84,20 +84,23 @@ def test_it_beats_once_a_minute_and_never_twice_at_a_time(
 ) -> None:
     monkeypatch.setattr(heartbeat, "READY", {})  # A thread of its own would look at another test's database.
     monitor.gate.clear()
-    heart = Heartbeat()
+    heart = heartbeat.heartbeat()
 
-    begun = [heart.beat_if_due(clock.now), heart.beat_if_due(clock.advance(seconds=59))]
-    hung = heart.beat_if_due(clock.advance(minutes=5))
+    begun = [heart.begin_if_due(clock.now), heart.begin_if_due(clock.advance(seconds=59))]
+    hung = heart.begin_if_due(clock.advance(minutes=5))
     monitor.gate.set()
-    heart.call.join(10)
-    again = heart.beat_if_due(clock.now)
-    heart.call.join(10)
+    heart.thread.join(10)
+    again = heart.begin_if_due(clock.now)
+    heart.thread.join(10)
 
     assert (begun, hung, again) == ([True, False], False, True)
     assert len(monitor.heard) == 2 and timedelta(minutes=1) == EVERY
 
 
-def test_nobody_is_called_where_no_address_is_set(settings: Any, clock: Any) -> None:
+def test_nobody_is_called_where_no_address_is_set(monitor: Any, settings: Any, clock: Any) -> None:
     settings.HEARTBEAT_URL = ""
+    heart = heartbeat.heartbeat()
+    heart.begin_if_due(clock.now)
+    heart.thread.join(10)
 
-    assert Heartbeat().beat_if_due(clock.now) is False
+    assert monitor.heard == []

@@ -178,3 +178,41 @@ def test_silent_hosts_and_failed_drills_need_somebody(owner: Browser, acorn: Cli
         Host.objects.update(facts={"version": "0.33.0"})
         Drill.of(pipeline, pipeline=pipeline, **drill, **(said | {"is_passed": True})).save()
     assert not owner.get("/").context["overview"].needs
+
+
+def test_the_list_is_narrowed_by_state_and_what_needs_a_person_stays(owner: Browser, agency: Agency) -> None:
+    factories.make_run(factories.make_pipeline(factories.make_client(agency, "aspen")), at="compare", status="running")
+    factories.make_run(factories.make_pipeline(factories.make_client(agency, "yew")), at="finetune", status="failed")
+    factories.make_production(factories.make_pipeline(factories.make_client(agency, "oak")))
+    factories.make_client(agency, "elm")
+
+    def listed(show: str) -> list[str]:
+        shown = owner.get("/", {"show": show}).context["overview"]
+        assert len(shown.needing) == 1
+        return [line.client.slug for line in shown.lines] + [client.slug for client in shown.bare]
+
+    assert listed("needs") == ["yew"]
+    assert listed("live") == ["aspen"]
+    assert listed("bare") == ["yew", "aspen", "elm"]
+    assert listed("nonsense") == listed("all") == ["yew", "aspen", "oak", "elm"]
+
+
+def test_a_view_is_kept_under_a_name_by_whom_it_belongs_to_and_taken_away(
+    owner: Browser, viewer: Browser, agency: Agency, acorn: Client
+) -> None:
+    kept = viewer.post("/views/", {"name": " On  its way ", "query": "show=live&q=aco&evil=1&sort=needs"})
+    assert kept["Location"] == "/?q=aco&show=live"
+
+    assert viewer.get("/").context["views"] == [{"name": "On its way", "query": "q=aco&show=live"}]
+    assert 'href="/?q=aco&amp;show=live"' in viewer.get("/").text
+    assert owner.get("/").context["views"] == []
+
+    viewer.post("/views/", {"name": "On its way"})
+    assert viewer.get("/").context["views"] == []
+
+
+def test_a_view_needs_a_name_and_there_is_an_end_of_them(viewer: Browser, agency: Agency) -> None:
+    assert "Give the view a name." in viewer.post("/views/", {"query": "show=live"}, follow=True).text
+    for number in range(21):
+        last = viewer.post("/views/", {"name": f"view {number:02}", "query": "show=live"}, follow=True)
+    assert "There are 20 views already" in last.text and len(last.context["views"]) == 20

@@ -10,6 +10,7 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from agency.as_code.possible import saver
 from pipelines.models import Example
 from tenants import actions, scope
 from tenants.following import presets as following
@@ -33,17 +34,18 @@ def make_preset(agency: Agency, **triggers: Any) -> SettingsPreset:
 def follow(pipeline: Pipeline, preset: SettingsPreset, takes_all: bool = False) -> Applied:
     with scope.agency_scope(pipeline.agency_id):
         base = Pipeline.objects.get(pk=pipeline.pk).revision.number
-        given = {"takes_all": takes_all, "base": base, "actor": "ann", "now": factories.NOW}
-        return following.follow(pipeline, preset, **given)
+        return following.follow(pipeline, preset, saver("ann", factories.NOW), takes_all=takes_all, base=base)
 
 
 def change(preset: SettingsPreset, bases: dict[int, int] | None = None, **triggers: Any) -> Applied:
+    return change_body(preset, body_with(**triggers), bases)
+
+
+def change_body(preset: SettingsPreset, body: dict[str, Any], bases: dict[int, int] | None = None) -> Applied:
     with scope.agency_scope(preset.agency_id):
-        row = SettingsPreset.objects.get(pk=preset.pk)
-        body = body_with(**triggers)
-        seen = bases or {one.pipeline.pk: one.base for one in following.proposals(row, body)}
-        given = {"actor": "ann", "reason": "calmer", "now": factories.NOW}
-        return following.change_preset(row, body, following.Seen(row.version, seen), **given)
+        row, by = SettingsPreset.objects.get(pk=preset.pk), saver("ann", factories.NOW)
+        seen = bases or {one.pipeline.pk: one.base for one in following.proposals(row, body, by.judge)}
+        return following.change_preset(row, body, following.Seen(row.version, seen), by, "calmer")
 
 
 def settings_of(pipeline: Pipeline) -> Any:
@@ -264,6 +266,53 @@ def test_a_bulk_change_with_a_fault_says_so_and_keeps_it(
 
 def test_an_unknown_setting_is_not_there(engineer: Browser) -> None:
     assert engineer.get(reverse("bulk-change"), {"field": "hosts"}).status_code == 404
+
+
+@pytest.fixture
+def old_host(birch: Client) -> Pipeline:
+    """At birch: its host has no LoRA beside a base."""
+    made = factories.make_pipeline(birch)
+    with factories.inside(birch):
+        Host.objects.filter(client=birch).update(facts={"generation": "C", "version": "0.35.0"})
+    return made
+
+
+def test_what_cannot_work_at_a_client_is_refused_there_by_name_and_saved_elsewhere(
+    acorn: Client, old_host: Pipeline
+) -> None:
+    one, preset = factories.make_pipeline(acorn), make_preset(acorn.agency)
+    follow(one, preset)
+    follow(old_host, preset)
+
+    done = change_body(preset, factories.settings_body(recipe={"delivery": "adapter"}))
+
+    assert done.saved == ["Acorn · Support"]
+    assert len(done.refused) == 1 and "Birch · Support: recipe.delivery: shop: The host runs" in done.refused[0]
+    assert settings_of(old_host).settings.recipe.delivery == "merged"
+
+
+def test_what_a_change_does_not_touch_keeps_it_back_nowhere(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, recipe={"base": "gone"})
+    preset = make_preset(acorn.agency)
+    follow(pipeline, preset)
+
+    assert change(preset, cooldown_s=WEEK_S).saved == ["Acorn · Support"]
+
+
+def test_one_setting_over_many_is_shown_as_refused_before_it_is_saved(
+    engineer: Browser, acorn: Client, old_host: Pipeline
+) -> None:
+    made = [factories.make_pipeline(acorn), old_host]
+    given = {"field": "recipe.delivery", "value": "adapter", "pick": [str(row.pk) for row in made]}
+
+    shown = engineer.post(reverse("bulk-change"), given)
+    saved = engineer.post(
+        reverse("bulk-change"), given | {"save": "1"} | {f"base-{r.pk}": "1" for r in made}, follow=True
+    )
+
+    assert "shop: " in shown.text and "Choose merged, or other hosts." in shown.text
+    assert "Cannot take it, and left as they are: Birch · Support" in saved.text
+    assert settings_of(old_host).revision.number == 1 and settings_of(made[0]).revision.number == 2
 
 
 def test_the_pages_cost_the_same_at_any_size(engineer: Browser, acorn: Client, birch: Client) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
+from pipelines.domain.transitions import RunStatus
 from pipelines.models import Check, Example, GateResult, Job, Rollout, Run, StageRun
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
@@ -183,7 +186,8 @@ def test_only_what_a_run_allows_is_offered_and_nothing_to_a_viewer(
     over = factories.make_run(support, at="compare", status="rejected")
     held = factories.make_run(support, at="compare", status="held")
 
-    assert [d.name for d in engineer.get(page_of(held)).context["decisions"]] == ["approve", "reject", "cancel"]
+    offered = [d.name for d in engineer.get(page_of(held)).context["decisions"]]
+    assert offered == ["approve", "reject", "acknowledge", "cancel"]
     assert engineer.get(page_of(over)).context["decisions"] == []
     assert decision(held, "approve") not in viewer.get(page_of(held)).text
 
@@ -239,3 +243,79 @@ def test_the_latest_looks_are_shown_and_the_rest_counted(viewer: Browser, suppor
     looks = viewer.get(page_of(run)).context["page"].monitor
 
     assert [check.number for check in looks.latest] == list(range(19, 11, -1)) and looks.earlier == 12
+
+
+def test_a_run_that_ended_offers_its_stages_again_and_asks_why(
+    engineer: Browser, viewer: Browser, support: Pipeline
+) -> None:
+    run = factories.make_run(support, at="compare", status="rejected")
+    page, ask = page_of(run), reverse("rerun", args=["acorn", "support", run.number, "validate"])
+
+    assert engineer.get(page).text.count("Re-run from this stage") == 4
+    assert "Re-run from this stage" not in viewer.get(page).text
+    assert "judges the same rows again" in engineer.get(ask).text
+    assert engineer.post(ask, {"reason": ""}).status_code == 422
+
+    answer = engineer.post(ask, {"reason": "labels were mended"})
+
+    assert answer.status_code == 303 and answer["Location"].endswith("/runs/2/")
+    with factories.inside(support):
+        new = Run.objects.get(number=2)
+    assert new.occasion | {"of": 1, "from": "validate", "reason": "labels were mended"} == new.occasion
+    assert "went on from Validate" in engineer.get(page).text
+    assert "run</a>" not in engineer.get(page_of(new)).text and "run 1</a>" in engineer.get(page_of(new)).text
+
+
+def test_a_stage_that_cannot_be_run_again_says_why_and_has_no_button(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="rejected")
+
+    text = engineer.get(reverse("rerun", args=["acorn", "support", run.number, "evaluate"])).text
+
+    assert "no longer in the store. Re-run it from Fine-tune." in text
+    assert 'name="reason"' not in text
+
+
+def test_a_stage_says_how_long_it_usually_takes(viewer: Browser, support: Pipeline) -> None:
+    for minutes in (2, 4, 9):
+        past = factories.make_run(support, at="compare", status="rejected")
+        with factories.inside(past):
+            row = StageRun.objects.get(run=past, stage="finetune")
+            StageRun.objects.filter(pk=row.pk).update(finished_at=row.started_at + timedelta(minutes=minutes))
+    run = factories.make_run(support, at="finetune", status="running")
+
+    response = viewer.get(page_of(run))
+
+    usual = {s.name: s.usual_s for s in response.context["page"].stages}
+    assert usual["finetune"] == 240 and usual["monitor"] is None
+    assert "usually 4 min" in response.text
+
+
+def test_the_log_of_the_job_in_hand_is_shown_and_its_tab_has_the_colour_of_the_state(
+    viewer: Browser, support: Pipeline
+) -> None:
+    run = factories.make_run(support, at="finetune", status="running")
+    with factories.inside(run):
+        fields = {"stage": "finetune", "kind": "train", "queue": "gpu", "status": "running", "log_tail": "step 7 <b>"}
+        Job.of(run, run=run, created_at=factories.NOW, **fields).save()
+
+    text = viewer.get(page_of(run)).text
+
+    assert "step 7 &lt;b&gt;" in text
+    assert 'data-icon="/static/favicon-info.svg"' in text
+
+
+def test_who_read_an_older_reason_decides_nothing_about_a_newer_one(engineer: Browser, support: Pipeline) -> None:
+    run = factories.make_run(support, at="compare", status="held")
+    seen = engineer.get(decision(run, "approve")).context["run"].version
+    with factories.inside(run):
+        run.refresh_from_db()
+        run.move(RunStatus.QUEUED, "approved by somebody else", factories.NOW)
+        run.move(RunStatus.HELD, "deploy: no enabled host", factories.NOW, stage="deploy", due_at=None)
+
+    answer = engineer.post(decision(run, "approve"), {"reason": "fine by me", "seen": str(seen)})
+
+    assert answer.status_code == 422 and "held for another reason" in answer.text
+    assert "no enabled host" in answer.text and "fine by me" in answer.text
+    with factories.inside(run):
+        run.refresh_from_db()
+    assert run.status == "held"

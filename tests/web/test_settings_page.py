@@ -241,3 +241,18 @@ def test_a_metric_that_the_cases_cannot_feed_is_refused_with_a_sentence(engineer
     said = response.context["form"].errors["criteria.metrics"]
     assert response.status_code == 422
     assert "json_fields cannot be computed on the held-out set (version 1): case c1" in said[0]
+
+
+def test_settings_that_cannot_work_any_more_are_not_restored(engineer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        body = support.settings.model_dump(mode="json")
+        actions.change_settings(support, body | {"hosts": []}, "ann", factories.NOW)
+        actions.change_settings(support, body | {"recipe": body["recipe"] | {"base": "gone"}}, "ann", factories.NOW)
+        actions.change_settings(support, body, "ann", factories.NOW)
+
+    refused = engineer.post(reverse("restore", args=["acorn", "support", 3]), {"reason": "as before"})
+
+    assert refused.status_code == 422 and "recipe.base: gone is not registered here." in refused.text
+    assert "as before" in refused.text
+    with factories.inside(support):
+        assert Pipeline.objects.get().revision.number == 4

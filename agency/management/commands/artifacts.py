@@ -1,4 +1,4 @@
-"""`manage.py artifacts verify|gc|export|keep CLIENT` and `artifacts trim`.
+"""`manage.py artifacts verify|gc|keep CLIENT` and `artifacts trim`.
 
 What a client's versions, datasets and answers lie in; and the cache before an object store.
 """
@@ -6,7 +6,6 @@ What a client's versions, datasets and answers lie in; and the cache before an o
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,28 +14,26 @@ from django.utils.translation import gettext as _
 
 from agency.management.targets import opened_client, operator
 from pipelines import keeping
-from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, store_of
+from pipelines.artifacts import store_of
 from pipelines.storage.caching import trim_cache
 from tenants.actions import set_retention
 from tenants.models import Client
 
 
 class Command(BaseCommand):
-    help = "Checks, collects or exports the artifacts of a client, or changes what is kept."
+    help = "Checks or collects the artifacts of a client, or changes what is kept."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         orders = parser.add_subparsers(dest="order", required=True)
         verify = orders.add_parser("verify", help="reads every byte; exit status 1 where something is damaged")
         gc = orders.add_parser("gc", help="removes what the client's retention gives up and what no row names")
         gc.add_argument("--dry-run", action="store_true", help="only says what would go")
-        export = orders.add_parser("export", help="one tar with everything and an index")
         keep = orders.add_parser("keep", help="how long weights are kept")
         keep.add_argument("--versions", type=int, required=True, help="that were in production: the last so many")
         keep.add_argument("--days", type=int, required=True, help="nothing younger goes")
         orders.add_parser("trim", help="keeps this machine's cache of the object store below its size, for all clients")
-        for one in (verify, gc, export, keep):
+        for one in (verify, gc, keep):
             one.add_argument("client", metavar="CLIENT")
-        export.add_argument("out", metavar="FILE.tar")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["order"] == "trim":
@@ -61,17 +58,6 @@ class Command(BaseCommand):
         words = {"n": len(gone.digests), "mb": f"{gone.size_bytes / 1e6:.1f}"}
         return _("%(n)s artifacts removed, %(mb)s MB freed.") % words
 
-    def export(self, client: Client, options: dict[str, Any]) -> str:
-        out = Path(options["out"])
-        if out.exists():
-            raise CommandError(_("%(name)s is there already: name another file.") % {"name": out})
-        try:
-            count = keeping.export(client, out, timezone.now())
-        except (OSError, ArtifactDamaged, ArtifactMissing) as fault:
-            out.unlink(missing_ok=True)
-            raise CommandError(str(fault)) from fault
-        return _("%(n)s artifacts in %(name)s.") % {"n": count, "name": out}
-
     def keep(self, client: Client, options: dict[str, Any]) -> str:
         try:
             set_retention(client, options["versions"], options["days"], operator(), timezone.now())
@@ -80,4 +66,4 @@ class Command(BaseCommand):
         return _("Kept from now on.")
 
 
-ORDERS = {"verify": Command.verify, "gc": Command.collect, "export": Command.export, "keep": Command.keep}
+ORDERS = {"verify": Command.verify, "gc": Command.collect, "keep": Command.keep}

@@ -67,13 +67,13 @@ class Command(BaseCommand):
         said = {name: options[name] for name in (*COLUMNS, "instruction", *FOUND_OUT) if options[name] is not None}
         mapping = _mapping(mapping_of(draft), said)
         shown = preview(draft, mapping)
+        if shown.refusal:
+            raise BadFile(shown.refusal)
         self.stdout.write(in_words(shown))
         if options["look"]:
             for row in shown.rows:
                 self.stdout.write(f"  {row.number}: {row.summary}")
             return None
-        if shown.refusal:
-            raise BadFile(shown.refusal)
         batch = imports.start_import(draft, shown.mapping, now=timezone.now(), by_worker=False)
         imports.read_file(batch.pk, timezone.now)
         batch.refresh_from_db()

@@ -12,14 +12,17 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 from django.utils.timezone import now
 
-from agency.health.heartbeat import Heartbeat
+from agency.health import pulse
+from agency.health.beside import Beside
+from agency.health.heartbeat import heartbeat
 from pipelines.keeping import collect_all
 from pipelines.retention import (
     forget_bodies,
+    forget_handed,
     forget_host_samples,
     forget_old_exchanges,
     forget_old_traffic,
@@ -37,7 +40,7 @@ SWEEP_EVERY = timedelta(hours=1)
 
 SWEEPS = (
     forget_old_exchanges, forget_old_traffic, forget_bodies, forget_host_samples, sweep_scratch, retire_versions,
-    collect_all, trim_cache,
+    collect_all, trim_cache, forget_handed,
 )  # fmt: skip
 
 
@@ -46,25 +49,43 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one tick, then end")
+        parser.add_argument("--alive", action="store_true", help="no tick: fails unless a ticker of this machine ticks")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ticker, heartbeat, stop = Ticker(), Heartbeat(), threading.Event()
+        if options["alive"]:
+            return self.say_whether_alive()
+        ticker, stop = Ticker(), threading.Event()
         if options["once"]:
             self.stdout.write(f"{ticker.tick(now())} sent")
-            return
+            return None
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
-        swept_at = rolled_up_at = now() - SWEEP_EVERY
+        beside = (heartbeat(), Beside("roll-ups", ROLL_UP_EVERY, roll_up), Beside("sweeps", SWEEP_EVERY, sweep))
         while not stop.wait(settings.TICK_S):
-            guarded(lambda: ticker.tick(now()))
-            heartbeat.beat_if_due(now())
-            if now() - rolled_up_at >= ROLL_UP_EVERY:
-                rolled_up_at = now()
-                guarded(lambda: roll_up_all(now()))
-            if now() - swept_at >= SWEEP_EVERY:
-                swept_at = now()
-                for sweep in SWEEPS:
-                    guarded(partial(sweep, now()))
+            guarded(lambda: signed(ticker.tick(now())))
+            for work in beside:
+                work.begin_if_due(now())
+        return None
+
+    def say_whether_alive(self) -> None:
+        if (age_s := pulse.age_s()) > pulse.LATE_S:
+            raise CommandError(f"No ticker of this machine has ticked for {age_s:.0f} s.")
+        self.stdout.write(f"ticked {age_s:.0f} s ago")
+
+
+def signed(sent: int) -> int:
+    """The tick was whole: says so to whoever asks `--alive`."""
+    pulse.give()
+    return sent
+
+
+def roll_up() -> None:
+    guarded(lambda: roll_up_all(now()))
+
+
+def sweep() -> None:
+    for one in SWEEPS:
+        guarded(partial(one, now()))
 
 
 def guarded(work: Callable[[], int]) -> None:
@@ -72,5 +93,5 @@ def guarded(work: Callable[[], int]) -> None:
     try:
         work()
     except Exception:
-        log.exception("a tick failed; the next one tries again")
+        log.exception("failed; the next one tries again")
         close_old_connections()

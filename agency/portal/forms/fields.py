@@ -6,9 +6,12 @@ import re
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from pipelines.outbound import OutboundRefused, check_url
 
 UNITS_S = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(sec|min|s|m|h|d)\b", re.IGNORECASE)
@@ -36,6 +39,17 @@ def dress(widget: forms.Widget) -> None:
             pass
         case _:
             widget.attrs.setdefault("class", "form-control")
+
+
+def judged(url: str) -> str:
+    """The address, if this installation may call it. Raises ValidationError with what to do."""
+    try:
+        check_url(url, settings.ALLOW_PRIVATE_HOSTS)
+    except OutboundRefused as refused:
+        raise ValidationError(str(refused)) from refused
+    except OSError as fault:
+        raise ValidationError(_("Its name does not resolve: check the address.")) from fault
+    return url
 
 
 class ReasonForm(RetuneForm):

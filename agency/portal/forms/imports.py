@@ -95,6 +95,14 @@ class MappingForm(RetuneForm):
             return None
 
 
+def read_as(reading: Mapping) -> list[tuple[Any, Any]]:
+    """How a file was read, in the words of the form: (label, value)."""
+    fields, shown = MappingForm().fields, reading.model_dump()
+    words = {"format": dict(FORMATS), "encoding": dict(ENCODINGS), "delimiter": dict(DELIMITERS)}
+    named = [(name, value) for name, value in shown.items() if value]
+    return [(fields[name].label, words.get(name, {}).get(value, value)) for name, value in named]
+
+
 class HoldOutForm(RetuneForm):
     """Which part of the new rows becomes evaluation cases."""
 

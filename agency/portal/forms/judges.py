@@ -10,9 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.fields import RetuneForm, judged
 from pipelines.judges import JUDGES
-from pipelines.outbound import OutboundRefused, check_url
 from tenants.models import Client, JudgeEndpoint
 
 
@@ -46,14 +45,7 @@ class JudgeForm(RetuneForm):
         return name
 
     def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        try:
-            check_url(url, settings.ALLOW_PRIVATE_HOSTS)
-        except OutboundRefused as refused:
-            raise ValidationError(str(refused)) from refused
-        except OSError as fault:
-            raise ValidationError(_("Its name does not resolve: check the address.")) from fault
-        return url.rstrip("/")
+        return judged(self.cleaned_data["url"]).rstrip("/")
 
     def fields_of_row(self) -> dict[str, str]:
         return {name: self.cleaned_data[name] for name in ("name", "kind", "url", "model", "key_name")}

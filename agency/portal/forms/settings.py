@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from agency.portal.forms.fields import RetuneForm, dress
-from agency.portal.forms.settings_fields import GATE_FIELDS, OPTIONAL_STAGES, SECTIONS, STEP_FIELDS
+from agency.portal.forms.settings_fields import GATE_FIELDS, OPTIONAL_STAGES, SECTIONS, STEP_FIELDS, trainers_here
 from tenants.models.settings_revision import flatten
 from tenants.pipeline_settings import ALWAYS_ON, STAGES, PipelineSettings
 
@@ -30,11 +30,16 @@ class Group:
 class SettingsForm(RetuneForm):
     """`settings` fills it; `body()` gives back what PipelineSettings reads. It keeps whatever was typed."""
 
-    def __init__(self, settings: PipelineSettings, hosts: Sequence[str], data: Any = None) -> None:
+    def __init__(
+        self, settings: PipelineSettings, hosts: Sequence[str], data: Any = None, services: Sequence[str] = ()
+    ) -> None:
         self.gate_rows = _rows(data, "gates", len(settings.gates))
         self.step_rows = _rows(data, "rollout.steps", len(settings.rollout.steps))
         super().__init__(data, initial=initial_of(settings))
         self._add_fields(settings, hosts)
+        offered = [*trainers_here(), *(f"remote:{name}" for name in services)]
+        chosen = [] if settings.recipe.trainer in offered else [settings.recipe.trainer]
+        self.fields["recipe.trainer"].choices = [(name, name) for name in [*offered, *chosen]]  # type: ignore[attr-defined]
         for field in self.fields.values():
             dress(field.widget)
 
@@ -97,6 +102,7 @@ class SettingsForm(RetuneForm):
 
 
 NULLABLE = {"triggers.new_examples", "triggers.quality_below", "drills.every_days"}
+NULLABLE |= {"remind_after_s", "escalate_after_s"}
 
 
 def _rows(data: Any, prefix: str, stored: int) -> int:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agency.portal.forms.fields import DurationField, LinesField, PercentField
 from agency.portal.words import WORDS
-from pipelines.trainers import TRAINERS
+from pipelines.trainers import HERE
 from tenants.pipeline_settings import METRICS, REDACTIONS, SECRET_KINDS
 
 Maker = Callable[[], forms.Field]
@@ -56,12 +56,21 @@ def period(label: Any, **more: Any) -> Maker:
     return partial(DurationField, label=label, **more)
 
 
+def period_or_never(label: Any, **more: Any) -> Maker:
+    return partial(DurationField, label=label, required=False, **more)
+
+
 def yes(label: Any, **more: Any) -> Maker:
     return partial(forms.BooleanField, label=label, required=False, **more)
 
 
 def lines(label: Any, **more: Any) -> Maker:
     return partial(LinesField, label=label, required=False, **more)
+
+
+def trainers_here() -> list[str]:
+    """Those of this installation; an agency's services come on top."""
+    return [*sorted(HERE), *(f"command:{name}" for name in sorted(settings.TRAINER_COMMANDS))]
 
 
 def one_of(label: Any, values: Callable[[], list[str]], **more: Any) -> Maker:
@@ -156,7 +165,7 @@ SECTIONS: tuple[Section, ...] = (
         _("Recipe"),
         {
             "recipe.base": one_of(_("Base model"), lambda: list(settings.BASES)),
-            "recipe.trainer": one_of(_("Trainer"), lambda: sorted(TRAINERS)),
+            "recipe.trainer": one_of(_("Trainer"), trainers_here),
             "recipe.quantisation": one_of(_("Quantisation"), lambda: ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]),
             "recipe.delivery": one_of(
                 _("Sent to hosts"),
@@ -174,6 +183,10 @@ SECTIONS: tuple[Section, ...] = (
             "recipe.batch_size": whole(_("Batch size")),
             "recipe.max_tokens": whole(_("Tokens an example at most")),
             "recipe.seed": whole(_("Seed")),
+            "recipe.needs_gpu": yes(
+                _("Only on a GPU"),
+                help_text=_("Without one here or on a machine of the agency, the training waits."),
+            ),
         },
     ),
     Section(
@@ -288,6 +301,10 @@ SECTIONS: tuple[Section, ...] = (
         {
             "hosts": some_of(_("Hosts"), list),
             "recipients": lines(_("Who gets the mails"), help_text=_("E-mail addresses, one a line.")),
+            "remind_after_s": period_or_never(
+                _("Remind of a held run after"), help_text=_("Where nobody decided or took it. Empty: never.")
+            ),
+            "escalate_after_s": period_or_never(_("Tell the owners of it after")),
         },
     ),
 )

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
-import uuid
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from agency.api.errors import CODES
+
 log = logging.getLogger("agency.errors")
+API = "/rest/"
 
 
 def answer(request: HttpRequest, status: int, title: str, sentence: str, error_id: str = "") -> HttpResponse:
-    """A page, or a line beside the card that asked."""
+    """A page, or a line beside the card that asked; for programs, the API's one shape."""
+    if request.path.startswith(API):
+        return JsonResponse({"error": {"code": CODES.get(status, "error"), "message": sentence}}, status=status)
     given = {"status": status, "title": title, "sentence": sentence, "error_id": error_id}
     if request.headers.get("HX-Request") == "true":
         # Beside the page, never inside the card that asked: what is shown there stays, and polling goes on.
         body = render_to_string("errors/_error.html", given)
         return HttpResponse(body, status=status, headers={"HX-Retarget": "#flash", "HX-Reswap": "innerHTML"})
     return HttpResponse(render_to_string("errors/error.html", given), status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return answer(request, 400, _("No such address"), _("This address cannot be read. Open the page from its menu."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -32,7 +40,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    error_id = uuid.uuid4().hex[:12]
+    error_id = request.request_id  # type: ignore[attr-defined]
     log.error("Error id %s at %s", error_id, request.path, exc_info=sys.exc_info())
     return answer(
         request,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.views.decorators.http import require_POST
 
 from agency.actor import open_agency
 from agency.htmx import go, partials
@@ -17,25 +20,61 @@ from agency.portal.forms.people import ClientForm
 from agency.portal.jump import places
 from agency.portal.paging import paged
 from pipelines.reports.judging.sparks import sparks
-from pipelines.reports.overview import Sort, agency_overview, pipeline_lines
+from pipelines.reports.overview import Show, Sort, Wanted, agency_overview, pipeline_lines
 from tenants import access, actions, scope
 from tenants.models import Agency, Client, Pipeline
+from tenants.people.views import ViewRefused, change_views, views_of
 
 LINES_A_PAGE = 50
+FILTERS = (
+    (Show.ALL, _lazy("All")),
+    (Show.NEEDS, _lazy("Needs you")),
+    (Show.LIVE, _lazy("Run on its way")),
+    (Show.BARE, _lazy("No model yet")),
+    (Show.PAUSED, _lazy("Paused")),
+)
 
 
 @partials(clients="portal/_clients.html")
 def overview(request: HttpRequest) -> HttpResponse:
     actor = open_agency(request)
-    text = request.GET.get("q", "").strip()
-    asked = request.GET.get("sort", "")
-    sort = Sort(asked) if asked in set(Sort) else Sort.NEEDS
-    shown = agency_overview(text, sort, timezone.now())
+    asked = _asked(request.GET)
+    shown = agency_overview(asked, timezone.now())
     may_add = actor.may(access.ADMINISTER)
     page = paged(request, shown.lines, LINES_A_PAGE)
-    given = {"overview": shown, "page": page, "q": text, "sort": sort, "may_add": may_add}
+    given = {"overview": shown, "page": page, "q": asked.text, "sort": asked.sort, "show": asked.show}
+    given |= {"may_add": may_add, "filters": FILTERS, "query": _query(asked), "views": views_of(request.user.pk or 0)}
     given["sparks"] = sparks(line.pipeline for line in page)
     return TemplateResponse(request, "portal/overview.html", given)
+
+
+def _asked(given: QueryDict) -> Wanted:
+    """Out of an address; what it does not know is as if it were not there."""
+    sort, show = given.get("sort", ""), given.get("show", "")
+    return Wanted(
+        given.get("q", "").strip()[:100],
+        Sort(sort) if sort in set(Sort) else Sort.NEEDS,
+        Show(show) if show in set(Show) else Show.ALL,
+    )
+
+
+def _query(asked: Wanted) -> str:
+    """The address of a view, without what is as ever; empty for the plain page."""
+    usual, given = Wanted(), {"q": asked.text, "show": asked.show, "sort": asked.sort}
+    as_ever = {"q": usual.text, "show": usual.show, "sort": usual.sort}
+    return urlencode({name: str(value) for name, value in given.items() if value != as_ever[name]})
+
+
+@require_POST
+def keep_view(request: HttpRequest) -> HttpResponse:
+    """The view that is on the page, under a name of one's own; an empty query takes the name away."""
+    open_agency(request)
+    query = _query(_asked(QueryDict(request.POST.get("query", ""))))
+    try:
+        change_views(request.user.pk or 0, request.POST.get("name", ""), query)
+    except ViewRefused as refused:
+        messages.error(request, str(refused))
+    return go(request, reverse("overview") + (f"?{query}" if query else ""))
 
 
 @partials(dialog_body="portal/_jump.html", places="portal/_places.html")

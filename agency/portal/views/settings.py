@@ -31,13 +31,14 @@ from tenants.models import Host, Pipeline, SettingsRevision
 from tenants.models.settings_revision import changed
 from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings, Schedule
+from tenants.training import services_of
 
 
 def settings(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
     if request.method == "POST":
         return _change(request, open_pipeline(request, slug, pipeline_slug, access.CONFIGURE))
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
-    return _page(request, row, SettingsForm(row.settings, _host_names(row)))
+    return _page(request, row, _form(row))
 
 
 def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int = 200, **more: Any) -> HttpResponse:
@@ -58,9 +59,14 @@ def _host_names(row: Pipeline) -> list[str]:
     return list(Host.objects.filter(client=row.client, is_enabled=True).values_list("name", flat=True))
 
 
+def _form(row: Pipeline, data: Any = None) -> SettingsForm:
+    services = [one.name for one in services_of(row.agency_id)]
+    return SettingsForm(row.settings, _host_names(row), data, services)
+
+
 def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
     """Review shows what would change; save writes a revision, unless somebody else did in the meantime."""
-    form = SettingsForm(row.settings, _host_names(row), request.POST)
+    form = _form(row, request.POST)
     wanted = _read(form, row)
     if wanted is None:
         return _page(request, row, form, 422)
@@ -86,7 +92,9 @@ def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
 def _saved(request: HttpRequest, row: Pipeline, body: dict[str, Any], reason: str) -> str:
     """A new revision, or a proposal of one where thresholds take two people; what was done, in words."""
     try:
-        made = actions.change_settings(row, body, who(request), timezone.now(), reason)
+        made = actions.change_settings(row, body, who(request), timezone.now(), reason, base=current(row).number)
+    except actions.StaleSettings as stale:
+        raise ActionRefused(_("Somebody saved other settings at this moment: look at the difference again.")) from stale
     except TwoPeopleNeeded:
         propose_settings(row, body, actor=who(request), reason=reason, now=timezone.now())
         return proposed_words()
@@ -155,6 +163,9 @@ def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        for sentence in _in_the_way(row, found):
+            form.add_error(None, sentence)
+    if request.method == "POST" and form.is_valid():
         try:
             messages.success(request, _saved(request, row, found.body, form.cleaned_data["reason"]))
             return go(request, reverse("settings", args=[slug, pipeline_slug]))
@@ -162,3 +173,12 @@ def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
             form.add_error(None, str(refused))
     given = {"revision": found, "changes": found.changes_from(row.revision), "form": form}
     return pipeline_page(request, row, "portal/restore.html", 422 if form.errors else 200, **given)
+
+
+def _in_the_way(row: Pipeline, found: SettingsRevision) -> list[str]:
+    """Why settings that once held cannot work any more: a host that is gone, a value that is no longer allowed."""
+    try:
+        wanted = found.settings
+    except ValidationError as error:
+        return [_why(error)]
+    return [f"{path}: {sentence}" for path, sentence in problems(row, wanted, timezone.now())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
-from pipelines.artifacts import Store, store_of, wipe_scratch
+from pipelines.artifacts import parts_of, store_of, wipe_scratch
 from pipelines.domain.transitions import JobStatus
 from pipelines.heavy.push import open_adapter
 from pipelines.hosts import Host as Adapter
@@ -36,27 +36,27 @@ def remove_demo(client: Client, actor: str, now: datetime) -> dict[str, int]:
         words = {"n": at_work.run.number, "kind": at_work.kind}
         raise ActionRefused(_("A worker is busy with run %(n)s (%(kind)s). Cancel the run first.") % words)
     for host in Host.objects.filter(client=client):
-        _clear(host, client.slug)
+        clear(host, client.slug)
     jobs = list(Job.objects.filter(client=client).values_list("pk", flat=True))
     pk, gone = client.pk, _delete(client, actor, now)
-    _wipe(store_of(pk))
-    for job in jobs:
-        wipe_scratch(job)
+    wipe(pk, jobs)
     return gone
 
 
-def _wipe(store: Store) -> None:
-    for digest, _at in list(store.listed()):
-        store.remove(digest)
-    shutil.rmtree(store.root, ignore_errors=True)
+def wipe(client_id: int, jobs: Iterable[int]) -> None:
+    """Every file of a client that is gone."""
+    store_of(client_id).clear()
+    for job in jobs:
+        parts_of(client_id, job).clear()
+        wipe_scratch(job)
 
 
-def _clear(host: Host, slug: str) -> None:
+def clear(host: Host, slug: str) -> list[str]:
     """Takes the versions placed there off the host, and the moving names beside them; nothing else is touched."""
     placed = Placement.objects.filter(host=host, status="placed").select_related("version__pipeline")
     names = {row.model_name: alias_name(slug, row.version.pipeline.slug) for row in placed}
     if not names:
-        return
+        return []
     try:
         with closing(open_adapter(host, HOST_TIMEOUT_S)) as adapter:
             for alias in sorted(set(names.values())):
@@ -66,6 +66,7 @@ def _clear(host: Host, slug: str) -> None:
     except HostError as error:
         words = {"name": host.name, "why": error}
         raise ActionRefused(_("Models of this client are on host %(name)s: %(why)s") % words) from error
+    return sorted(names)
 
 
 def _take_off(adapter: Adapter, name: str) -> None:
@@ -78,8 +79,13 @@ def _take_off(adapter: Adapter, name: str) -> None:
 @transaction.atomic
 def _delete(client: Client, actor: str, now: datetime) -> dict[str, int]:
     """Every row of the client. Keys are checked at the end of the transaction, so that the order does not matter."""
-    Client.objects.select_for_update().get(pk=client.pk)
     AuditEvent.append(client.agency, actor, "client.remove", client.slug, now, {"name": client.name, "is_demo": True})
+    return delete_rows(client)
+
+
+def delete_rows(client: Client) -> dict[str, int]:
+    """{table: rows that went}, in the caller's transaction."""
+    Client.objects.select_for_update().get(pk=client.pk)
     gone = {model._meta.db_table: _rows(model, client.pk) for model in owned_by_clients()}
     Client.objects.filter(pk=client.pk)._raw_delete(router.db_for_write(Client))
     return {table: n for table, n in gone.items() if n}

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from pipelines.actions.clients.erasure import check_order, order_erasure
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.runs import PROMOTING, approve, must_be_held
 from pipelines.actions.shipping import on_its_way, promote_rollout
@@ -111,11 +112,23 @@ def order_switch(
     return _propose(place, Wish("four-eyes.switch", place.slug, reason, payload), actor, now)
 
 
+def propose_erasure(client: Client, typed: str, *, actor: str, reason: str, now: datetime) -> Proposal:
+    """Raises `ActionRefused`."""
+    check_order(client, typed, reason)
+    return _propose(client, Wish("client.erase", client.slug, reason, {"name": typed}), actor, now)
+
+
+def _erase(row: Proposal, now: datetime) -> None:
+    client = Client.objects.select_related("agency").get(pk=row.client_id)
+    order_erasure(client, row.payload["name"], actor=row.proposed_by, reason=row.reason, now=now)
+
+
 def _switch(row: Proposal, now: datetime) -> None:
     place: Place = Agency.objects.get(pk=row.agency_id)
     if row.client_id is not None:
         place = Client.objects.select_related("agency").get(pk=row.client_id)
-    four_eyes.switch(place, {t: row.payload[t.value] for t in Topic}, row.proposed_by, now, row.reason)
+    wanted = {topic: row.payload[topic.value] for topic in Topic if topic.value in row.payload}
+    four_eyes.switch(place, wanted, row.proposed_by, now, row.reason)
 
 
 ACTS: dict[str, Callable[[Proposal, datetime], None]] = {
@@ -124,4 +137,5 @@ ACTS: dict[str, Callable[[Proposal, datetime], None]] = {
     "settings.change": _settings,
     "gate.waive": _waive,
     "four-eyes.switch": _switch,
+    "client.erase": _erase,
 }

@@ -126,13 +126,14 @@ def _mixed(values: Hashes) -> Hashes:
 
 @cache
 def _permutations() -> tuple[Codes, Codes]:
-    """Odd factors and offsets, those of `datasketch.MinHash(120, seed=1, scheme="affine32")`: a test compares.
+    """Odd factors and offsets of datasketch's own scheme: what it would sign, signed here for many texts at once.
 
-    Drawn here, for the library brings scipy along: half a second, and 50 MB that a web process never needs.
+    Imported with the first signature: the library brings scipy along, half a second that most processes never need.
     """
-    drawn = np.random.RandomState(1)  # Its numbers are frozen: what is stored was signed by them.
-    factors = drawn.randint(0, 1 << 31, BANDS * ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    return factors, drawn.randint(0, 1 << 32, BANDS * ROWS, dtype=np.uint32)
+    from datasketch import MinHash
+
+    factors, offsets = MinHash(num_perm=BANDS * ROWS, seed=1, scheme="affine32").permutations
+    return factors, offsets
 
 
 def _minima(hashes: Codes, starts: NDArray[np.int64]) -> Codes:

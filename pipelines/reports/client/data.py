@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -10,7 +11,7 @@ from django.utils.translation import ngettext
 
 from pipelines.models import Batch, Example, ExampleState
 from pipelines.reports.client.calendar import Month
-from tenants.models import Host, JudgeEndpoint, Pipeline
+from tenants.models import Host, JudgeEndpoint, Pipeline, TrainingConsent
 
 SET_ASIDE = (ExampleState.QUARANTINED, ExampleState.DUPLICATE, ExampleState.LEFT_OUT, ExampleState.DISCARDED)
 
@@ -30,11 +31,29 @@ def _sentences(pipeline: Pipeline, month: Month) -> Iterator[str]:
             ngettext("%(n)s of them was set aside by the checks.", "%(n)s of them were set aside by the checks.", aside)
             % {"n": aside}
         )
-    yield _("It was used to train your own model only, on computers of your agency.")
+    yield from _trained_where(pipeline, month)
     hosts = Host.objects.filter(client_id=pipeline.client_id, is_enabled=True).count()
     yield ngettext("The model runs on %(n)s server.", "The model runs on %(n)s servers.", hosts) % {"n": hosts}
     yield from _judges(pipeline, month)
     yield _bodies(pipeline)
+
+
+def _trained_where(pipeline: Pipeline, month: Month) -> Iterator[str]:
+    services = _services(pipeline, month)
+    if not services:
+        yield _("It was used to train your own model only, on computers of your agency.")
+        return
+    yield _("It was used to train your own model only.")
+    yield _("Examples may be sent to the training service that you allowed: %(names)s.") % {
+        "names": ", ".join(services)
+    }
+
+
+def _services(pipeline: Pipeline, month: Month) -> list[str]:
+    """Training services that were allowed in the month."""
+    stood = Q(withdrawn_at__isnull=True) | Q(withdrawn_at__gte=month.begin)
+    found = TrainingConsent.objects.filter(stood, client_id=pipeline.client_id, allowed_at__lt=month.end)
+    return sorted({f"{one.service} ({urlsplit(one.url).hostname})" for one in found})
 
 
 def _judges(pipeline: Pipeline, month: Month) -> Iterator[str]:
@@ -47,7 +66,11 @@ def _judges(pipeline: Pipeline, month: Month) -> Iterator[str]:
             "names": ", ".join(judges)
         }
     else:
-        yield _("Nobody outside was shown any of it.")
+        yield (
+            _("No judge model outside was shown any of it.")
+            if _services(pipeline, month)
+            else _("Nobody outside was shown any of it.")
+        )
 
 
 def _bodies(pipeline: Pipeline) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Aggregate, Count, Model, Q, Sum
 from django.utils.translation import gettext as _
 
-from pipelines.models import DatasetVersion, ModelVersion, Rollback, Run, Traffic, TrafficSpan, Unit
+from pipelines.models import ModelVersion, Rollback, Run, Traffic, TrafficSpan, Unit
 from pipelines.reports.client.calendar import Month
 from pipelines.rollups import begin_of
 from tenants.models import Pipeline
 
 FRESH = timedelta(days=1)
 KEPT_BACK = ("stopped", "rejected")
+Grouped = dict[tuple[int, bool], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -60,26 +64,49 @@ class Counts:
 NOTHING = Counts(0, 0, 0, 0, 0, 0)
 
 
-def counts_of(pipeline: Pipeline, month: Month, now: datetime) -> Counts:
-    requests, errors = asked_in(pipeline, month, now)
-    live = ModelVersion.objects.filter(pipeline=pipeline, promoted_at__gte=month.begin, promoted_at__lt=month.end)
-    runs = Run.objects.filter(pipeline=pipeline, finished_at__gte=month.begin, finished_at__lt=month.end)
-    backs = Rollback.objects.filter(pipeline=pipeline, decided_at__gte=month.begin, decided_at__lt=month.end)
-    learnt = DatasetVersion.objects.filter(run__model_version__in=live).aggregate(n=Sum("rows_new"))["n"] or 0
-    kept_back = runs.filter(status__in=KEPT_BACK).order_by().aggregate(n=Count("pk"))["n"]
-    return Counts(requests, errors, live.count(), kept_back, backs.count(), learnt)
+def counts_of(pipelines: Sequence[Pipeline], month: Month, now: datetime) -> dict[int, tuple[Counts, Counts]]:
+    """{pipeline: (the month, the month before)} in six queries at most, however many pipelines."""
+    ids = [row.pk for row in pipelines]
+    span = (month.previous.begin, month.begin, month.end)
+    asked = _asked(ids, month, now)
+    live = _grouped(_of(ModelVersion, ids), "promoted_at", span, Count("pk"), Sum("run__dataset__rows_new"))
+    kept_back = _grouped(_of(Run, ids).filter(status__in=KEPT_BACK), "finished_at", span, Count("pk"))
+    backs = _grouped(_of(Rollback, ids), "decided_at", span, Count("pk"))
+
+    def counts(key: tuple[int, bool]) -> Counts:
+        (requests, errors), (went_live, learnt) = asked[key], live.get(key, (0, 0))
+        return Counts(requests, errors, went_live, kept_back.get(key, (0,))[0], backs.get(key, (0,))[0], learnt)
+
+    return {pk: (counts((pk, True)), counts((pk, False))) for pk in ids}
 
 
-def asked_in(pipeline: Pipeline, month: Month, now: datetime) -> tuple[int, int]:
+def _of(model: type[Model], ids: Sequence[int]) -> Any:
+    return model._default_manager.filter(pipeline__in=ids)
+
+
+def _grouped(rows: Any, at: str, span: tuple[datetime, datetime, datetime], *sums: Aggregate) -> Grouped:
+    """{(pipeline, whether it is of the later part): its sums}. `span`: from, border, to."""
+    begin, border, end = span
+    found = rows.filter(**{f"{at}__gte": begin, f"{at}__lt": end}).annotate(is_later=Q(**{f"{at}__gte": border}))
+    groups = found.order_by().values_list("pipeline_id", "is_later").annotate(*sums)
+    return {(pipeline, bool(later)): tuple(value or 0 for value in values) for pipeline, later, *values in groups}
+
+
+def _asked(ids: Sequence[int], month: Month, now: datetime) -> Mapping[tuple[int, bool], tuple[int, int]]:
     """(requests, errors): whole days (UTC) up to yesterday, and from there the minutes themselves."""
-    first, last = month.days
-    border = max(first, min(last, begin_of(Unit.DAY, now - FRESH)))
-    days = TrafficSpan.objects.filter(
-        pipeline=pipeline, unit=Unit.DAY, begins_at__gte=first, begins_at__lt=border
-    ).aggregate(n=Sum("requests"), bad=Sum("errors"))
-    minutes = Traffic.objects.filter(pipeline=pipeline, minute__gte=border, minute__lt=last)
-    found = [days, minutes.aggregate(n=Sum("requests"), bad=Sum("errors"))]
-    return sum(row["n"] or 0 for row in found), sum(row["bad"] or 0 for row in found)
+    begin, (first, last) = month.previous.days[0], month.days
+    border = begin_of(Unit.DAY, now - FRESH)
+    sums = Sum("requests"), Sum("errors")
+    days = _of(TrafficSpan, ids).filter(unit=Unit.DAY, begins_at__lt=border)
+    parts = [_grouped(days, "begins_at", (begin, first, last), *sums)]
+    if border < last:
+        minutes = _of(Traffic, ids).filter(minute__gte=border)
+        parts.append(_grouped(minutes, "minute", (begin, first, last), *sums))
+    found: dict[tuple[int, bool], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for part in parts:
+        for key, (requests, errors) in part.items():
+            found[key] = (found[key][0] + requests, found[key][1] + errors)
+    return found
 
 
 def figures(here: Counts, before: Counts) -> tuple[Figure, ...]:

@@ -130,19 +130,22 @@ def pipeline_report(pipeline: Pipeline, now: datetime, month: Month | None = Non
 def _report(client: Client, now: datetime, month: Month | None, rows: tuple[Pipeline, ...]) -> ClientReport:
     wanted = month or month_of(now, client.zone)
     first = month_of(client.created_at, client.zone)
-    return ClientReport(now, wanted, min(first, wanted), tuple(_pipeline(row, wanted, now) for row in rows))
+    counts = counts_of(rows, wanted, now)
+    parts = tuple(_pipeline(row, wanted, now, counts[row.pk]) for row in rows)
+    return ClientReport(now, wanted, min(first, wanted), parts)
 
 
-def _pipeline(row: Pipeline, month: Month, now: datetime) -> PipelineMonth:
+def _pipeline(row: Pipeline, month: Month, now: datetime, counts: tuple[Counts, Counts]) -> PipelineMonth:
     related = ("production__dataset", "production__run", "latest_run")
     state = PipelineState.objects.filter(pipeline=row).select_related(*related).first()
+    here, before = counts
     production = state.production if state else None
     return PipelineMonth(
         name=row.name,
         slug=row.slug,
         version=production,
-        counts=counts_of(row, month, now),
-        before=counts_of(row, month.previous, now),
+        counts=here,
+        before=before,
         changes=_changes(row, month, production),
         problems=problems_in(row, month),
         runs=_runs(row, month),

@@ -67,10 +67,10 @@ def review(run: Run, voter: str) -> Review:
 
 def chosen(run: Run, voter: str, key: str, side: str) -> Choice | None:
     """What a click on "left", "right" or "same" stands for; None for no such side or case."""
+    if side not in ("left", "right", "same") or key not in differing(run):
+        return None
     if side == "same":
         return Choice.SAME
-    if side not in ("left", "right") or key not in differing(run):
-        return None
     return Choice.CANDIDATE if (side == "right") == _candidate_is_right(run, voter, key) else Choice.PRODUCTION
 
 

@@ -78,7 +78,7 @@ def _drawn(name: str, times: NDArray[np.float64], edges: NDArray[np.float64], ta
         for i, n in enumerate(_counts(times, edges)) if n
     )  # fmt: skip
     p50, p95 = (float(np.percentile(times, p)) for p in (50, 95))
-    return Histogram(name, bars, p50, p95, _x(p50, edges), _x(p95, edges))
+    return Histogram(name, bars, round(p50, 1), round(p95, 1), _x(p50, edges), _x(p95, edges))
 
 
 def _x(ms: float, edges: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from pipelines.models import DatasetVersion, Example, ModelVersion
+from pipelines.models import DatasetVersion, Example, ExampleState, ModelVersion
 from pipelines.reports.judging.comparison import CaseLine
 from pipelines.validation.batch import said_by_user
 
@@ -65,8 +65,12 @@ def _new(dataset: DatasetVersion) -> list[Example]:
 
 
 def _older(dataset: DatasetVersion, answers: Sequence[str]) -> list[Example]:
-    """Rows that trained before: those whose answer is the one that was given or the right one say the most."""
+    """Rows that trained before: those whose answer is the one that was given or the right one say the most.
+
+    Parked ones taught a version that was turned down, not this one.
+    """
     rows = Example.objects.filter(pipeline=dataset.pipeline_id, dataset__isnull=False, dataset__lt=dataset)
+    rows = rows.exclude(state=ExampleState.PARKED)
     labelled = rows.filter(Q(label__in=answers))
     return list((labelled if labelled.exists() else rows).order_by("-id")[:LOOKED_AT])
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import sqrt
+from typing import Any
 
 from pipelines.domain.canary import RULES, Guardrail
 from pipelines.domain.histogram import Histogram
-from pipelines.domain.monitor import MonitorState, readings
+from pipelines.domain.monitor import MonitorPlan, MonitorState, held_readings, readings
 from pipelines.models import Rollout, Traffic
 from pipelines.reports.shipping.rollout import GuardrailLine, guardrail_lines
 from pipelines.shipping.plans import monitor_plan
@@ -18,6 +19,7 @@ from tenants.pipeline_settings import PipelineSettings
 
 WIDTH, HEIGHT, BUCKETS = 600.0, 90.0, 24
 MINUTE, WEEK, DAY_S = timedelta(minutes=1), timedelta(days=7), 86_400.0
+HELD = " (beside the share that is held back)"
 SURE = 1.96  # of a healthy version's points, 95 % lie in the band
 
 
@@ -68,6 +70,10 @@ class WatchPage:
     part_s: float
     is_same_hours: bool
 
+    @property
+    def is_slow_judged(self) -> bool:
+        return any(line.words.startswith(RULES[Guardrail.SLOW].words) for line in self.guardrails)
+
 
 def watch_page(rollout: Rollout, settings: PipelineSettings) -> WatchPage:
     """Needs a rollout that has reached 100 %."""
@@ -83,15 +89,23 @@ def watch_page(rollout: Rollout, settings: PipelineSettings) -> WatchPage:
     stored = rollout.monitor.get("state")
     return WatchPage(
         charts=tuple(_chart(name, (live, deck, whole), parts) for name in Guardrail),
-        guardrails=guardrail_lines(readings(MonitorState.from_json(stored), plan), plan.safe_threshold)
-        if stored
-        else (),
+        guardrails=_guardrails(stored, plan, bool(deck)) if stored else (),
         safe_threshold=plan.safe_threshold,
         requests=sum(one.requests for one in live.values()),
         ends_at=began + plan.duration,
         part_s=part.total_seconds(),
         is_same_hours=bool(deck),
     )
+
+
+def _guardrails(stored: dict[str, Any], plan: MonitorPlan, is_same_hours: bool) -> tuple[GuardrailLine, ...]:
+    """Those that are judged: not how slow answers are, where there is nothing of the same hours to compare with."""
+    state = MonitorState.from_json(stored)
+    found = readings(state, plan)
+    judged = [one for one in found if is_same_hours or one.counts.n_c or one.guardrail is not Guardrail.SLOW]
+    held = [one for one in held_readings(state, plan) if one.counts.n_b]
+    beside = guardrail_lines(held, plan.safe_threshold)
+    return guardrail_lines(judged, plan.safe_threshold) + tuple(replace(one, words=one.words + HELD) for one in beside)
 
 
 def _rows(version_id: int | None, start: datetime, end: datetime) -> Iterable[Traffic]:

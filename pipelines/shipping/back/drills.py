@@ -90,7 +90,11 @@ def finish(drill: Drill, is_passed: bool, sentence: str, now: datetime, *, is_to
     """Once. A drill that failed is told to people: the way back does not hold, and nobody needs it yet."""
     rows = Drill.objects.filter(pk=drill.pk, is_passed=None)
     result = {"is_passed": is_passed, "sentence": sentence, "hosts": drill.hosts, "finished_at": now}
-    if rows.update(**result) and not is_passed and is_told:
+    if not rows.update(**result) or not is_told:
+        return
+    if is_passed:
+        outbox.tell_recovered(drill.pipeline, "drill_failed", now)
+    else:
         words = {"reason": sentence, "drill": drill.pk, "to": drill.to_version.label}
         outbox.notify(drill.from_version.run, "drill_failed", now, words)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipelines.bundles import refuse_code
 from pipelines.work.report import WorkError
 
 FOLDER_VARIABLE = "RETUNE_CONVERTER_DIR"
@@ -34,12 +35,14 @@ def script() -> Path:
 
 def convert(folder: Path, out: Path, *, outtype: str = "f16", name: str = "model", vocab_only: bool = False) -> None:
     """Convert the model in `folder` to the GGUF file `out`; WorkError with the converter's last lines if it refuses."""
+    refuse_code(folder)  # For some architectures it lets transformers run what lies in the folder.
     arguments = [str(folder), "--outfile", str(out), "--outtype", outtype, "--model-name", name]
     _run([*_confined(script()), *arguments, *(["--vocab-only"] if vocab_only else [])], out)
 
 
 def convert_adapter(adapter: Path, base: Path, out: Path) -> None:
     """Convert a PEFT adapter, trained on the model in `base`, to the GGUF file `out`; refuses as `convert` does."""
+    refuse_code(base)
     temporary = out.with_name(f".{out.name}.part")
     arguments = [str(adapter), "--base", str(base), "--outfile", str(temporary), "--outtype", "f16"]
     _run([*_confined(script().with_name(ADAPTER_SCRIPT)), *arguments], temporary)

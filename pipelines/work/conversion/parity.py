@@ -10,13 +10,10 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from pipelines.trainers.rows import encode
-from pipelines.work.chat_template import GUARD, Messages, guarded, render
+from pipelines.work.chat_template import GUARD, SAMPLES, Messages, guarded, render
 from pipelines.work.report import WorkError
 
-SAMPLES: tuple[Messages, ...] = (
-    [{"role": "user", "content": "Where is my order? It was due on 3 May, 10:30."}],
-    [{"role": "user", "content": 'Línea uno\n\n  línea dos: "¿qué?" <b>&amp;</b> {"a": 1}'}],
-)
+__all__ = ["SAMPLES", "Prompt", "open_tokenizer", "prompts"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,17 @@ class Prompt:
         return {"text": self.text, "ids": list(self.ids)}
 
 
-def open_tokenizer(base: Path) -> Any:
-    """The base model's tokenizer, without its code. WorkError (permanent) if it does not load or has no template."""
+def open_tokenizer(base: Path, template: str | None = None) -> Any:
+    """The base model's tokenizer, without its code; `template` in the place of its own.
+
+    WorkError (permanent) if it does not load or has no template.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as problem:
         raise WorkError(f"The base model's tokenizer does not load: {problem}", permanent=True) from problem
+    if template is not None:
+        tokenizer.chat_template = template
     if not isinstance(tokenizer.chat_template, str):
         raise WorkError("The base model has no single chat template: choose an instruct model.", permanent=True)
     return tokenizer

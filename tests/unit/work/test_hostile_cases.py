@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -149,14 +150,20 @@ def test_a_metric_that_never_ends_is_stopped(own_metrics, monkeypatch):
         score_case("for_ever", {}, "x")
 
 
-def test_a_limit_leaves_no_alarm_behind():
-    import signal
+def test_a_busy_machine_is_no_fault_of_a_case_and_waiting_for_ever_is():
+    with limits.at_most(0.05):
+        time.sleep(0.2)  # As if others had the processor.
 
+    with pytest.raises(limits.TookTooLong), limits.at_most(0.01):
+        time.sleep(2)
+
+
+def test_a_limit_leaves_no_alarm_behind():
     with limits.at_most(0.05):
         pass
     time.sleep(0.08)
 
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert [signal.getitimer(timer) for timer, _number, _times in limits.TIMERS] == [(0.0, 0.0)] * 2
 
 
 @pytest.mark.parametrize("own", [{"accuracy": "x:y"}, {"mine": "no colon"}, {"mine": ":y"}])

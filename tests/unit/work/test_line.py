@@ -8,7 +8,7 @@ import pytest
 from pipelines.trainers.marker import MARKER, file_digest
 from pipelines.work.chat_template import GUARD
 from pipelines.work.gguf_header import check
-from tests.unit.work.tiny_base import attempt, refusal, work
+from tests.unit.work.tiny_base import attempt, make_base, refusal, work
 
 QUESTION = {"messages": [{"role": "user", "content": "The invoice shows the same amount twice. Case 400."}]}
 
@@ -147,3 +147,11 @@ def test_an_adapter_apart_is_judged_as_it_is_shipped(line, tmp_path):
     assert figures["candidate"] >= 0.9
     assert figures["production"] <= 0.1, "the same file without the adapter"
     assert found["candidate_digest"].startswith(found["production_digest"] + "+")
+
+
+def test_a_base_that_wants_code_of_its_own_is_refused_before_the_converter_could_run_it(tmp_path):
+    base = make_base(tmp_path / "base", hidden=64)
+    (base / "modeling_own.py").write_text("raise SystemExit('ran')")
+    error = refusal(tmp_path, "convert", base=base, adapter=None, out=tmp_path / "x.gguf")
+    assert error.permanent
+    assert "modeling_own.py in the model's folder is code" in str(error)

@@ -49,7 +49,7 @@ READ = {"yes": True, "no": False, "": None}
 class SwitchForm(ReasonForm):
     """A client may also be as its agency says."""
 
-    field_order = ("promotion", "thresholds", "reason")
+    field_order = ("promotion", "thresholds", "erasure", "reason")
     promotion = forms.ChoiceField(
         label=gettext_lazy("A promotion takes"),
         help_text=gettext_lazy("Approving a held version, or promoting one before its evidence is there."),
@@ -57,6 +57,10 @@ class SwitchForm(ReasonForm):
     thresholds = forms.ChoiceField(
         label=gettext_lazy("Other thresholds take"),
         help_text=gettext_lazy("Stages, criteria, gates, data checks, rollout, monitor, and waivers of gates."),
+    )
+
+    erasure = forms.ChoiceField(
+        label=gettext_lazy("Erasing a client takes"), help_text=gettext_lazy("All of it: rows, files, models on hosts.")
     )
 
     def __init__(self, place: Place, *args: Any, **kwargs: Any) -> None:

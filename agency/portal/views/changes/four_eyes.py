@@ -29,6 +29,7 @@ from tenants.people import four_eyes
 LINES_A_PAGE = 30
 DECISIONS = ("confirm", "decline")
 NEEDS = {"four-eyes.switch": access.ADMINISTER, "settings.change": access.CONFIGURE, "gate.waive": access.CONFIGURE}
+NEEDS["client.erase"] = access.ADMINISTER
 
 
 @dataclass(frozen=True)

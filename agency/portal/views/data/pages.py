@@ -16,7 +16,7 @@ from agency.htmx import go, partials
 from agency.portal.context import pipeline_page, who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.forms.imports import HoldOutForm, SourceForm, UploadForm
-from agency.portal.paging import paged
+from agency.portal.paging import number_in, paged
 from pipelines import actions
 from pipelines.actions import eval_sets, sources
 from pipelines.models import Batch, DatasetVersion, Source
@@ -108,8 +108,8 @@ def dataset(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
     """One dataset beside another: `?against=` a run's number, else what it grew from."""
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
     found = _dataset(row, number)
-    wanted = request.GET.get("against", "")
-    other = _dataset(row, int(wanted)) if wanted.isdigit() else found.parent
+    wanted = number_in(request.GET.get("against", ""))
+    other = found.parent if wanted is None else _dataset(row, wanted)
     given = {"dataset": found, "other": other, "difference": difference(found, other), "datasets": datasets(row)}
     return pipeline_page(request, row, "portal/data/dataset.html", 200, **given)
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from agency.actor import open_pipeline
 from agency.htmx import go, partials
 from agency.portal.context import pipeline_page, who
-from agency.portal.forms.imports import MappingForm, UploadForm
+from agency.portal.forms.imports import MappingForm, UploadForm, read_as
 from agency.portal.views.data.pages import data_page
 from pipelines import actions
 from pipelines.actions import imports
@@ -94,12 +94,20 @@ def _decide(request: HttpRequest, batch: Batch) -> HttpResponse:
     if not batch.is_draft or act not in ("look", "import", "discard"):
         return _page(request, batch, status=422)
     if act == "discard":
-        imports.discard_draft(batch)
-        messages.success(request, _("The file is forgotten; nothing of it was imported."))
-        return go(request, reverse("data", args=[batch.pipeline.client.slug, batch.pipeline.slug]))
+        return _discard(request, batch)
     if mapping is None:
         return _page(request, batch, form, 422)
     return _import(request, batch, mapping) if act == "import" else _page(request, batch, mapping=mapping)
+
+
+def _discard(request: HttpRequest, batch: Batch) -> HttpResponse:
+    try:
+        imports.discard_draft(batch)
+    except actions.ActionRefused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, _("The file is forgotten; nothing of it was imported."))
+    return go(request, reverse("data", args=[batch.pipeline.client.slug, batch.pipeline.slug]))
 
 
 def _page(
@@ -109,7 +117,7 @@ def _page(
     status: int = 200,
     mapping: Mapping | None = None,
 ) -> HttpResponse:
-    given = {"batch": batch, "provenance": provenance(batch)}
+    given = {"batch": batch, "provenance": provenance(batch), "read_as": read_as(mapping_of(batch))}
     if batch.is_draft:
         shown = preview(batch, mapping or mapping_of(batch))
         given |= {"shown": shown, "form": form or MappingForm.of(shown)}

@@ -23,6 +23,7 @@ from agency.portal.views.hosts.forms import AccessForm, TermsForm
 from pipelines.actions import ActionRefused
 from pipelines.actions import hosts as acts
 from pipelines.reports.hosts import host_page
+from pipelines.shipping.back.drills import latest_by_host
 from tenants import access
 from tenants.models import Client, Host
 
@@ -50,8 +51,8 @@ def page_of(
     terms_form: TermsForm | None = None,
 ) -> HttpResponse:
     forms = {"access_form": access_form or AccessForm(), "terms_form": terms_form or TermsForm.of(row)}
-    page = host_page(row, timezone.now())
-    return client_page(request, client, "portal/hosts/host.html", status, host=row, page=page, **forms)
+    shown = {"page": host_page(row, timezone.now()), "drilled": latest_by_host(client.pk).get(row.name)}
+    return client_page(request, client, "portal/hosts/host.html", status, host=row, **shown, **forms)
 
 
 def _back(request: HttpRequest, row: Host, slug: str) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from agency.actor import open_agency
+from agency.as_code.possible import saver
 from agency.htmx import go
 from agency.portal.context import who
 from agency.portal.forms.fields import RetuneForm
@@ -55,10 +56,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
     chosen = [row for row in rows if str(row.pk) in picked]
     if not form.is_valid() or not chosen:
         return _page(request, Asked(path, rows, form, picked, nobody=not chosen), 422)
-    found = [propose(row, {path: _stored(form.cleaned_data["value"])}) for row in chosen]
+    by = saver(who(request), timezone.now())
+    found = [propose(row, {path: _stored(form.cleaned_data["value"])}, by.judge) for row in chosen]
     if "save" in request.POST:
-        reason = request.POST.get("reason", "")[:500]
-        tell(request, apply(found, bases_of(request), actor=who(request), reason=reason, now=timezone.now()))
+        tell(request, apply(found, bases_of(request), by, request.POST.get("reason", "")[:500]))
         return go(request, f"{request.path}?field={path}")
     return _page(request, Asked(path, rows, form, picked, found))
 

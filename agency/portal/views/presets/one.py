@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from agency.actor import open_pipeline
+from agency.as_code.possible import saver
 from agency.htmx import go
 from agency.portal.context import actor_of, pipeline_page, who
 from agency.portal.forms.many.forms import CloneForm, FollowForm
@@ -49,9 +50,8 @@ def _follows(request: HttpRequest, row: Pipeline, found: dict[str, SettingsPrese
     given = form.cleaned_data
     preset = found[given["preset"]]
     takes_all = given["differing"] == "take"
-    done = following.follow(
-        row, preset, takes_all=takes_all, base=given["base"], actor=who(request), now=timezone.now()
-    )
+    by = saver(who(request), timezone.now())
+    done = following.follow(row, preset, by, takes_all=takes_all, base=given["base"])
     if done.stale:
         form.add_error(None, _("Somebody saved other settings meanwhile: look at the difference again."))
     for sentence in done.refused:
@@ -68,7 +68,8 @@ def _follow_page(
     chosen = found.get(str(form["preset"].value()))
     followed = next((preset for preset in found.values() if preset.pk == row.preset_id), None)
     given: dict[str, Any] = {"form": form, "followed": followed, "chosen": chosen, "presets": found}
-    given |= {"proposal": propose(row, shared(chosen.body)) if chosen else None}
+    by = saver(who(request), timezone.now())
+    given |= {"proposal": propose(row, shared(chosen.body), by.judge) if chosen else None}
     return pipeline_page(request, row, "portal/presets/follow.html", 422 if form.errors else 200, **given)
 
 

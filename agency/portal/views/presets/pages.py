@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from agency.actor import open_agency
+from agency.as_code.possible import saver
 from agency.htmx import go
 from agency.portal.context import who
 from agency.portal.forms.many.forms import NewPresetForm, PresetForm
@@ -75,15 +76,15 @@ def _read(form: PresetForm) -> PipelineSettings | None:
 
 
 def _change(request: HttpRequest, row: SettingsPreset, form: PresetForm, body: dict[str, Any]) -> HttpResponse:
-    changes, found = following.changes_of(row, body), following.proposals(row, body)
+    by = saver(who(request), timezone.now())
+    changes, found = following.changes_of(row, body), following.proposals(row, body, by.judge)
     save = SaveForm(request.POST)
     shown: dict[str, Any] = {"changes": changes, "proposals": found, "reviewed": True}
     if "save" not in request.POST or not changes or not save.is_valid():
         return _page(request, row, form, **shown)
     try:
         seen = following.Seen(save.cleaned_data["base"], bases_of(request))
-        given = {"actor": who(request), "reason": save.cleaned_data["reason"], "now": timezone.now()}
-        done = following.change_preset(row, body, seen, **given)
+        done = following.change_preset(row, body, seen, by, save.cleaned_data["reason"])
     except following.StalePreset as stale:
         form.add_error(None, str(stale))
         return _page(request, row, form, 422, **shown)

@@ -17,7 +17,7 @@ from agency.actor import open_pipeline
 from agency.htmx import go
 from agency.portal.context import pipeline_page, who
 from agency.portal.forms.rows import DecideForm
-from agency.portal.paging import paged
+from agency.portal.paging import number_in, paged
 from pipelines import actions
 from pipelines.models import Example
 from pipelines.reports import quarantine as found
@@ -86,7 +86,7 @@ def _page(request: HttpRequest, row: Pipeline, queue: Queue, form: DecideForm, s
 
 def _decide(request: HttpRequest, row: Pipeline, queue: Queue) -> HttpResponse:
     form = DecideForm(row.settings, request.POST)
-    ids = [int(value) for value in request.POST.getlist("row") if value.isdigit()]
+    ids = [n for n in map(number_in, request.POST.getlist("row")) if n is not None]
     if request.POST.get("every"):
         ids = list(queue.rows(row, wanted_in(request)).values_list("pk", flat=True)[:AT_ONCE])
     act = ACTS.get(request.POST.get("act", ""))
@@ -114,10 +114,9 @@ def _said(changed: int, asked: int) -> str:
 
 
 def _undo(request: HttpRequest, row: Pipeline, queue: Queue) -> HttpResponse:
-    number = request.POST["undo"]
     try:
         back, kept = actions.undo_decision(
-            row, decision=int(number) if number.isdigit() else 0, actor=who(request), now=timezone.now()
+            row, decision=number_in(request.POST["undo"]) or 0, actor=who(request), now=timezone.now()
         )
     except actions.ActionRefused as refused:
         messages.error(request, str(refused))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from agency.actor import open_pipeline
 from agency.portal.context import pipeline_page
 from agency.portal.forms.cases import NoteForm, StarterForm
-from agency.portal.paging import paged
+from agency.portal.paging import number_in, paged
 from agency.portal.views.sets.pages import Opened, open_set
 from pipelines import actions
 from pipelines.domain.stability import LARGEST, LEAST_RETRAINS, SMALLEST, balanced
@@ -51,7 +51,8 @@ def _page(request: HttpRequest, opened: Opened, found: Candidates, form: NoteFor
 
 
 def _size(text: str) -> int:
-    return min(max(int(text), SMALLEST), LARGEST) if text.isdigit() else USUAL_SIZE
+    wanted = number_in(text)
+    return USUAL_SIZE if wanted is None else min(max(wanted, SMALLEST), LARGEST)
 
 
 def _promoted(request: HttpRequest, opened: Opened, found: Candidates, note: str) -> HttpResponse:
@@ -71,8 +72,7 @@ def _case(found: Candidates, key: str) -> dict[str, object]:
 
 
 def _base(request: HttpRequest) -> int:
-    text = request.POST.get("base", "")
-    return int(text) if text.isdigit() else 0
+    return number_in(request.POST.get("base", "")) or 0
 
 
 def starter(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:

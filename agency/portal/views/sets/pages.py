@@ -15,7 +15,7 @@ from agency.htmx import go
 from agency.portal.context import pipeline_page, who
 from agency.portal.forms.cases import CaseForm, EvalSetForm, NoteForm
 from agency.portal.forms.fields import RetuneForm
-from agency.portal.paging import paged
+from agency.portal.paging import number_in, paged
 from pipelines import actions
 from pipelines.reports.evaluation import eval_sets as reports
 from tenants import access
@@ -57,7 +57,7 @@ def open_set(request: HttpRequest, row: Pipeline, kind: str) -> Opened:
         raise Http404
     made = EvalSet.objects.filter(pipeline=row, kind=kind).order_by("-version")
     newest, wanted = made.first(), request.GET.get("version", "")
-    shown = made.filter(version=wanted).first() if wanted.isdigit() else newest
+    shown = made.filter(version=number_in(wanted)).first() if wanted else newest
     if wanted and shown is None:
         raise Http404
     return Opened(row, EvalKind(kind), shown, newest)
@@ -94,17 +94,17 @@ def _page(request: HttpRequest, opened: Opened, form: RetuneForm, status: int = 
 def _change(request: HttpRequest, opened: Opened) -> HttpResponse:
     """Take chosen cases out, or make an older version's cases the newest version."""
     form, chosen = NoteForm(request.POST), request.POST.getlist("case")
-    base = request.POST.get("base", "")
+    base = number_in(request.POST.get("base", "")) or 0
     form.full_clean()
     try:
         match request.POST.get("act"):
             case "remove" if chosen:
-                made = opened.change(request, actions.Change(int(base or 0), remove=chosen), form.data.get("note", ""))
+                made = opened.change(request, actions.Change(base, remove=chosen), form.data.get("note", ""))
             case "restore" if opened.shown:
                 made = _restored(request, opened, opened.shown)
             case _:
                 raise actions.ActionRefused(_("Choose at least one case, then take it out."))
-    except (actions.ActionRefused, ValueError) as refused:
+    except actions.ActionRefused as refused:
         form.add_error(None, str(refused))
         return _page(request, opened, form, 422)
     return opened.go(request, _("Version %(n)s holds %(size)s cases.") % {"n": made.version, "size": made.size})
@@ -140,7 +140,7 @@ def _old_case(opened: Opened, key: str) -> EvalCase | None:
 
 
 def _write(request: HttpRequest, opened: Opened, form: CaseForm, old: EvalCase | None) -> HttpResponse:
-    case, base = form.case, int(request.POST.get("base") or 0)
+    case, base = form.case, number_in(request.POST.get("base", "")) or 0
     is_taken = opened.newest is not None and opened.newest.cases.filter(key=case["id"]).exists()
     if is_taken and (old is None or old.key != case["id"]):
         raise actions.ActionRefused(_("There is a case “%(id)s” already.") % {"id": case["id"]})

@@ -1,0 +1,129 @@
+"""One client out of an archive: the client, then its files, then all its rows in one transaction.
+
+What broke off in between is gone on with by the same order: the client remembers which archive it comes of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from agency.backup.manifest import NotAnArchive
+from agency.leaving.bring.reading import Archive, opened
+from agency.leaving.bring.rows import Bringing
+from agency.leaving.tables import tables
+from pipelines.artifacts import store_of
+from pipelines.models import Delivery, SignatureBlock
+from tenants import scope
+from tenants.models import (
+    Agency,
+    ApiKey,
+    AuditEvent,
+    Channel,
+    Client,
+    Invitation,
+    JudgeEndpoint,
+    Membership,
+    Proposal,
+    ShareLink,
+    TrainingConsent,
+)
+
+# People and programs are let in anew, consents and channels are given anew; the ledger comes as a file, because its
+# digests hold the old client's number.
+STAYS_BEHIND = (
+    ApiKey, ShareLink, Invitation, Membership, Proposal, AuditEvent, JudgeEndpoint, TrainingConsent, SignatureBlock,
+    Channel, Delivery,
+)  # fmt: skip
+
+
+class BringRefused(ValueError):
+    """The archive cannot come in so; says what to do. Nothing of another client was touched."""
+
+    permanent = True
+
+
+@dataclass(frozen=True)
+class Brought:
+    slug: str
+    rows: int
+    files: int
+    left_out: int
+
+
+def bring_all(source: Path, agency: Agency, actor: str, now: datetime, rename: str = "") -> Iterator[Brought]:
+    """Every client of the archive. `rename`: another short name, where it holds one client."""
+    with opened(source) as archive:
+        names = list(archive.manifest.clients)
+        if rename and len(names) != 1:
+            raise BringRefused(_("Only an archive of one client can come in under another short name."))
+        for name in names:
+            yield _bring(archive, name, agency, actor, now, rename or name)
+
+
+def _bring(archive: Archive, name: str, agency: Agency, actor: str, now: datetime, slug: str) -> Brought:
+    place = f"clients/{name}"
+    with scope.agency_scope(agency.pk):
+        client = _begun(archive, place, agency, slug, now)
+    files = _files(archive, place, client)
+    try:
+        with scope.client_scope(client.pk, agency.pk), transaction.atomic():
+            return _rows(archive, name, client, actor, now, files)
+    except IntegrityError as clash:
+        raise BringRefused(
+            _("A row of this client is in this installation already, where it can be once only: %(why)s")
+            % {"why": clash}
+        ) from clash
+
+
+def _begun(archive: Archive, place: str, agency: Agency, slug: str, now: datetime) -> Client:
+    """The client of this archive as far as it came, or a new one. Raises BringRefused where the name is taken."""
+    digest = archive.manifest.pieces[f"{place}/client.json"].sha256
+    found = Client.objects.filter(slug=slug).first()
+    if found is not None and found.origin.get("archive") == digest and not found.origin.get("is_whole"):
+        return found
+    try:
+        with transaction.atomic():
+            told = archive.fact(f"{place}/client.json")
+            names = ("name", "timezone", "language", "contact", "keep_versions", "keep_days")
+            client = Client(agency=agency, slug=slug, created_at=now, **{name: told[name] for name in names})
+            client.origin = {"archive": digest, "is_whole": False}
+            client.save()
+    except IntegrityError as taken:
+        words = {"slug": slug}
+        raise BringRefused(
+            _("This installation has a client %(slug)s already: bring it in under another short name (--as).") % words
+        ) from taken
+    except KeyError as missing:
+        raise NotAnArchive(f"{place}/client.json does not say the client's {missing}.") from missing
+    return client
+
+
+def _files(archive: Archive, place: str, client: Client) -> int:
+    store, count = store_of(client.pk), 0
+    for name, digest in archive.files(place):
+        count += 1
+        if not store.has(digest) and store.put_chunks(archive.chunks(name)) != digest:
+            raise NotAnArchive(f"{name} is not what its name says.")
+    return count
+
+
+def _rows(archive: Archive, name: str, client: Client, actor: str, now: datetime, files: int) -> Brought:
+    place, to, count = f"clients/{name}", Bringing(client, now), 0
+    for model in tables():
+        if model not in STAYS_BEHIND:
+            count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
+    to.finish()
+    told = archive.manifest.clients[name]
+    ledger = store_of(client.pk).put_chunks(archive.chunks(f"{place}/ledger.jsonl"))
+    client.origin |= {"is_whole": True, "ledger": ledger, "acts": told.acts, "head": told.head, "slug": name}
+    client.save(update_fields=["origin"])
+    detail: dict[str, Any] = {"rows": count, "files": files, "ledger": ledger, "acts": told.acts, "head": told.head}
+    AuditEvent.append(client, actor, "client.bring", client.slug, now, detail)
+    return Brought(client.slug, count, files, to.left_out)

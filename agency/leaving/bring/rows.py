@@ -1,0 +1,155 @@
+"""Rows of an archive under new ids: each key leads to the row that came of the row it led to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext as _
+
+from agency.backup.manifest import NotAnArchive
+from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, JobStatus, RolloutStatus, RunStatus
+from pipelines.models import (
+    Batch,
+    DatasetVersion,
+    Example,
+    Job,
+    ModelVersion,
+    Notice,
+    PipelineState,
+    Rollout,
+    Route,
+    Run,
+)
+from tenants import crossing
+from tenants.models import Client, Host, Pipeline
+
+BATCH = 500
+OpenKey = tuple[str, Any, int]
+ENDED = "was under way when the archive was made"
+Row = dict[str, Any]
+
+
+@dataclass
+class Bringing:
+    """`ids`: per table, old id -> new. `later`: keys whose row was not there yet. `left_out`: rows without theirs."""
+
+    client: Client
+    now: datetime
+    ids: dict[type[models.Model], dict[int, int]] = field(default_factory=dict)
+    later: list[tuple[type[models.Model], int, str, type[models.Model], int]] = field(default_factory=list)
+    left_out: int = 0
+
+    def bring(self, model: type[models.Model], rows: Iterable[Row]) -> int:
+        """Makes the rows of one table, in the scope of the client. Raises NotAnArchive."""
+        known = self.ids.setdefault(model, {})
+        todo, count = iter(rows), 0
+        while chunk := list(islice(todo, BATCH)):
+            made = [one for row in chunk if (one := self._made(model, row)) is not None]
+            saved = model._default_manager.bulk_create([row for _old, row, _open in made])
+            for (old, _row, open_keys), row in zip(made, saved, strict=True):
+                known[old] = row.pk
+                self.later += [(model, row.pk, name, other, target) for name, other, target in open_keys]
+            count += len(made)
+            self.left_out += len(chunk) - len(made)
+        return count
+
+    def finish(self) -> None:
+        """Keys that lead forward, such as a pipeline's to its newest settings."""
+        for model, pk, name, other, target in self.later:
+            found = self.ids.get(other, {}).get(target)
+            if found is not None:
+                model._default_manager.filter(pk=pk).update(**{name: found})
+
+    def _made(self, model: type[models.Model], row: Row) -> tuple[int, Any, list[OpenKey]] | None:
+        """None for a row that names one that went while the archive was written."""
+        values, open_keys = {}, []
+        for column in model._meta.local_fields:
+            if column.attname not in row or column.primary_key:
+                continue
+            value = row[column.attname]
+            if column.is_relation:
+                value, is_open = self._key(column, value)
+                if value is None and not column.null:
+                    return None
+                if is_open:
+                    open_keys.append((column.attname, column.related_model, row[column.attname]))
+            values[column.attname] = column.to_python(value)
+        values |= {"agency_id": self.client.agency_id, "client_id": self.client.pk}
+        values |= CHANGES[model](row, self) if model in CHANGES else {}
+        return _number(row), model(**values), open_keys
+
+    def _key(self, column: Any, value: Any) -> tuple[int | None, bool]:
+        """(new id, whether the row it leads to may still come)."""
+        if value is None or column.attname in ("agency_id", "client_id"):
+            return (0 if value is not None else None), False
+        found = self.ids.get(column.related_model, {}).get(value)
+        return found, found is None and column.null
+
+
+def _number(row: Row) -> int:
+    if not isinstance(row.get("id"), int):
+        raise NotAnArchive(_("A row of the archive has no number."))
+    return int(row["id"])
+
+
+def _host(row: Row, _all: Bringing) -> Row:
+    """Not looked at and not sent to before somebody switches it on: the old installation may still do both."""
+    return {"is_enabled": False, "due_at": None, "sealed": ""}
+
+
+def _pipeline(row: Row, to: Bringing) -> Row:
+    why = _("Came with an archive: look at its hosts, then resume.")
+    return {"is_paused": True, "paused_by": "", "pause_reason": why, "paused_at": to.now, "preset_id": None}
+
+
+def _run(row: Row, to: Bringing) -> Row:
+    if row["status"] not in LIVE_RUNS:
+        return {"due_at": None}
+    over = {"status": RunStatus.CANCELLED, "verdict": "cancelled", "reason": ENDED, "finished_at": to.now}
+    return over | {"due_at": None}
+
+
+def _job(row: Row, to: Bringing) -> Row:
+    over = {"status": JobStatus.CANCELLED, "finished_at": to.now} if row["status"] in LIVE_JOBS else {}
+    return over | {"due_at": None}
+
+
+def _rollout(row: Row, to: Bringing) -> Row:
+    final = (RolloutStatus.LIVE, RolloutStatus.RETIRED, RolloutStatus.ROLLED_BACK)
+    return {} if row["status"] in final else {"status": RolloutStatus.RETIRED, "finished_at": to.now}
+
+
+def _route(row: Row, _all: Bringing) -> Row:
+    """All traffic to production: whatever was tried beside it is not tried here."""
+    serial = (crossing.ask("last_route_serial")[0][0] or 0) + 1
+    return {"candidate_id": None, "candidate_bp": 0, "rollout_id": None, "serial": serial}
+
+
+def _dataset(row: Row, to: Bringing) -> Row:
+    new = to.ids.get(Batch, {})
+    return {"batches": {str(new.get(int(old), old)): n for old, n in row["batches"].items()}}
+
+
+def _quiet(_row: Row, _all: Bringing) -> Row:
+    return {"due_at": None}
+
+
+CHANGES: dict[type[models.Model], Callable[[Row, Bringing], Row]] = {
+    Host: _host,
+    Pipeline: _pipeline,
+    Run: _run,
+    Job: _job,
+    Rollout: _rollout,
+    Route: _route,
+    DatasetVersion: _dataset,
+    Batch: _quiet,
+    Notice: _quiet,
+    PipelineState: _quiet,
+    Example: lambda _row, _all: {"signature": 0},
+    ModelVersion: lambda row, _all: {"status": "archived"} if row["status"] == "candidate" else {},
+}

@@ -1,0 +1,120 @@
+"""Carrying out the erasure of a client: models off hosts, rows, files, and the signed certificate of what went."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.db import transaction
+
+from agency.leaving.tables import line, rows_of, tables
+from pipelines.actions.clients.erasure import refuse_busy
+from pipelines.actions.clients.removal import clear, delete_rows, wipe
+from pipelines.actions.refused import ActionRefused
+from pipelines.artifacts import store_of
+from pipelines.models import Job
+from tenants import crossing
+from tenants.crypto import certificate
+from tenants.ledger import events_of, walk
+from tenants.models import AuditEvent, Client, Erasure, Host, Membership, UsageIssue, User
+from tenants.people.accounts import remove_account
+
+FORMAT = "retune-erasure-1"
+NOT_REACHED = (
+    "Backups and archives that were made before, mails that were sent, and copies that people took are not reached "
+    "from here. The agency's own ledger keeps the client's short name, the acts of ordering and erasing, and digests."
+)
+
+
+def carry_out(row: Erasure, now: datetime) -> Erasure:
+    """Inside the agency's scope. Goes on where it broke off. Raises `ActionRefused` while something is under way."""
+    client = Client.objects.select_related("agency").filter(pk=row.former_id).first()
+    if client is not None:
+        refuse_busy(client)
+        hosts = [_cleared(host, client.slug) for host in Host.objects.filter(client=client).order_by("name")]
+        _erase_rows(row, client, hosts, now)
+    if not row.is_done:
+        wipe(row.former_id, row.scratch)
+        _certify(row, now)
+    return row
+
+
+def _cleared(host: Host, slug: str) -> dict[str, Any]:
+    """Its models are taken off where it answers; where it does not, that is said: nobody waits for a host."""
+    told: dict[str, Any] = {"host": host.name, "url": host.url}
+    try:
+        return told | {"removed": clear(host, slug)}
+    except ActionRefused as refused:
+        return told | {"not_reached": str(refused)}
+
+
+@transaction.atomic
+def _erase_rows(row: Erasure, client: Client, hosts: list[dict[str, Any]], now: datetime) -> None:
+    Client.objects.select_for_update().get(pk=client.pk)
+    refuse_busy(client)
+    accounts = _forget_readers(client, now)
+    row.facts = _facts(row, client, hosts) | {"accounts_removed": accounts}
+    row.scratch = list(Job.objects.filter(client=client).values_list("pk", flat=True))
+    row.rows_gone_at = now
+    row.save(update_fields=["facts", "scratch", "rows_gone_at"])
+    delete_rows(client)
+    detail = {"ledger": row.facts["ledger"], "rows": sum(t["rows"] for t in row.facts["tables"].values())}
+    AuditEvent.append(client.agency, row.ordered_by, "client.erase", client.slug, now, detail)
+
+
+def _facts(row: Erasure, client: Client, hosts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each table how many rows and a digest over all of them; of each file its digest. No content."""
+    store, chain = store_of(client.pk), walk(events_of(client.pk))
+    issued = UsageIssue.objects.filter(client=client).order_by("pk")
+    return {
+        "format": FORMAT,
+        "client": {"name": client.name, "slug": client.slug, "former_id": client.pk},
+        "agency": client.agency.slug,
+        "reason": row.reason,
+        "ordered_by": row.ordered_by,
+        "confirmed_by": row.confirmed_by,
+        "ordered_at": row.ordered_at.isoformat(),
+        "tables": {model._meta.db_table: _digest(model, client) for model in tables()},
+        "files": sorted({digest for digest, _at in store.listed()}),
+        "hosts": hosts,
+        "ledger": {"acts": chain.count, "head": chain.head, "is_whole": not chain.broken},
+        "usage_issued": [
+            {"month": one.month, "number": one.number, "total": f"{one.total} {one.currency}", "digest": one.digest}
+            for one in issued
+        ],
+        "not_reached": NOT_REACHED,
+    }
+
+
+def _digest(model: Any, client: Client) -> dict[str, Any]:
+    """Over the lines that an archive would have: whoever keeps one can compare."""
+    sha, count = hashlib.sha256(), 0
+    for found in rows_of(model, client):
+        sha.update(line(found))
+        count += 1
+    return {"rows": count, "sha256": sha.hexdigest()}
+
+
+def _forget_readers(client: Client, now: datetime) -> int:
+    """Accounts that were let in at this client and nowhere else go with it."""
+    users = User.objects.filter(memberships__in=Membership.objects.filter(client=client)).distinct()
+    alone = [user for user in users if len(crossing.ask("memberships_of_user", user=user.pk)) == 1]
+    for user in alone:
+        remove_account(user, now)
+        for rows in (EmailAddress.objects, Authenticator.objects, UserSession.objects):
+            rows.filter(user=user).delete()
+    return len(alone)
+
+
+def _certify(row: Erasure, now: datetime) -> None:
+    facts = row.facts | {"rows_erased_at": str(row.rows_gone_at), "files_erased_at": now.isoformat()}
+    text = certificate.certified(FORMAT, facts)
+    with transaction.atomic():
+        row.facts, row.certificate = facts, text
+        row.save(update_fields=["facts", "certificate"])
+        detail = {"certificate": hashlib.sha256(text.encode()).hexdigest()}
+        AuditEvent.append(row.agency, row.ordered_by, "client.erased", row.slug, now, detail)

@@ -1,0 +1,1 @@
+"""Writing an archive: open formats, streamed, nothing of a neighbour, no secret."""

@@ -1,0 +1,114 @@
+"""What machines send and are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import Field, Schema
+
+
+class AbilitiesIn(Schema):
+    """What a machine has. `gpus`: a name each; `memory_bytes`: of the machine, not what is free."""
+
+    version: str = Field("", max_length=40)
+    cores: int = Field(1, ge=1, le=4096)
+    memory_bytes: int = Field(0, ge=0)
+    disk_free_bytes: int = Field(0, ge=0)
+    gpus: list[str] = Field([], max_length=64)
+    torch: str = Field("", max_length=60)
+    cuda: str = Field("", max_length=60)
+
+
+class MachineOut(Schema):
+    """What the agency says of the machine, and the sizes of the protocol."""
+
+    name: str
+    queues: list[str]
+    is_trusted: bool
+    is_paused: bool
+    lease_s: float
+    part_bytes: int
+
+
+class ClaimIn(Schema):
+    """`session`: a random text, new at each start of the program: a claim whose answer was lost is found again."""
+
+    session: str = Field(min_length=16, max_length=64)
+
+
+class AgainIn(Schema):
+    """Of which claim."""
+
+    version: int
+
+
+class InputOut(Schema):
+    """A file of an input. `url` opens it for some minutes and for this claim only; ask in ranges of bytes."""
+
+    name: str
+    kind: str
+    path: str
+    digest: str
+    size_bytes: int
+    url: str
+
+
+class ClaimOut(Schema):
+    """A job of this machine, as long as it beats within the lease. `version` goes with everything it says of it."""
+
+    job: int
+    version: int
+    kind: str
+    attempt: int
+    steps: list[dict[str, Any]]
+    outputs: dict[str, str]
+    inputs: list[InputOut]
+
+
+class BeatIn(Schema):
+    """How far a job has come."""
+
+    version: int
+    progress: float = 0.0
+    note: str = Field("", max_length=500)
+    numbers: dict[str, Any] = {}
+
+
+class BeatOut(Schema):
+    """`go_on` is false when the job was cancelled or is another's: stop, and throw away what you have of it."""
+
+    go_on: bool
+
+
+class OutputIn(Schema):
+    """A file that was handed in whole."""
+
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=1)
+
+
+class HandedIn(Schema):
+    """What every step answered, and the files that were handed in."""
+
+    version: int
+    said: dict[str, dict[str, Any]]
+    outputs: dict[str, OutputIn]
+
+
+class FailedIn(Schema):
+    """Why the job could not be done. `permanent`: a second try cannot help."""
+
+    version: int
+    error: str
+    permanent: bool = False
+    log_tail: str = ""
+
+
+class PartsOut(Schema):
+    """How many bytes of a file are here: go on there."""
+
+    size_bytes: int
+
+
+class Ok(Schema):
+    ok: bool = True

@@ -1,0 +1,1 @@
+"""What channels beside mail are told."""

@@ -1,0 +1,1 @@
+"""Leaving: archives to take along, erasure, and the rows of one person."""

@@ -1,0 +1,1 @@
+"""Pages of who is told by which ways."""

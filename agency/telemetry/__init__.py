@@ -1,0 +1,1 @@
+"""What an operator's own tools read: lines of log with ids, figures for Prometheus, traces for OpenTelemetry."""

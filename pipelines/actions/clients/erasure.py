@@ -1,0 +1,69 @@
+"""The order to erase a client: typed name, reason, nothing under way, a second person where that is switched on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from pipelines.actions.refused import ActionRefused
+from pipelines.domain.transitions import LIVE_RUNS, JobStatus, RunStatus
+from pipelines.engine.jobs import cancel_jobs
+from pipelines.models import Job, Run
+from tenants.models import AuditEvent, Client, Erasure
+from tenants.people import four_eyes
+from tenants.people.four_eyes import Topic, TwoPeopleNeeded
+
+
+@transaction.atomic
+def order_erasure(client: Client, typed: str, *, actor: str, reason: str, now: datetime) -> Erasure:
+    """Inside the agency's scope. Raises `ActionRefused`; carried out by agency.leaving.erasing."""
+    check_order(client, typed, reason)
+    refuse_busy(client)
+    second = _second_for(client, actor)
+    fields = {"name": client.name, "slug": client.slug, "reason": reason.strip(), "ordered_by": actor}
+    fields |= {"confirmed_by": second}
+    row: Erasure = Erasure(agency=client.agency, former_id=client.pk, ordered_at=now, **fields)
+    row.save()
+    detail = {"reason": row.reason} | ({"confirmed_by": second} if second else {})
+    AuditEvent.append(client.agency, actor, "client.erase.order", client.slug, now, detail)
+    return row
+
+
+def _second_for(client: Client, actor: str) -> str:
+    try:
+        return four_eyes.second_for(client, Topic.ERASURE, actor)
+    except TwoPeopleNeeded as needed:
+        raise ActionRefused(str(needed)) from needed
+
+
+def check_order(client: Client, typed: str, reason: str) -> None:
+    if typed.strip() != client.name:
+        raise ActionRefused(_("Type the client's name as it stands above: %(name)s.") % {"name": client.name})
+    if not reason.strip():
+        raise ActionRefused(_("Say why: the reason is kept in the ledger."))
+    if Erasure.objects.filter(former_id=client.pk).exists():
+        raise ActionRefused(_("The erasure of this client is ordered already: carry it out."))
+
+
+def refuse_busy(client: Client) -> None:
+    """Raises `ActionRefused` while anything is under way."""
+    live = Run.objects.filter(client=client, status__in=LIVE_RUNS).select_related("pipeline").order_by("pk")
+    if names := [f"{run.pipeline.slug} {run.number}" for run in live[:5]]:
+        words = {"names": ", ".join(names)}
+        raise ActionRefused(_("Runs are under way: %(names)s. Cancel them first, or tick that they end.") % words)
+    if Job.objects.filter(client=client, status=JobStatus.RUNNING).exists():
+        raise ActionRefused(_("A worker still ends what it was at. Try again in a minute."))
+
+
+@transaction.atomic
+def end_runs(client: Client, *, actor: str, now: datetime) -> int:
+    """Cancels whatever is under way, in traffic too: all of it goes. Raises `ActionRefused` while a stage is asked."""
+    runs = list(Run.objects.select_for_update().filter(client=client, status__in=LIVE_RUNS))
+    for run in runs:
+        cancel_jobs(run, now)
+        why = f"cancelled by {actor}: the client is erased"
+        if run.status == RunStatus.RUNNING or not run.move(RunStatus.CANCELLED, why, now, verdict="cancelled"):
+            raise ActionRefused(_("Run %(n)s is being worked on. Try again in a minute.") % {"n": run.number})
+    return len(runs)

@@ -1,0 +1,68 @@
+"""What a machine handed in: joined from its parts, hashed again, and taken as a bundle from outside is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from pipelines.artifacts import digest_of, parts_of, scratch_of
+from pipelines.bundles import BundleRefused, Limits, take
+from pipelines.engine.jobs import JobFailed
+from pipelines.models import Job, JobPart
+from pipelines.trainers.marker import write_marker
+from pipelines.work.errand import Done, Errand
+
+
+def received(job: Job, errand: Errand) -> Done:
+    """As if the steps had been done here. A fault is final: the machine that sent such a thing wants a look first."""
+    out = scratch_of(job.pk) / "handed"
+    out.mkdir(parents=True, exist_ok=True)
+    for name, told in job.handed["outputs"].items():
+        kind = errand.outputs.get(name)
+        if kind is None:
+            raise _refused(job, _("%(name)s was not asked for") % {"name": name})
+        whole = _joined(job, name, told, out / f"{name}.part")
+        if kind == "file":
+            whole.replace(out / name)
+        else:
+            _unpack(job, whole, out / name)
+            whole.unlink()
+    return Done(job.handed["said"], out)
+
+
+def forget_parts(job: Job) -> None:
+    """The pieces of every attempt, when the job is over or nobody waits for them."""
+    if JobPart.objects.filter(job=job).exists():
+        parts_of(job.client_id, job.pk).clear()
+        JobPart.objects.filter(job=job).delete()
+
+
+def _refused(job: Job, why: str) -> JobFailed:
+    words = {"machine": job.handed.get("machine", "?"), "why": why}
+    return JobFailed(
+        _("What machine %(machine)s handed in was refused: %(why)s. Look at that machine.") % words, permanent=True
+    )
+
+
+def _joined(job: Job, name: str, told: dict[str, object], path: Path) -> Path:
+    store = parts_of(job.client_id, job.pk)
+    rows = JobPart.objects.filter(job=job, version=job.handed["version"], name=name).order_by("offset")
+    with path.open("wb") as out:
+        for part in rows:
+            out.write(store.path(part.digest).read_bytes())
+    if digest_of(path) != told.get("digest"):
+        raise _refused(job, _("%(name)s is not the file that it announced") % {"name": name})
+    return path
+
+
+def _unpack(job: Job, whole: Path, folder: Path) -> None:
+    """As a bundle from outside; the marker says that it was whole, in place of the one that the machine wrote."""
+    try:
+        bundle = take(whole, folder, Limits(settings.CHILD_FILE_BYTES))
+    except BundleRefused as refused:
+        raise _refused(job, str(refused)) from refused
+    if bundle.kind != "adapter":
+        raise _refused(job, _("it is no adapter"))
+    write_marker(folder, {"handed_in_by": job.handed["machine"]})

@@ -1,0 +1,78 @@
+"""Which jobs a machine is offered: due ones of its agency whose errand may leave and whose needs it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.domain.machines import Has, Needs, lacking, memory_of
+from pipelines.domain.transitions import LIVE_JOBS
+from pipelines.heavy import build, measure, train
+from pipelines.models import Job, ModelVersion, PipelineState, Run
+from pipelines.plan import ERRANDS
+from tenants import scope
+from tenants.models import Machine
+
+MAY_LEAVE: dict[str, Callable[[Run], bool]] = {
+    "train": train.may_leave,
+    "build": build.may_leave,
+    "evaluate": measure.may_leave,
+}
+# Kinds whose result nobody here can check by looking at it.
+TRUSTED_ONLY = frozenset({"evaluate"})
+LOOKED_AT = 100
+
+
+def has_of(machine: Machine) -> Has:
+    return Has.parse(machine.queues, machine.is_trusted, machine.abilities)
+
+
+def may_leave(job: Job) -> bool:
+    """Whether its errand holds nothing that opens a host, and is not in our hands already."""
+    return job.kind in MAY_LEAVE and not job.handed and MAY_LEAVE[job.kind](job.run)
+
+
+def needs_of(job: Job) -> Needs:
+    """What a job names as its needs; inside its client's scope."""
+    wants_gpu = job.queue == "gpu" and job.run.revision.settings.recipe.needs_gpu
+    memory = memory_of(job.kind, _weights(job))
+    return Needs(job.queue, gpu=wants_gpu, memory_bytes=memory, trusted=job.kind in TRUSTED_ONLY)
+
+
+def _weights(job: Job) -> int:
+    """Bytes of the models that it loads."""
+    if job.kind == "evaluate":
+        made = list(ModelVersion.objects.filter(run=job.run))
+        made += [s.production for s in PipelineState.objects.filter(pipeline_id=job.run.pipeline_id) if s.production]
+        return sum(version.gguf_bytes for version in made)
+    checked = Job.objects.filter(run=job.run, kind="preflight").first()
+    return int(checked.result.get("weights_bytes", 0)) if checked else 0
+
+
+def offered(machine: Machine, now: datetime) -> Iterator[Job]:
+    """Due jobs that fit the machine, the longest due first. In the agency's scope."""
+    rows = Job.objects.filter(due_at__lte=now, status__in=LIVE_JOBS, queue__in=machine.queues, kind__in=ERRANDS)
+    has = has_of(machine)
+    for job in rows.select_related("run__revision", "client").order_by("due_at")[:LOOKED_AT]:
+        if may_leave(job) and not lacking(needs_of(job), has):
+            yield job
+
+
+def is_theirs(job_id: int) -> bool:
+    """Whether a job waits for a machine: one of the agency fits it; or it needs a GPU, and there is none here either.
+
+    In the client's scope.
+    """
+    job = Job.objects.select_related("run__revision").filter(pk=job_id).first()
+    if job is None or not may_leave(job):
+        return False
+    needs = needs_of(job)
+    with scope.agency_scope(job.agency_id):  # Machines are the agency's: a client's scope cannot read them.
+        working = list(Machine.objects.filter(paused_at=None, revoked_at=None))
+    fitting = any(not lacking(needs, has_of(machine)) for machine in working)
+    return fitting or (needs.gpu and not has_gpu_here())
+
+
+def has_gpu_here() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*"))

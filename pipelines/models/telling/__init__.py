@@ -1,0 +1,1 @@
+"""Rows of what people are told by other ways than mail."""

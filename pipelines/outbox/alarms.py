@@ -1,0 +1,85 @@
+"""What is told because nobody acted, or because mail itself is down; and when neither is true any more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from pipelines.domain.transitions import RunStatus
+from pipelines.models import Notice, Run
+from pipelines.outbox import deliveries
+from tenants import scope
+from tenants.models import Agency
+from tenants.people.owners import owners_of
+
+# Written with the notice of a held run, due later, and needed only while nobody decided or took it.
+LATER = {"reminder": "remind_after_s", "escalated": "escalate_after_s"}
+# A mail server that is away for minutes is met by the next try: this is the third.
+MAIL_DOWN_ATTEMPTS = 3
+
+
+def plan_reminders(held: Notice, run: Run, now: datetime) -> None:
+    """Those who were told are reminded; then the owners hear of it."""
+    settings = run.revision.settings
+    for kind, name in LATER.items():
+        seconds = getattr(settings, name)
+        if seconds is None:
+            continue
+        fields: dict[str, Any] = {"kind": kind, "key": f"{kind}:{held.key}", "recipients": held.recipients}
+        fields |= {"detail": held.detail | {"of": held.pk, "since": now.isoformat()}, "created_at": now}
+        Notice.of(run, pipeline_id=run.pipeline_id, run=run, due_at=now + timedelta(seconds=seconds), **fields).save()
+
+
+def is_needed(notice: Notice) -> bool:
+    """A reminder only while the run still waits where it waited then."""
+    if notice.kind not in LATER:
+        return True
+    run = Run.objects.filter(pk=notice.run_id, status=RunStatus.HELD, stage=notice.detail["stage"]).first()
+    return run is not None and held_key(run) == notice.key.partition(":")[2]
+
+
+def held_key(run: Run) -> str:
+    """Once for each time that a run is held: a run that was approved may be held again, in the same stage too."""
+    return f"held:{run.pk}:{run.stage}:{len(run.approvals.get(run.stage, []))}"
+
+
+def take(run: Run, by: str) -> int:
+    """Somebody looks at the held run: nobody is reminded of it any more. Gives how many reminders that ended."""
+    later = Notice.objects.filter(run=run, kind__in=LATER, due_at__isnull=False)
+    return int(later.update(due_at=None, error=f"{by} looks at it."))
+
+
+def recipients_of(notice: Notice) -> list[str]:
+    """The owners are looked up when it is sent: those of today."""
+    return owners_of(notice.agency_id) if notice.kind == "escalated" else list(notice.recipients)
+
+
+def mail_refused(notice: Notice, reason: str, now: datetime) -> None:
+    """Mails are refused again and again: the agency's other channels are told, once until one is taken again."""
+    if notice.attempts >= MAIL_DOWN_ATTEMPTS and not _is_told_down(notice.agency_id):
+        _tell_channels(notice, "mail_down", reason, now)
+
+
+def mail_taken(notice: Notice, now: datetime) -> None:
+    if _is_told_down(notice.agency_id):
+        _tell_channels(notice, "mail_up", "", now)
+
+
+def _is_told_down(agency_id: int) -> bool:
+    with scope.agency_scope(agency_id):
+        rows = Notice.objects.filter(agency_id=agency_id, kind__in=("mail_down", "mail_up"))
+        return bool(rows.order_by("-id").values_list("kind", flat=True).first() == "mail_down")
+
+
+@transaction.atomic
+def _tell_channels(notice: Notice, kind: str, reason: str, now: datetime) -> None:
+    """Once, whoever else finds it at the same moment."""
+    Agency.objects.select_for_update().get(pk=notice.agency_id)
+    if _is_told_down(notice.agency_id) == (kind == "mail_down"):
+        return
+    fields = {"kind": kind, "key": f"{kind}:{now.isoformat()}", "detail": {"reason": reason}, "created_at": now}
+    made = Notice.of(notice, pipeline_id=notice.pipeline_id, **fields)
+    made.save()
+    deliveries.spread(made, now)

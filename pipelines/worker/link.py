@@ -1,0 +1,145 @@
+"""The way to headquarters: one address, HTTPS, and patience. What may be asked twice is asked until it is answered."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+# Answers of a proxy or of a server that is being restarted: not the answer.
+NOT_AN_ANSWER = frozenset({408, 425, 429, 500, 502, 503, 504})
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Gone(RuntimeError):
+    """The job is another's, or over: throw away what there is of it."""
+
+
+class Unknown(RuntimeError):
+    """Headquarters does not know this token."""
+
+
+class Refused(RuntimeError):
+    """An answer that says no, with a sentence."""
+
+
+class Stopped(RuntimeError):
+    """The wait was ended: by a signal, or because the job is gone."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A token goes to the address that was given and to no other."""
+
+    def redirect_request(self, *_ignored: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Link:
+    """`pause_s`: the longest pause between two attempts."""
+
+    url: str
+    token: str
+    pause_s: float = LONGEST_PAUSE_S
+    opener: urllib.request.OpenerDirector = field(default_factory=lambda: urllib.request.build_opener(_NoRedirects()))
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise ValueError(f"RETUNE_URL={self.url!r}: an https:// address is needed, or the token could be read.")
+        self.url = self.url.rstrip("/")
+
+    def post(self, path: str, body: Mapping[str, Any], stop: Callable[[], bool]) -> Any:
+        """The answer's JSON; None for 204."""
+        sent = json.dumps(body).encode()
+        answer = self.ask("POST", self.machine(path), stop, sent, {"Content-Type": "application/json"})
+        return answer.json() if answer.status == 200 else None
+
+    def machine(self, path: str) -> str:
+        return f"{self.url}/rest/v1/machine/{path}"
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        stop: Callable[[], bool],
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Asked until it is answered. Raises Gone, Unknown, Refused, and Stopped when `stop` says so in a pause."""
+        for pause in pauses(self.pause_s):
+            try:
+                return self._judged(self.once(method, url, body, headers))
+            except (OSError, HTTPException, ValueError):
+                _sleep(pause, stop)
+        raise AssertionError("pauses never end")
+
+    def once(
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One attempt. OSError or HTTPException: no answer came, or not a whole one."""
+        told = {"Authorization": f"Bearer {self.token}", "User-Agent": "retune-worker", **(headers or {})}
+        request = urllib.request.Request(url, data=body, headers=told, method=method)
+        try:
+            with self.opener.open(request, timeout=TIMEOUT_S) as response:
+                return Answer(response.status, response.read(), dict(response.headers))
+        except urllib.error.HTTPError as error:
+            if error.code in NOT_AN_ANSWER:
+                raise OSError(f"{error.code} of {url.partition('?')[0]}") from error
+            return Answer(error.code, error.read(), dict(error.headers))
+
+    def _judged(self, answer: Answer) -> Answer:
+        match answer.status:
+            case 200 | 204 | 206:
+                return answer
+            case 401:
+                raise Unknown("Headquarters does not know this token: it was revoked, or it is another one.")
+            case 410:
+                raise Gone("The job is not this machine's any more.")
+            case _:
+                raise Refused(_sentence(answer))
+
+
+def _sentence(answer: Answer) -> str:
+    try:
+        return f"{answer.status}: {answer.json()['error']['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status}: {answer.body[:200]!r}"
+
+
+def pauses(longest_s: float) -> Iterator[float]:
+    """Doubled each time up to `longest_s`, each anywhere between nothing and that: a thousand machines never march."""
+    most = FIRST_PAUSE_S
+    while True:
+        yield random.uniform(0, min(most, longest_s))
+        most = min(most * 2, longest_s)
+
+
+def _sleep(seconds: float, stop: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        if stop():
+            raise Stopped
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, 0.2))

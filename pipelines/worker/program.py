@@ -1,0 +1,211 @@
+"""The program: say what there is, claim, do, hand in, wipe; again and again, until it is asked to end."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.work.child import Limits, spawn
+from pipelines.work.errand import Errand, Places, Step, carry_out
+from pipelines.worker.abilities import abilities
+from pipelines.worker.beats import Beats
+from pipelines.worker.files import Claimed, fetch_all, send_all
+from pipelines.worker.link import LONGEST_PAUSE_S, Gone, Link, Refused, Stopped, Unknown
+
+log = logging.getLogger("retune-worker")
+
+USAGE = """retune-worker: does an agency's heavy jobs on this machine. It connects out only.
+
+  RETUNE_URL        where Retune is: https://...
+  RETUNE_TOKEN      the token that the page Machines showed; or RETUNE_TOKEN_FILE
+  RETUNE_WORK_DIR   scratch and base models (default ~/.cache/retune-worker)
+  RETUNE_CONVERTER_DIR   the GGUF converter, for jobs of the queue cpu
+  RETUNE_CHILD_MEMORY_BYTES, RETUNE_CHILD_CPU_S, RETUNE_CHILD_FILE_BYTES   limits of one child (default none)
+
+  requirements      prints what the work needs, for pip install -r
+"""
+
+
+class WorkFailed(RuntimeError):
+    def __init__(self, sentence: str, permanent: bool, log_tail: str) -> None:
+        super().__init__(sentence)
+        self.permanent, self.log_tail = permanent, log_tail
+
+
+@dataclass
+class Program:
+    """`folder` holds `scratch`, wiped at the start and after every job, and `bases`, which are nobody's data."""
+
+    link: Link
+    folder: Path
+    poll_s: float = 3.0
+    session: str = field(default_factory=lambda: secrets.token_hex(16))
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def run(self) -> None:
+        self.wipe()
+        try:
+            hello = self.link.post("hello", abilities(self.folder), self.ending.is_set)
+            log.info("%s: queues %s, trusted: %s", hello["name"], hello["queues"], hello["is_trusted"])
+            while not self.ending.is_set():
+                if not self.claim_one(hello["lease_s"]):
+                    self.ending.wait(self.poll_s * random.uniform(0.5, 1.5))
+        except Stopped:
+            log.info("ending")
+        finally:
+            self.wipe()
+
+    def claim_one(self, lease_s: float) -> bool:
+        told = self.link.post("claim", {"session": self.session}, self.ending.is_set)
+        if told is None:
+            return False
+        job = Claimed(self.link, told)
+        log.info("job %s (%s), attempt %s", told["job"], told["kind"], told["attempt"])
+        try:
+            self.do(job, lease_s)
+            log.info("job %s is handed in", told["job"])
+        except Gone:
+            log.info("job %s is gone", told["job"])
+        finally:
+            self.wipe()
+        return True
+
+    def do(self, job: Claimed, lease_s: float) -> None:
+        with Beats(job, lease_s, self.ending.is_set).going() as beats:
+            try:
+                self._done(job, beats)
+            except Stopped as stopped:
+                if not self.ending.is_set():
+                    raise Gone from stopped
+                self._fail(job, "The machine's program was ended.", False)
+            except WorkFailed as failed:
+                self._fail(job, str(failed), failed.permanent, failed.log_tail)
+            except Gone:
+                raise
+            except Exception as error:
+                log.exception("job %s", job.told["job"])
+                self._fail(job, f"{type(error).__name__}: {error}", False)
+
+    def _done(self, job: Claimed, beats: Beats) -> None:
+        errand = Errand.parse({"inputs": {}, "steps": job.told["steps"], "outputs": job.told["outputs"]})
+        inputs = fetch_all(job, self.scratch, self.folder / "bases", beats.is_over)
+        places = Places(inputs, self.scratch / "out", self.scratch / "between")
+        done = carry_out(errand, places, lambda step, spec: self._step(step, spec, beats))
+        beats.tell(1.0, "handing in")
+        outputs = send_all(job, done.out, self.scratch, beats.is_over)
+        self.link.post(job.path("done"), job.body(said=done.said, outputs=outputs), beats.is_over)
+
+    def _step(self, step: Step, spec: Mapping[str, Any], beats: Beats) -> dict[str, Any]:
+        start, end = step.span
+
+        def on_line(line: Mapping[str, Any]) -> None:
+            share = start + (end - start) * float(line.get("progress", 0.0))
+            beats.tell(share, str(line.get("note", "")), line.get("numbers"))
+
+        ended = spawn(
+            step.kind,
+            {**spec, "scratch": str(self.scratch / "work")},
+            scratch=self.scratch / "work",
+            limits=limits(),
+            on_line=on_line,
+            cancelled=beats.is_over,
+            log_path=self.scratch / f"{step.kind}.log",
+        )
+        if ended.result is not None:
+            return dict(ended.result)
+        if ended.cancelled:
+            raise Stopped
+        raise WorkFailed(ended.error, ended.permanent, ended.log_tail)
+
+    def _fail(self, job: Claimed, error: str, permanent: bool, log_tail: str = "") -> None:
+        """Told with patience; when this program is ending, told once."""
+        log.warning("job %s: %s", job.told["job"], error)
+        body = job.body(error=error, permanent=permanent, log_tail=log_tail)
+        try:
+            self.link.post(job.path("failed"), body, self.ending.is_set)
+        except (Stopped, Refused):
+            log.warning("job %s: nobody heard of it; its lease will end", job.told["job"])
+
+    def wipe(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True, mode=0o700)
+
+
+def limits() -> Limits:
+    return Limits(
+        address_space_bytes=_number("RETUNE_CHILD_MEMORY_BYTES"),
+        cpu_s=_number("RETUNE_CHILD_CPU_S"),
+        file_bytes=_number("RETUNE_CHILD_FILE_BYTES"),
+        threads=len(os.sched_getaffinity(0)),
+    )
+
+
+def _number(name: str) -> int | None:
+    return int(os.environ[name]) if os.environ.get(name) else None
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Two programs in one folder would wipe each other's scratch."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"Another retune-worker works in {folder}: give this one a RETUNE_WORK_DIR of its own."
+            ) from error
+        yield
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["requirements"]:
+        print(requirements(), end="")
+        return 0
+    if arguments or not os.environ.get("RETUNE_URL"):
+        print(USAGE)
+        return 0 if arguments in (["help"], ["--help"]) else 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    folder = Path(os.environ.get("RETUNE_WORK_DIR", "~/.cache/retune-worker")).expanduser().resolve()
+    try:
+        link = Link(os.environ["RETUNE_URL"], token(), float(os.environ.get("RETUNE_PAUSE_S", LONGEST_PAUSE_S)))
+        program = Program(link, folder, float(os.environ.get("RETUNE_POLL_S", "3")))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_ignored: program.ending.set())
+        with alone_in(folder):
+            program.run()
+    except (Unknown, Refused, ValueError) as wrong:
+        print(wrong, file=sys.stderr)
+        return 1
+    return 0
+
+
+def token() -> str:
+    path = os.environ.get("RETUNE_TOKEN_FILE")
+    found = Path(path).read_text().strip() if path else os.environ.get("RETUNE_TOKEN", "")
+    if not found:
+        raise ValueError("RETUNE_TOKEN is empty: the page Machines shows a token once, when a machine is added.")
+    return found
+
+
+def requirements() -> str:
+    """Written into the one file when it is packed."""
+    import pkgutil
+
+    return (pkgutil.get_data("pipelines.worker", "requirements.txt") or b"").decode()

@@ -1,0 +1,1 @@
+"""Who is told by which ways, as an agency and its people decided."""

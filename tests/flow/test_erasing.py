@@ -1,0 +1,239 @@
+"""A client erased for good: all of it and nothing else; a certificate stays that anybody can verify."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DatabaseError, transaction
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from agency.leaving import erasing
+from agency.leaving.erasing import FORMAT, carry_out
+from agency.leaving.export.archive import client_archive, write
+from agency.leaving.tables import line, rows_of
+from pipelines.actions import ActionRefused
+from pipelines.actions.clients.erasure import end_runs, order_erasure
+from pipelines.actions.clients.removal import owned_by_clients
+from pipelines.actions.two_people import acts
+from pipelines.artifacts import store_of
+from pipelines.hosts.fake import FakeHost
+from pipelines.models import Example, Job, Placement
+from tenants import actions, scope
+from tenants.crypto.certificate import verify
+from tenants.models import Agency, ApiKey, AuditEvent, Client, Erasure, Membership, Proposal, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+SAID = {"actor": "ann@north.example", "reason": "the contract ended", "now": factories.NOW}
+
+
+def counts(client_id: int, agency: Agency) -> dict[str, int]:
+    with scope.agency_scope(agency.pk):
+        return {m._meta.db_table: m._default_manager.filter(client_id=client_id).count() for m in owned_by_clients()}
+
+
+def living(client: Client) -> None:
+    """Rows everywhere, weights, a key, a reader, a host that nobody answers at."""
+    made = factories.make_pipeline(client)
+    factories.make_production(made)
+    factories.make_key(client)
+    store_of(client.pk).put_bytes(f"weights of {client.slug}".encode())
+    with scope.agency_scope(client.agency_id):
+        reader = f"reader@{client.slug}.example"
+        actions.add_member(client.agency, reader, "reader", "tests", factories.NOW, client=client, password="x" * 20)
+
+
+def erased(client: Client) -> Erasure:
+    with scope.agency_scope(client.agency_id):
+        return carry_out(order_erasure(client, client.name, **SAID), timezone.now())
+
+
+def test_all_of_it_goes_and_nothing_else(acorn: Client, birch: Client, agency: Agency) -> None:
+    living(acorn)
+    living(birch)
+    before = counts(birch.pk, agency)
+    with scope.agency_scope(agency.pk):
+        actions.add_member(agency, "reader@birch.example", "reader", "tests", factories.NOW, client=acorn)
+
+    erased(acorn)
+
+    assert {table: n for table, n in counts(acorn.pk, agency).items() if n} == {}
+    assert not (Path(settings.ARTIFACTS) / "clients" / str(acorn.pk)).exists()
+    assert counts(birch.pk, agency) == before
+    with scope.agency_scope(agency.pk):
+        assert list(Client.objects.all()) == [birch]
+    assert not User.objects.filter(email="reader@acorn.example").exists(), "an account of this client alone is gone"
+    assert User.objects.get(email="reader@birch.example").is_active, "one that is let in elsewhere stays"
+    call_command("ledger", "verify")
+
+
+def test_the_certificate_says_what_went_by_digest_and_no_content(acorn: Client, agency: Agency, tmp_path: Path) -> None:
+    living(acorn)
+    write(tmp_path / "kept.tar", client_archive(acorn, timezone.now()))
+    with factories.inside(acorn):
+        rows = b"".join(line(row) for row in rows_of(Example, acorn))
+        said = Example.objects.all()[0].messages[0]["content"]
+        head = AuditEvent.objects.filter(client=acorn).order_by("-seq")[0]
+
+    text = erased(acorn).certificate
+
+    found = verify(text, FORMAT)
+    assert not found.obstacle
+    told = found.facts["tables"]["pipelines_example"]
+    assert told == {"rows": rows.count(b"\n"), "sha256": hashlib.sha256(rows).hexdigest()}
+    assert found.facts["files"] == [hashlib.sha256(b"weights of acorn").hexdigest()]
+    assert found.facts["ledger"]["acts"] >= head.seq
+    assert found.facts["hosts"][0]["host"] == "shop" and "shop" in found.facts["hosts"][0]["not_reached"]
+    assert said not in text and "reader@acorn.example" not in text
+    with scope.agency_scope(agency.pk):
+        last = AuditEvent.objects.filter(client=None).order_by("-seq")[0]
+    assert (last.verb, last.detail["certificate"]) == ("client.erased", hashlib.sha256(text.encode()).hexdigest())
+    changed = json.dumps(json.loads(text) | {"payload": found.facts["agency"]})
+    assert verify(changed, FORMAT).obstacle
+
+
+def test_models_leave_the_hosts_that_answer(acorn: Client, tmp_path: Path) -> None:
+    living(acorn)
+    fake = FakeHost(f"fake://{tmp_path / 'host'}")
+    (tmp_path / "weights").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    fake.push_blob(tmp_path / "weights", f"sha256:{digest}")
+    for name in ("deploy.invalid/acorn/support:v1", "deploy.invalid/other/task:v1"):
+        fake.create(name, f"sha256:{digest}", {})
+    with factories.inside(acorn):
+        host = actions.add_host(acorn, "cellar", f"fake://{tmp_path / 'host'}", "tests", factories.NOW, kind="fake")
+        version = Placement.objects.all()[0].version
+        placed = {"model_name": "deploy.invalid/acorn/support:v1", "placed_at": factories.NOW}
+        Placement.of(version, version=version, host=host, **placed).save()
+
+    hosts = {told["host"]: told for told in json.loads(json.loads(erased(acorn).certificate)["payload"])["hosts"]}
+
+    assert {tag.name for tag in fake.tags()} == {"deploy.invalid/other/task:v1"}
+    assert hosts["cellar"]["removed"] == ["deploy.invalid/acorn/support:v1"]
+
+
+def test_it_is_refused_with_another_name_without_a_reason_and_while_runs_live(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    run = factories.make_run(pipeline, at="evaluate", status="waiting")
+    with scope.agency_scope(acorn.agency_id):
+        with pytest.raises(ActionRefused, match="Type the client's name"):
+            order_erasure(acorn, "acorn inc", **SAID)
+        with pytest.raises(ActionRefused, match="Say why"):
+            order_erasure(acorn, acorn.name, **SAID | {"reason": " "})
+        with pytest.raises(ActionRefused, match=r"under way: support 1"):
+            order_erasure(acorn, acorn.name, **SAID)
+        assert end_runs(acorn, actor="ann@north.example", now=factories.NOW) == 1
+        order = order_erasure(acorn, acorn.name, **SAID)
+        fields = {"queue": "gpu", "status": "running", "created_at": factories.NOW, "due_at": factories.NOW}
+        Job.of(run, run=run, stage="finetune", kind="train:late", **fields).save()
+        with pytest.raises(ActionRefused, match="worker"):
+            carry_out(order, factories.NOW)
+        assert Client.objects.filter(pk=acorn.pk).exists()
+
+
+def test_what_broke_off_goes_on(acorn: Client, agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
+    living(acorn)
+
+    def broken(*_: Any) -> None:
+        raise OSError("no power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "wipe", broken)
+        with pytest.raises(OSError, match="no power"):
+            erased(acorn)
+    with scope.agency_scope(agency.pk):
+        half = Erasure.objects.select_related("agency").get()
+        assert half.rows_gone_at and not half.is_done and not Client.objects.exists()
+        done = carry_out(half, timezone.now())
+    assert done.is_done and not (Path(settings.ARTIFACTS) / "clients" / str(acorn.pk)).exists()
+    assert verify(done.certificate, FORMAT).facts["files"]
+
+
+def test_the_page_asks_for_the_name_and_gives_the_certificate(owner: Browser, acorn: Client, agency: Agency) -> None:
+    living(acorn)
+    address = reverse("erase-client", args=["acorn"])
+
+    refused = owner.post(address, {"name": "Birch", "reason": "the contract ended"})
+    assert refused.status_code == 422 and "Type the client" in refused.text
+    page = owner.post(address, {"name": "Acorn", "reason": "the contract ended"}, follow=True)
+
+    assert "Acorn is erased" in page.text and "Certificate" in page.text
+    with scope.agency_scope(agency.pk):
+        pk = Erasure.objects.get().pk
+    got = owner.get(reverse("erasure-certificate", args=[pk]))
+    assert not verify(got.text, FORMAT).obstacle
+    assert owner.get(reverse("client", args=["acorn"])).status_code == 404
+
+
+def test_where_two_decide_it_waits_for_the_second(owner: Browser, acorn: Client, agency: Agency) -> None:
+    agency.two_for_erasure = True
+    agency.save()
+    factories.make_member(agency, "owner", email="second@north.example")
+
+    owner.post(reverse("erase-client", args=["acorn"]), {"name": "Acorn", "reason": "the contract ended"})
+
+    with scope.agency_scope(agency.pk):
+        assert Client.objects.filter(slug="acorn").exists() and not Erasure.objects.exists()
+        row = Proposal.objects.select_related("client").get(kind="client.erase")
+        with pytest.raises(ActionRefused, match="Two people"):
+            order_erasure(acorn, acorn.name, **SAID)
+        acts.confirm(row, actor="second@north.example", now=timezone.now())
+        order = Erasure.objects.get()
+    assert order.confirmed_by == "second@north.example"
+    page = owner.post(reverse("go-on-erasing", args=[order.pk]), follow=True)
+    assert "Acorn is erased" in page.text
+
+
+def test_the_database_keeps_certificates_and_every_other_ledger(on_postgres: object) -> None:
+    agency = factories.make_agency()
+    real = factories.make_client(agency)
+    gone = factories.make_client(agency)
+    done = erased(gone)
+    with scope.agency_scope(agency.pk):
+        for act in (
+            lambda: Erasure.objects.filter(pk=done.pk).update(reason="another"),
+            lambda: Erasure.objects.filter(pk=done.pk)._raw_delete("default"),
+            lambda: AuditEvent.objects.filter(client_id=real.pk)._raw_delete("default"),
+        ):
+            with pytest.raises(DatabaseError, match=r"for ever|append-only"), transaction.atomic():
+                act()
+        assert AuditEvent.objects.filter(client_id=real.pk).exists()
+        assert not AuditEvent.objects.filter(client_id=gone.pk).exists()
+
+
+def test_the_command_erases_and_verifies(acorn: Client, birch: Client, tmp_path: Path, capsys: Any) -> None:
+    living(acorn)
+    with pytest.raises(CommandError, match="Type the client"):
+        call_command("leave", "erase", "acorn", "--name", "Birch", "--reason", "over")
+    call_command("leave", "erase", "acorn", "--name", "Acorn", "--reason", "over")
+    (tmp_path / "gone.json").write_text(capsys.readouterr().out)
+
+    call_command("leave", "verify", str(tmp_path / "gone.json"))
+
+    assert "the signature fits" in capsys.readouterr().out
+    (tmp_path / "gone.json").write_text("{}")
+    with pytest.raises(CommandError, match="no passport or certificate"):
+        call_command("leave", "verify", str(tmp_path / "gone.json"))
+    with factories.inside(birch):
+        assert Client.objects.filter(pk=birch.pk).exists()
+
+
+def test_nobody_of_it_is_let_in_any_more(acorn: Client) -> None:
+    living(acorn)
+    with factories.inside(acorn):
+        key = ApiKey.objects.all()[0]
+
+    erased(acorn)
+
+    with scope.agency_scope(acorn.agency_id):
+        assert not ApiKey.objects.filter(digest=key.digest).exists()
+        assert not Membership.objects.filter(user__email="reader@acorn.example").exists()

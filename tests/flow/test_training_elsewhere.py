@@ -1,0 +1,161 @@
+"""A training at a service, as a run's job: it holds no worker, uses up no attempt, and may be recalled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils.timezone import now
+
+from pipelines import actions, plan
+from pipelines.engine import jobs
+from pipelines.engine.jobs import JobFailed, JobGoesOn, Work
+from pipelines.heavy.elsewhere.seats import seat_of
+from pipelines.heavy.train import spec_of
+from pipelines.models import Job, Run
+from pipelines.plan import JOBS
+from tenants import scope, training
+from tenants.actions import change_settings
+from tenants.models import Pipeline, TrainingConsent, TrainingService
+from tenants.training import NoSeat
+from tests.flow import fake_jobs
+from tests.flow.test_line import start
+
+SEAT = {"name": "studio", "url": "http://127.0.0.1:9/v1", "model": "tiny-there", "base": "tiny"}
+
+
+@pytest.fixture
+def service(pipeline: Pipeline) -> TrainingService:
+    """The agency's seat, chosen by the pipeline and allowed by its client."""
+    with scope.agency_scope(pipeline.agency_id):
+        made = training.add_service(pipeline.client.agency, SEAT, "sk-planted", "owner", now())
+    training.allow_service(pipeline.client, made, "owner", now())
+    body = pipeline.settings.model_dump(mode="json")
+    body["recipe"] |= {"trainer": "remote:studio"}
+    change_settings(pipeline, body, "owner", now(), "trained elsewhere")
+    pipeline.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How often the train job was asked; it is through at the third time."""
+    asked: list[int] = []
+
+    def train(work: Work) -> dict[str, Any]:
+        asked.append(work.job.attempts)
+        work.report(0.3, "tiny-there: running")
+        if len(asked) < 3:
+            raise JobGoesOn(30)
+        return fake_jobs.train(work)
+
+    monkeypatch.setitem(plan.JOBS, "train", train)
+    yield asked
+
+
+def train_job(run: Run) -> Job:
+    return Job.objects.get(run=run, kind="train")
+
+
+def look(run: Run, seconds: float = 60) -> Job:
+    later = now() + timedelta(seconds=seconds)
+    jobs.work_on(train_job(run).pk, JOBS, lambda: later)
+    return train_job(run)
+
+
+def test_a_training_elsewhere_holds_no_worker_and_uses_up_no_attempt(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, looks: list[int]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    job = train_job(run)
+    assert (run.status, run.stage, job.status, job.attempts) == ("waiting", "finetune", "queued", 0)
+    assert job.progress["note"] == "tiny-there: running" and job.due_at is not None and job.due_at > now()
+    assert not jobs.work_on(job.pk, JOBS, now), "it is not asked before its time"
+    assert look(run).status == "queued"
+    assert look(run, 120).status == "succeeded"
+    assert looks == [1, 1, 1]
+
+
+def test_the_child_is_told_the_seat_and_its_key_is_in_no_spec(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, looks: list[int]
+) -> None:
+    add_rows(0, 30)
+    job = train_job(start(pipeline))
+    told = seat_of(job)
+    assert (told.trainer, told.secret, told.network) == ("remote", {"key": "sk-planted"}, True)
+    spec = spec_of(job, told)
+    assert (spec["site"]["url"], spec["site"]["model"]) == ("http://127.0.0.1:9/v1", "tiny-there")
+    assert "sk-planted" not in repr(spec) + repr(told) + repr(service.__dict__)
+
+
+def test_a_run_that_is_cancelled_is_recalled_from_the_service(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, monkeypatch: pytest.MonkeyPatch,
+    looks: list[int],
+) -> None:  # fmt: skip
+    recalled: list[int] = []
+    monkeypatch.setitem(plan.JOBS, "recall", lambda work: recalled.append(work.job.run_id) or {})
+    add_rows(0, 30)
+    run = start(pipeline)
+    actions.cancel(run, actor="owner", reason="never mind", now=now())
+    assert train_job(run).status == "cancelled"
+    assert recalled == [run.pk]
+    assert Job.objects.get(run=run, kind="recall").status == "succeeded"
+
+
+def test_nothing_is_recalled_that_was_trained_to_the_end(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    actions.reject(run, actor="owner", reason="not good", now=now())
+    assert not Job.objects.filter(run=run, kind="recall").exists()
+
+
+def test_without_the_clients_consent_nothing_may_go_there(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, looks: list[int]
+) -> None:
+    add_rows(0, 30)
+    job = train_job(start(pipeline))
+    training.take_back(TrainingConsent.objects.get(), "owner", now())
+    with pytest.raises(NoSeat, match="client does not allow") as refused:
+        seat_of(job)
+    assert refused.value.permanent
+    with scope.agency_scope(pipeline.agency_id):
+        training.withdraw_service(service, "owner", now())
+        assert TrainingService.objects.get().sealed == ""
+    with pytest.raises(NoSeat, match="no training service"):
+        seat_of(job)
+
+
+def test_consent_to_one_address_is_none_to_another(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, looks: list[int]
+) -> None:
+    add_rows(0, 30)
+    job = train_job(start(pipeline))
+    with scope.agency_scope(pipeline.agency_id):
+        training.withdraw_service(service, "owner", now())
+        moved = SEAT | {"url": "http://127.0.0.1:10/v1"}
+        training.add_service(pipeline.client.agency, moved, "", "owner", now())
+    with pytest.raises(NoSeat, match="client does not allow"):
+        seat_of(job)
+
+
+def test_a_service_for_another_base_or_a_command_that_is_not_registered_is_refused(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, looks: list[int]
+) -> None:
+    add_rows(0, 30)
+    job = train_job(start(pipeline))
+    for recipe, sentence in (
+        ({"base": "smollm2"}, "trains the base tiny"),
+        ({"trainer": "command:axolotl"}, "RETUNE_TRAINER_COMMANDS"),
+    ):
+        body = job.run.revision.body
+        job.run.revision.body = body | {"recipe": body["recipe"] | recipe}
+        job.run.revision.__dict__.pop("settings", None)
+        with pytest.raises(JobFailed, match=sentence) as refused:
+            seat_of(job)
+        assert refused.value.permanent
+        job.run.revision.body = body
