@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from math import isfinite
+from typing import Any, Generic, Self, TypeVar
 
+from django.utils.translation import gettext as _
 from ninja import Field, Schema
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 
@@ -20,6 +23,33 @@ class Refusal(Schema):
     """Every answer that is not 2xx."""
 
     error: Error
+
+
+class Asked(Schema):
+    """What callers send. No text or number in it, however deep, may be one that no database keeps."""
+
+    @model_validator(mode="after")
+    def check_kept(self) -> Self:
+        for name in type(self).model_fields:
+            if why := _unkept(getattr(self, name)):
+                raise PydanticCustomError("unkept", "{name} {why}", {"name": name, "why": why})
+        return self
+
+
+def _unkept(value: object) -> str:
+    """What is wrong with the first such value; empty: nothing. A nested `Asked` has judged itself."""
+    match value:
+        case str() if "\x00" in value:
+            return _("holds a NUL character, which no database keeps. Send it without.")
+        case str() if any("\ud800" <= character <= "\udfff" for character in value):
+            return _("holds half of a surrogate pair, which is no character. Send UTF-8.")
+        case float() if not isfinite(value):
+            return _("holds NaN or infinity, which JSON does not have. Send a number or null.")
+        case dict():
+            return next(filter(None, map(_unkept, (*value.keys(), *value.values()))), "")
+        case list():
+            return next(filter(None, map(_unkept, value)), "")
+    return ""
 
 
 class Page(Schema, Generic[Item]):
@@ -69,7 +99,7 @@ class PipelineOut(Schema):
     latest_run: int | None
 
 
-class PauseIn(Schema):
+class PauseIn(Asked):
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(..., min_length=1, max_length=500)
 
@@ -103,7 +133,7 @@ class RolloutOut(Schema):
     guardrails: list[GuardrailOut]
 
 
-class PromptIn(Schema):
+class PromptIn(Asked):
     """What a prompt run changes. `version`: whose weights (null: production's). `replaces`: also where an application
     brings a system prompt. `parameters` as hosts name them: stop, num_predict, temperature, top_p, top_k, min_p,
     repeat_penalty; all but the first two need `evaluate_on: host` in the settings.
@@ -116,7 +146,7 @@ class PromptIn(Schema):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class RunIn(Schema):
+class RunIn(Asked):
     """`force` passes the cooldown after a rollback; it needs a reason. With `prompt` the run skips training."""
 
     model_config = ConfigDict(extra="forbid")
@@ -125,7 +155,7 @@ class RunIn(Schema):
     prompt: PromptIn | None = None
 
 
-class AgainIn(Schema):
+class AgainIn(Asked):
     """`stage`: validate, finetune, evaluate, compare or deploy."""
 
     model_config = ConfigDict(extra="forbid")
@@ -133,7 +163,7 @@ class AgainIn(Schema):
     reason: str = Field(min_length=1, max_length=500)
 
 
-class ModelIn(Schema):
+class ModelIn(Asked):
     """What goes with a model that was trained elsewhere: its file's name, why it comes, `force` as of a run."""
 
     model_config = ConfigDict(extra="forbid")
@@ -225,7 +255,7 @@ class VersionOut(Schema):
     approved_by: str
 
 
-class RollbackIn(Schema):
+class RollbackIn(Asked):
     """`to`: the number of the version to go back to; left out, the one that was in production before."""
 
     model_config = ConfigDict(extra="forbid")
@@ -253,7 +283,7 @@ class RollbackOut(Schema):
     seconds: float | None
 
 
-class FeedbackIn(Schema):
+class FeedbackIn(Asked):
     """`request_id` is the header of the same name that came with the answer."""
 
     model_config = ConfigDict(extra="forbid")

@@ -8,10 +8,11 @@ from typing import Any
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from agency.api.schemas import Asked
 from pipelines.actions.waivers import LONGEST
 
 
-class FreezeIn(Schema):
+class FreezeIn(Asked):
     """`pipeline` left out: the whole client. `ends_at` left out: until somebody lifts it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -34,7 +35,7 @@ class FreezeOut(Schema):
     in_force: bool
 
 
-class WaiverIn(Schema):
+class WaiverIn(Asked):
     """`gate` by its name in the settings; it ends by itself after `days`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -161,7 +162,7 @@ class SettingsOut(Schema):
     changes: list[SettingOut]
 
 
-class SettingsIn(Schema):
+class SettingsIn(Asked):
     """Whole settings, as they are read. `base`: the revision that they were made from."""
 
     model_config = ConfigDict(extra="forbid")

@@ -6,8 +6,10 @@ from typing import Any
 
 from ninja import Field, Schema
 
+from agency.api.schemas import Asked
 
-class AbilitiesIn(Schema):
+
+class AbilitiesIn(Asked):
     """What a machine has. `gpus`: a name each; `memory_bytes`: of the machine, not what is free."""
 
     version: str = Field("", max_length=40)
@@ -30,13 +32,13 @@ class MachineOut(Schema):
     part_bytes: int
 
 
-class ClaimIn(Schema):
+class ClaimIn(Asked):
     """`session`: a random text, new at each start of the program: a claim whose answer was lost is found again."""
 
     session: str = Field(min_length=16, max_length=64)
 
 
-class AgainIn(Schema):
+class AgainIn(Asked):
     """Of which claim."""
 
     version: int
@@ -65,7 +67,7 @@ class ClaimOut(Schema):
     inputs: list[InputOut]
 
 
-class BeatIn(Schema):
+class BeatIn(Asked):
     """How far a job has come."""
 
     version: int
@@ -80,14 +82,14 @@ class BeatOut(Schema):
     go_on: bool
 
 
-class OutputIn(Schema):
+class OutputIn(Asked):
     """A file that was handed in whole."""
 
     digest: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=1)
 
 
-class HandedIn(Schema):
+class HandedIn(Asked):
     """What every step answered, and the files that were handed in."""
 
     version: int
@@ -95,7 +97,7 @@ class HandedIn(Schema):
     outputs: dict[str, OutputIn]
 
 
-class FailedIn(Schema):
+class FailedIn(Asked):
     """Why the job could not be done. `permanent`: a second try cannot help."""
 
     version: int

@@ -12,6 +12,7 @@ import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
+from django.test import Client as Browser
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
@@ -100,6 +101,23 @@ def test_no_request_of_a_machine_breaks_it(name: str, app: WSGIHandler, world: d
     with scope.agency_scope(world.client.agency_id):
         _row, token = add_machine(world.client.agency, "fuzz", ("gpu",), True, actor="tests", now=factories.NOW)
     assert 401 not in fuzz(name, app, token, world)
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(r'"a\u0000"', "NUL"), (r'"\udabf"', "surrogate"), ("NaN", "NaN"), ("-1e999", "infinity")]
+)
+def test_what_no_database_keeps_is_refused_however_deep(value: str, word: str, world: doors.World) -> None:
+    with scope.agency_scope(world.client.agency_id):
+        _row, token = add_machine(world.client.agency, "odd", ("gpu",), True, actor="tests", now=factories.NOW)
+    answer = Browser().post(
+        "/rest/v1/machine/jobs/1/beat",
+        f'{{"version": 1, "numbers": {{"loss": [{{"of": {value}}}]}}}}',
+        content_type="application/json",
+        headers={"authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 422
+    message = answer.json()["error"]["message"]
+    assert message.startswith("asked: numbers holds") and word in message
 
 
 @pytest.mark.parametrize("name", MACHINES)
