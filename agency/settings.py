@@ -227,6 +227,10 @@ LEASE_S = env.number("RETUNE_LEASE_S", 60)
 JOB_LEASE_S = env.number("RETUNE_JOB_LEASE_S", 60)
 TICK_S = env.number("RETUNE_TICK_S", 1.0)
 HEARTBEAT_URL = env.text("RETUNE_HEARTBEAT_URL")
+# How many jobs of one client may run at a time in each of the queues cpu and gpu; 0: whatever workers there are.
+JOBS_PER_CLIENT = env.integer("RETUNE_JOBS_PER_CLIENT", 0)
+# Schedules of one minute start over so many seconds, each pipeline always at its own; 0: all at once.
+SCHEDULE_SPREAD_S = env.integer("RETUNE_SCHEDULE_SPREAD_S", 900 if ENGINE == "celery" else 0)
 RETRY_BASE_S = env.number("RETUNE_RETRY_BASE_S", 5)
 JOB_TIMEOUT_S = 24 * 3600
 Q_CLUSTER = {

@@ -5,11 +5,11 @@ from django.utils.timezone import now as clock
 
 from pipelines import outbox, ticker
 from pipelines.actions import imports
-from pipelines.engine import jobs, kernel
+from pipelines.engine import kernel
 from pipelines.fleet import look
-from pipelines.machines import offers
+from pipelines.machines import turns
 from pipelines.outbox import deliveries, digests
-from pipelines.plan import JOBS, PLAN
+from pipelines.plan import PLAN
 from tenants.scope import agency_scope, client_scope
 
 
@@ -21,9 +21,7 @@ def wake_run(client_id: int, run_id: int) -> None:
 
 @shared_task(name="pipelines.tasks.work_job")
 def work_job(client_id: int, job_id: int) -> None:
-    with client_scope(client_id):
-        if not offers.is_theirs(job_id):
-            jobs.work_on(job_id, JOBS, clock)
+    turns.work(client_id, job_id, clock)
 
 
 @shared_task(name="pipelines.tasks.look_at_triggers")

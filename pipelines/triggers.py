@@ -13,7 +13,7 @@ from pipelines.actions.runs import create_run, state_of
 from pipelines.domain import triggers as judge
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
-from pipelines.reports.schedule import rule_of
+from pipelines.reports.schedule import rule_of, spread
 from tenants.models import Pipeline, SettingsRevision
 
 LOOK_AGAIN = timedelta(minutes=5)
@@ -28,11 +28,12 @@ def consider(state: PipelineState, now: datetime) -> Run | None:
     pipeline = state.pipeline
     if pipeline.revision is None:
         return None
-    if pipeline.is_paused:
-        _not_yet(state, judge.NotYet(pipeline.pause), now)
-        return None
     settings = settings_of(pipeline)
-    match judge.should_start(settings, facts_of(state, settings, now), now):
+    facts = facts_of(state, settings, now)
+    if pipeline.is_paused:
+        _not_yet(state, judge.kept_back(pipeline.pause, settings, facts, now), now)
+        return None
+    match judge.should_start(settings, facts, now):
         case judge.Start(occasion):
             return _start(state, occasion, now)
         case judge.NotYet() as answer:
@@ -47,6 +48,7 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
         schedule_rule=rule_of(chosen.schedule) if chosen.schedule else None,
         time_zone=pipeline.client.timezone,
         schedule_set_at=schedule_set_at(pipeline) if chosen.schedule else None,
+        spread=spread(pipeline),
         new_examples=chosen.new_examples,
         quality_below=chosen.quality_below,
         quality_sample=chosen.quality_min_sample,
@@ -72,6 +74,7 @@ def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetim
     runs = Run.objects.filter(pipeline=pipeline)
     quality, sample = quality_of(pipeline, now)
     last_rollback = Rollback.objects.filter(pipeline=pipeline).order_by("-id").first()
+    last = _last_decision(pipeline)
     quality_run = runs.filter(occasion__kind="quality", finished_at__isnull=False).order_by("-finished_at").first()
     return judge.TriggerFacts(
         schedule_handled_until=max(filter(None, (state.schedule_seen_at, settings.schedule_set_at)), default=None),
@@ -81,6 +84,7 @@ def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetim
         quality_run_ended_at=quality_run.finished_at if quality_run else None,
         rolled_back_at=last_rollback.decided_at if last_rollback else None,
         has_live_run=runs.filter(status__in=LIVE_RUNS).exists(),
+        held_back=(last.at, last.reason) if last and not last.started else None,
         started_at=tuple(runs.filter(created_at__gt=now - DAY).values_list("created_at", flat=True)),
     )
 
@@ -140,9 +144,14 @@ def _not_yet(state: PipelineState, answer: judge.NotYet, now: datetime) -> None:
     if answer.next_eligible_at is not None:
         due_at = min(max(answer.next_eligible_at, now + timedelta(seconds=1)), now + LOOK_AGAIN)
         PipelineState.objects.filter(pk=state.pk).update(due_at=due_at)
-    last = TriggerDecision.objects.filter(pipeline=state.pipeline).order_by("-id").first()
+    last = _last_decision(state.pipeline)
     if last is None or last.started or last.reason != answer.reason:
         _write(state, now, started=False, reason=answer.reason, next_eligible_at=answer.next_eligible_at)
+
+
+def _last_decision(pipeline: Pipeline) -> TriggerDecision | None:
+    found: TriggerDecision | None = TriggerDecision.objects.filter(pipeline=pipeline).order_by("-id").first()
+    return found
 
 
 def _write(state: PipelineState, now: datetime, **fields: Any) -> None:

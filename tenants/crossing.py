@@ -22,6 +22,7 @@ class Crossing:
     params: tuple[tuple[str, str], ...]
     returns: tuple[str, ...]
     sql: str
+    sqlite: str = ""  # Where that database has other words for it.
 
 
 NOW = (("p_now", "timestamptz"), ("p_limit", "int"))
@@ -166,6 +167,63 @@ CROSSINGS |= {
 }
 
 
+# All due jobs of a queue in the order of their turns: agencies by turns, in each its clients by turns, and whoever was
+# served longest ago first. A client with as many running jobs as it may have (0: no bound) is left out.
+_IN_TURN = """
+SELECT job.agency_id, job.client_id, job.id, ROW_NUMBER() OVER (
+    ORDER BY job.agency_place, agency.served_at NULLS FIRST, job.served_at NULLS FIRST, job.due_at, job.id) AS place
+FROM (
+    SELECT near.*, ROW_NUMBER() OVER (PARTITION BY near.agency_id
+        ORDER BY near.client_place, near.served_at NULLS FIRST, near.due_at, near.id) AS agency_place
+    FROM (
+        SELECT due.agency_id, due.client_id, due.id, due.due_at, turn.served_at,
+            ROW_NUMBER() OVER (PARTITION BY due.client_id ORDER BY due.due_at, due.id) AS client_place
+        FROM pipelines_job due
+        LEFT JOIN pipelines_turn turn ON turn.client_id = due.client_id AND turn.queue = due.queue
+        LEFT JOIN (
+            SELECT client_id, COUNT(*) AS n FROM pipelines_job
+            WHERE due_at > {p_now} AND queue = {p_queue} AND status = 'running' GROUP BY client_id
+        ) busy ON busy.client_id = due.client_id
+        WHERE due.due_at IS NOT NULL AND due.due_at <= {p_now} AND due.queue = {p_queue}
+            AND ({p_most} = 0 OR COALESCE(busy.n, 0) < {p_most})
+    ) near
+) job LEFT JOIN (
+    SELECT agency_id, MAX(served_at) AS served_at FROM pipelines_turn WHERE queue = {p_queue} GROUP BY agency_id
+) agency ON agency.agency_id = job.agency_id
+"""
+_OF_QUEUE = (("p_now", "timestamptz"), ("p_queue", "text"), ("p_most", "int"))
+# How many jobs of a queue are being worked on, how many ended lately, and how long those took on the average.
+_PACE = """
+SELECT (SELECT COUNT(*) FROM pipelines_job WHERE due_at > {p_now} AND queue = {p_queue} AND status = 'running'),
+    COUNT(*), CAST(COALESCE(AVG(ended.ms), 0) AS bigint)
+FROM (
+    SELECT EXTRACT(EPOCH FROM finished_at - started_at) * 1000 AS ms FROM pipelines_job
+    WHERE queue = {p_queue} AND finished_at <= {p_now} AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 100
+) ended
+"""
+CROSSINGS |= {
+    "jobs_in_turn": Crossing(
+        (*_OF_QUEUE, ("p_limit", "int")),
+        ("client_id", "id"),
+        f"SELECT client_id, id FROM ({_IN_TURN}) line ORDER BY place LIMIT {{p_limit}}",
+    ),
+    "places_of_agency": Crossing(
+        (*_OF_QUEUE, ("p_agency", "bigint")),
+        ("id", "place"),
+        f"SELECT id, place FROM ({_IN_TURN}) line WHERE agency_id = {{p_agency}}",
+    ),
+    "pace_of_queue": Crossing(
+        (("p_now", "timestamptz"), ("p_queue", "text")),
+        ("running", "ended", "mean_ms"),
+        _PACE,
+        _PACE.replace(
+            "EXTRACT(EPOCH FROM finished_at - started_at) * 1000",
+            "(julianday(finished_at) - julianday(started_at)) * 86400000",
+        ),
+    ),
+}
+
+
 def ask(name: str, **params: Any) -> list[tuple[int, ...]]:
     """Rows of ids. Parameters by the names in CROSSINGS without their `p_`."""
     crossing = CROSSINGS[name]
@@ -175,7 +233,8 @@ def ask(name: str, **params: Any) -> list[tuple[int, ...]]:
             marks = ", ".join(["%s"] * len(values))
             cursor.execute(f"SELECT * FROM retune_{name}({marks})", values)
         else:
-            cursor.execute(crossing.sql.format(**{param: "%s" for param, _ in crossing.params}), values)
+            named = {param: f"%({param})s" for param, _ in crossing.params}
+            cursor.execute((crossing.sqlite or crossing.sql).format(**named), dict(zip(named, values, strict=True)))
         return cursor.fetchall()
 
 

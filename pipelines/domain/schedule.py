@@ -1,5 +1,6 @@
 """When a schedule is due: RFC 5545 rules in a client's time zone, right across daylight-saving changes."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -94,6 +95,12 @@ def missed(rule: str, time_zone: str, handled_until: datetime, now: datetime, an
             break
         found.append(due)
     return found
+
+
+def spread_of(pipeline_id: int, window_s: int) -> timedelta:
+    """How long after its due time a pipeline starts: always the same, in [0, window_s), even over all pipelines."""
+    drawn = int.from_bytes(hashlib.sha256(f"start of {pipeline_id}".encode()).digest()[:8], "big")
+    return timedelta(seconds=drawn % window_s if window_s > 0 else 0)
 
 
 def check_schedule(rule: str, time_zone: str, now: datetime) -> None:

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pipelines.domain.schedule import missed, next_occurrences, occurrences
 
+DEFERRED = "; deferred: "
+LATE = timedelta(minutes=15)  # From then on a scheduled start says what kept it; looks are minutes apart.
 QUALITY_WINDOW = timedelta(days=7)  # Over how long the quality of answers is taken.
 
 
@@ -24,11 +26,15 @@ class TriggerKind(StrEnum):
 
 @dataclass(frozen=True)
 class TriggerSettings:
-    """What may start a run by itself; None switches a trigger or cap off. Intervals count from `schedule_set_at`."""
+    """What may start a run by itself; None switches a trigger or cap off. Intervals count from `schedule_set_at`.
+
+    `spread`: so much later than due a scheduled run starts, lest everybody's 04:00 be one moment.
+    """
 
     schedule_rule: str | None = None
     time_zone: str = "UTC"
     schedule_set_at: datetime | None = None
+    spread: timedelta = timedelta(0)
     new_examples: int | None = 500
     quality_below: float | None = 0.85
     quality_sample: int = 100
@@ -50,6 +56,7 @@ class TriggerFacts:
     """What is known at `now`. `schedule_handled_until`: the last due time that led to a run (or the schedule's start).
 
     `new_examples`: accepted, not in production's data, not parked. `quality`: of `quality_sample` outcomes.
+    `held_back`: when the answer last became another "not yet", and which.
     """
 
     schedule_handled_until: datetime | None = None
@@ -62,6 +69,7 @@ class TriggerFacts:
     started_at: tuple[datetime, ...] = ()  # of the runs of the last 24 h at least
     cost_this_month: float = 0.0
     forced: Forced | None = None
+    held_back: tuple[datetime, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,32 @@ class NotYet:
 def should_start(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> Start | NotYet:
     """The decision at `now`. A person may force past cooldown and caps, never past a live run."""
     if facts.has_live_run:
-        return NotYet("a run of this pipeline is live")
+        return kept_back("a run of this pipeline is live", settings, facts, now)
     if facts.forced is not None:
         return Start(Occasion(facts.forced.kind, now, facts.forced.reason))
     occasion = _due(settings, facts, now)
     if occasion is None:
         return NotYet(*_nothing_due(settings, facts, now))
-    return _held_back(settings, facts, now, occasion) or Start(occasion)
+    return _held_back(settings, facts, now, occasion) or Start(_explained(settings, facts, now, occasion))
+
+
+def kept_back(why: str, settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> NotYet:
+    """Nothing starts, whatever is due; a schedule that comes round meanwhile is named, so that no miss is silent."""
+    scheduled = _scheduled(settings, facts, now)
+    return NotYet(f"{why}{DEFERRED}{scheduled.sentence}" if scheduled else why)
+
+
+def _explained(settings: TriggerSettings, facts: TriggerFacts, now: datetime, occasion: Occasion) -> Occasion:
+    """A scheduled run that comes late, or in the place of several, says why."""
+    if occasion.kind is not TriggerKind.SCHEDULE:
+        return occasion
+    first = _missed(settings, facts, now)[0] + settings.spread
+    if now - first < LATE:
+        return occasion
+    why = "nobody looked at the time: the ticker stood still"
+    if facts.held_back is not None and facts.held_back[0] >= first:
+        why = f"held back: {facts.held_back[1].partition(DEFERRED)[0]}"
+    return replace(occasion, sentence=f"{occasion.sentence} ({why})")
 
 
 def _due(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> Occasion | None:
@@ -106,17 +133,22 @@ def _due(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> Occas
 
 
 def _scheduled(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> Occasion | None:
-    handled = facts.schedule_handled_until or settings.schedule_set_at
-    if settings.schedule_rule is None or handled is None:
-        return None
-    anchor = settings.schedule_set_at or handled
-    due = missed(settings.schedule_rule, settings.time_zone, handled, now, anchor)
+    due = _missed(settings, facts, now)
     if not due:
         return None
     sentence = f"due {_local(due[-1], settings)}"
     if len(due) > 1:
         sentence += f", with {len(due) - 1} missed before"
     return Occasion(TriggerKind.SCHEDULE, due[-1], sentence, len(due) - 1)
+
+
+def _missed(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> list[datetime]:
+    """Due times whose start, a while later, has come and that led to no run."""
+    handled = facts.schedule_handled_until or settings.schedule_set_at
+    if settings.schedule_rule is None or handled is None:
+        return []
+    anchor = settings.schedule_set_at or handled
+    return missed(settings.schedule_rule, settings.time_zone, handled, now - settings.spread, anchor)
 
 
 def _enough_data(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> Occasion | None:
@@ -166,8 +198,11 @@ def _local(at: datetime, settings: TriggerSettings) -> str:
 
 
 def _nothing_due(settings: TriggerSettings, facts: TriggerFacts, now: datetime) -> tuple[str, datetime | None]:
-    next_at = _next_due(settings, now)
+    next_at = _next_due(settings, now - settings.spread)
     parts = [f"next schedule {_local(next_at, settings)}"] if next_at else []
+    if next_at and settings.spread:
+        next_at += settings.spread
+        parts[0] += f", starts {next_at.astimezone(ZoneInfo(settings.time_zone)):%H:%M:%S}"
     if settings.new_examples is not None:
         parts.append(f"{facts.new_examples} of {settings.new_examples} new examples")
     if settings.quality_below is not None:
@@ -242,6 +277,7 @@ def _walk(
                 fired.append(occasion)
                 facts = _after_start(facts, occasion, at)
             case NotYet(_, next_at) as held:
+                facts = replace(facts, held_back=(at, held.reason))
                 due = _due(settings, facts, at)
                 if due is not None:
                     yield at, due, held

@@ -19,7 +19,7 @@ from pipelines.engine import dispatch
 from pipelines.engine.doing import doing
 from pipelines.engine.heartbeat import beating
 from pipelines.engine.kernel import Clock, poke
-from pipelines.models import Job, Run
+from pipelines.models import Job, Run, Turn
 from pipelines.models.job import MAX_ATTEMPTS
 from pipelines.work.child import log_tail
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # A host may be down for some minutes: pushes are tried more often than work that fails for reasons of its own.
 ATTEMPTS = {"push": 6}
+# What a client may be bounded in: what goes to hosts, a rollback first of all, waits for nobody.
+HEAVY = frozenset({"cpu", "gpu"})
 
 
 class JobFailed(RuntimeError):
@@ -122,15 +124,40 @@ def claim(job_id: int, now: datetime) -> Job | None:
         error = job.error or "its worker was lost on every attempt"
         settle(Work(job), JobStatus.FAILED, now, error=error, log_tail=job.log_tail or _last_words(job))
         return None
+    with transaction.atomic():
+        turn = _turn_of(job, now)
+        if turn is None or not _take(job, now):
+            return None
+        Turn.objects.filter(pk=turn.pk).update(served_at=max(turn.served_at, now))
+    return job
+
+
+def _turn_of(job: Job, now: datetime) -> Turn | None:
+    """Held until the claim is through. None: as many jobs of its client run in this queue as may."""
+    mine: dict[str, Any] = {"client_id": job.client_id, "queue": job.queue}
+    Turn.objects.get_or_create(**mine, defaults={"agency_id": job.agency_id, "served_at": now})
+    turn: Turn = Turn.objects.select_for_update().get(**mine)
+    most = most_running(job.queue)
+    running = Job.objects.filter(**mine, status=JobStatus.RUNNING, due_at__gt=now).exclude(pk=job.pk)
+    return None if most and running.count() >= most else turn
+
+
+def most_running(queue: str) -> int:
+    """How many jobs of one client may run at a time in a queue; 0: as many as there are workers."""
+    return int(settings.JOBS_PER_CLIENT) if queue in HEAVY else 0
+
+
+def _take(job: Job, now: datetime) -> bool:
     lease = now + timedelta(seconds=settings.JOB_LEASE_S)
-    fields = {"status": JobStatus.RUNNING, "version": job.version + 1, "attempts": job.attempts + 1, "due_at": lease}
+    fields: dict[str, Any] = {"status": JobStatus.RUNNING, "version": job.version + 1}
     # Whoever had it before: it is this worker's now, or that of the machine that is written down next.
     fields |= {"heartbeat_at": now, "started_at": job.started_at or now, "machine": None}
+    fields |= {"attempts": job.attempts + 1, "due_at": lease}
     if not _fenced(job).update(**fields):
-        return None
+        return False
     for name, value in fields.items():
         setattr(job, name, value)
-    return job
+    return True
 
 
 def _last_words(job: Job) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from django.db.models import F, OuterRef, Subquery
+
 from pipelines.domain.machines import Has, Needs, lacking, memory_of
 from pipelines.domain.transitions import LIVE_JOBS
 from pipelines.heavy import build, measure, train
-from pipelines.models import Job, ModelVersion, PipelineState, Run
+from pipelines.models import Job, ModelVersion, PipelineState, Run, Turn
 from pipelines.plan import ERRANDS
 from tenants import scope
 from tenants.models import Machine
@@ -51,10 +53,13 @@ def _weights(job: Job) -> int:
 
 
 def offered(machine: Machine, now: datetime) -> Iterator[Job]:
-    """Due jobs that fit the machine, the longest due first. In the agency's scope."""
+    """Due jobs that fit the machine: of the client that was served longest ago first. In the agency's scope."""
     rows = Job.objects.filter(due_at__lte=now, status__in=LIVE_JOBS, queue__in=machine.queues, kind__in=ERRANDS)
     has = has_of(machine)
-    for job in rows.select_related("run__revision", "client").order_by("due_at")[:LOOKED_AT]:
+    turns = Turn.objects.filter(client=OuterRef("client"), queue=OuterRef("queue"))
+    rows = rows.annotate(served_at=Subquery(turns.values("served_at")))
+    in_turn = (F("served_at").asc(nulls_first=True), "due_at", "pk")
+    for job in rows.select_related("run__revision", "client").order_by(*in_turn)[:LOOKED_AT]:
         if may_leave(job) and not lacking(needs_of(job), has):
             yield job
 

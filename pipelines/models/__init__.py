@@ -6,7 +6,7 @@ from pipelines.models.check import Check
 from pipelines.models.dataset_version import DatasetVersion
 from pipelines.models.example import Example, ExampleState, SignatureBlock
 from pipelines.models.gate_result import GateResult
-from pipelines.models.job import Job, JobPart
+from pipelines.models.job import Job, JobPart, Turn
 from pipelines.models.model_version import ModelVersion
 from pipelines.models.notice import Notice
 from pipelines.models.pipeline_state import PipelineState
@@ -62,6 +62,7 @@ __all__ = [
     "TrafficSpan",
     "TriggerDecision",
     "Trust",
+    "Turn",
     "Unit",
     "Waiver",
 ]

@@ -49,10 +49,29 @@ class Job(ClientOwned):
                 name="final_job_is_not_due", condition=Q(status__in=sorted(LIVE_JOBS)) | Q(due_at__isnull=True)
             ),
         )
-        indexes = (models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="job_due"),)
+        indexes = (
+            models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="job_due"),
+            models.Index(fields=("queue", "finished_at"), name="job_pace"),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} of run {self.run_id}"
+
+
+class Turn(ClientOwned):
+    """When a client last had its turn in a queue: whoever was served longest ago is next.
+
+    Who claims a job holds this row: claims for one client come one after the other, so its bound is one.
+    """
+
+    queue = models.CharField(max_length=10)
+    served_at = models.DateTimeField()
+
+    class Meta(ClientOwned.Meta):
+        constraints = (models.UniqueConstraint(fields=("client", "queue"), name="turn_once_per_queue"),)
+
+    def __str__(self) -> str:
+        return f"turn in {self.queue}"
 
 
 class JobPart(ClientOwned):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count
 
+from pipelines.domain.machines.line import Expected
 from pipelines.models import (
     Batch,
     Drill,
@@ -18,7 +19,8 @@ from pipelines.models import (
     Scorecard,
     TriggerDecision,
 )
-from pipelines.reports.schedule import next_times
+from pipelines.reports.foresight.waiting import waiting
+from pipelines.reports.schedule import next_times, spread
 from tenants.models import EvalSet, Pipeline
 
 RECENT = 8
@@ -80,6 +82,8 @@ class PipelinePage:
     batches: tuple[Batch, ...]
     eval_sets: tuple[EvalSet, ...]
     drill: Drill | None
+    waits: Expected | None = None
+    spread: timedelta = timedelta(0)
 
     @property
     def production(self) -> ModelVersion | None:
@@ -90,12 +94,13 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
     """Inside the client's scope; the number of queries does not depend on how much there is."""
     state = PipelineState.objects.filter(pipeline=pipeline).select_related("production", "latest_run").first()
     runs = tuple(Run.objects.filter(pipeline=pipeline)[:RECENT])
+    live = next((run for run in runs if run.is_live), None)
     lines = version_lines(pipeline)
     schedule = pipeline.settings.triggers.schedule if pipeline.revision else None
     return PipelinePage(
         pipeline=pipeline,
         state=state,
-        live_run=next((run for run in runs if run.is_live), None),
+        live_run=live,
         runs=runs,
         versions=lines[:RECENT],
         trends=trends(lines),
@@ -105,6 +110,8 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
         batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
         eval_sets=current_sets(pipeline),
         drill=Drill.objects.filter(pipeline=pipeline).select_related("to_version").first(),
+        waits=waiting([live.pk], now).get(live.pk) if live else None,
+        spread=spread(pipeline),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from pipelines.domain.machines.line import Expected
 from pipelines.fleet.memory import Preflight, preflight
 from pipelines.models import (
     Check,
@@ -24,6 +25,7 @@ from pipelines.models import (
     Scorecard,
     StageRun,
 )
+from pipelines.reports.foresight.waiting import waiting
 from pipelines.reports.scorecards import Measured, measured
 from pipelines.reports.validation import DataReport, data_report
 from tenants.models import Host
@@ -107,6 +109,7 @@ class RunPage:
     rollback: Rollback | None
     seconds: float
     room: Preflight | None = None
+    waits: Expected | None = None
     # How the chat template of a model that was not trained here differs from its base's, line by line.
     template_diff: tuple[str, ...] = ()
 
@@ -140,6 +143,7 @@ def run_page(run: Run, now: datetime) -> RunPage:
         rollback=_rollback(rollout),
         seconds=((run.finished_at or now) - run.created_at).total_seconds(),
         room=_room(run, version, rollout),
+        waits=waiting([run.pk], now).get(run.pk) if run.is_live else None,
         template_diff=_template_diff(jobs),
     )
 

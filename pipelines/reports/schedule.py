@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from pipelines.domain.schedule import next_occurrences
+from django.conf import settings
+
+from pipelines.domain.schedule import next_occurrences, spread_of
 from tenants.models import Pipeline
 from tenants.pipeline_settings import Schedule, Triggers
 
@@ -12,6 +14,11 @@ from tenants.pipeline_settings import Schedule, Triggers
 def rule_of(schedule: Schedule) -> str:
     """The whole RFC 5545 rule: the day's rule with its local wall-clock time."""
     return f"{schedule.rule};BYHOUR={schedule.at.hour};BYMINUTE={schedule.at.minute};BYSECOND=0"
+
+
+def spread(pipeline: Pipeline) -> timedelta:
+    """How long after its due times the pipeline starts, lest all schedules of one hour start together."""
+    return spread_of(pipeline.pk, settings.SCHEDULE_SPREAD_S)
 
 
 def next_times(schedule: Schedule | None, timezone: str, now: datetime, count: int = 5) -> list[datetime]:

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import actions, ticker
 from pipelines.artifacts import store_of
+from pipelines.domain.schedule import spread_of
 from pipelines.engine import dispatch
 from pipelines.models import Exchange, Feedback, ModelVersion, PipelineState, Run, TriggerDecision
 from pipelines.triggers import consider
@@ -130,7 +131,8 @@ def test_three_months_of_downtime_collapse_into_one_run(made: Any, clock: Clock)
     run = tick(pipeline, clock.now)
     assert run is not None
     assert run.occasion["missed"] == 2
-    assert run.occasion["reason"] == "due 2026-06-02 04:00 Europe/Madrid, with 2 missed before"
+    slots = "due 2026-06-02 04:00 Europe/Madrid, with 2 missed before"
+    assert run.occasion["reason"] == f"{slots} (nobody looked at the time: the ticker stood still)"
     finish(run, clock.now)
     assert tick_until(pipeline, clock.now, clock.now + timedelta(days=2), timedelta(hours=1)) == []
     assert reasons(pipeline)[-1] == "next schedule 2026-07-07 04:00 Europe/Madrid"
@@ -193,6 +195,37 @@ def test_a_quality_run_is_followed_by_a_cooldown_which_defers_the_next(made: Any
     started = tick_until(pipeline, ended, ended + timedelta(hours=50), timedelta(minutes=10))
     assert [at - ended for at, _run in started] == [timedelta(hours=48)]
     assert "cooldown after a quality-triggered run until 2026-03-06 06:00 Europe/Madrid" in "\n".join(reasons(pipeline))
+
+
+def test_a_slot_missed_while_a_run_was_live_is_in_the_ledger_and_in_the_run_that_makes_up_for_it(
+    made: Any, clock: Clock
+) -> None:
+    pipeline = made(schedule={"rule": "FREQ=DAILY", "at": "04:00"})
+    run = actions.start_run(pipeline, actor="owner", now=clock.now)
+    look_from(pipeline, clock.now)
+    tick_until(pipeline, clock.now, clock.now + timedelta(days=1), timedelta(minutes=5))
+    live = "a run of this pipeline is live"
+    slots = ["due 2026-03-04 04:00 Europe/Madrid"]
+    assert reasons(pipeline) == [live, f"{live}; deferred: {slots[0]}"]
+    finish(run, clock.advance(days=1))
+
+    made_up = tick(pipeline, clock.advance(minutes=10))
+
+    assert made_up is not None
+    assert made_up.occasion["reason"] == f"{slots[0]} (held back: {live})"
+
+
+def test_one_hour_of_many_pipelines_is_spread_and_each_starts_once(made: Any, settings: Any) -> None:
+    settings.SCHEDULE_SPREAD_S = 900
+    pipeline = made(**FIRST_TUESDAY)
+    look_from(pipeline, factories.NOW)
+    later = spread_of(pipeline.pk, 900)
+    due = datetime(2026, 4, 7, 2, 0, tzinfo=UTC)
+
+    started = tick_until(pipeline, factories.NOW, factories.NOW + timedelta(days=40), timedelta(hours=8))
+
+    assert [at for at, _run in started] == [due + later]
+    assert started[0][1].occasion["reason"] == "due 2026-04-07 04:00 Europe/Madrid"
 
 
 def test_each_not_yet_stands_in_the_ledger_once_until_it_changes(made: Any, clock: Clock) -> None:

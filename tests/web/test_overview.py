@@ -8,7 +8,7 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from pipelines.models import Drill, Example, Run, Scorecard
+from pipelines.models import Drill, Example, Job, Run, Scorecard
 from pipelines.reports.overview import Need
 from tenants.models import Agency, Client, Host
 from tests import factories
@@ -216,3 +216,19 @@ def test_a_view_needs_a_name_and_there_is_an_end_of_them(viewer: Browser, agency
     for number in range(21):
         last = viewer.post("/views/", {"name": f"view {number:02}", "query": "show=live"}, follow=True)
     assert "There are 20 views already" in last.text and len(last.context["views"]) == 20
+
+
+def test_a_run_that_waits_says_how_many_are_before_it(owner: Browser, agency: Agency) -> None:
+    clients = [factories.make_client(agency, slug) for slug in ("acorn", "birch")]
+    runs = [factories.make_run(factories.make_pipeline(client), at="evaluate") for client in clients]
+    for run in runs:
+        with factories.inside(run):
+            Job.objects.filter(run=run).delete()
+            times = {"created_at": factories.NOW, "due_at": factories.NOW}
+            Job.of(run, run=run, stage="evaluate", kind="evaluate", queue="cpu", **times).save()
+
+    pages = [reverse("overview"), reverse("pipeline", args=["birch", "support"])]
+    pages.append(reverse("run", args=["birch", "support", runs[1].number]))
+
+    assert "waits for a worker; it is next" in owner.get(pages[0]).text
+    assert all("waits for a worker; 1 before it" in owner.get(page).text for page in pages)

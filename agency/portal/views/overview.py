@@ -19,6 +19,7 @@ from agency.portal.context import actor_of, who
 from agency.portal.forms.people import ClientForm
 from agency.portal.jump import places
 from agency.portal.paging import paged
+from pipelines.reports.foresight.waiting import waiting
 from pipelines.reports.judging.sparks import sparks
 from pipelines.reports.overview import Show, Sort, Wanted, agency_overview, pipeline_lines
 from tenants import access, actions, scope
@@ -45,6 +46,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     given = {"overview": shown, "page": page, "q": asked.text, "sort": asked.sort, "show": asked.show}
     given |= {"may_add": may_add, "filters": FILTERS, "query": _query(asked), "views": views_of(request.user.pk or 0)}
     given["sparks"] = sparks(line.pipeline for line in page)
+    given["waiting"] = waiting([line.run.pk for line in page if line.run and line.run.is_live], timezone.now())
     return TemplateResponse(request, "portal/overview.html", given)
 
 

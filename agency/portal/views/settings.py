@@ -25,7 +25,7 @@ from pipelines.actions import ActionRefused
 from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
 from pipelines.reports.judging.measurable import without_a_set
-from pipelines.reports.schedule import next_times
+from pipelines.reports.schedule import next_times, spread
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
 from tenants.models.settings_revision import changed
@@ -139,7 +139,8 @@ def _echo(row: Pipeline, rule: str | None, at: str | None) -> dict[str, Any]:
         times = next_times(parsed, row.client.timezone, timezone.now())
     except (ValidationError, BadSchedule) as error:
         return {"error": _("This rule cannot be read: %(why)s") % {"why": _why(error)}}
-    return {"words": in_words(parsed, row.client.timezone), "times": times, "zone": row.client.timezone}
+    said = {"words": in_words(parsed, row.client.timezone), "times": times, "zone": row.client.timezone}
+    return said | {"later": spread(row).total_seconds()}
 
 
 def _why(error: Exception) -> str:

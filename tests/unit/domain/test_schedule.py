@@ -1,11 +1,12 @@
 """Schedules in local time: daylight-saving changes, downtime, rules that cannot work."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipelines.domain.schedule import BadSchedule, check_schedule, missed, next_occurrences
+from pipelines.domain.schedule import BadSchedule, check_schedule, missed, next_occurrences, spread_of
 
 MADRID = ZoneInfo("Europe/Madrid")
 FIRST_TUESDAY = "FREQ=MONTHLY;BYDAY=+1TU;BYHOUR=4"
@@ -97,3 +98,12 @@ def test_a_minutely_rule_set_long_ago_is_answered_quickly() -> None:
 def test_a_schedule_that_cannot_work_is_refused_with_a_sentence(rule: str, zone: str) -> None:
     with pytest.raises(BadSchedule):
         check_schedule(rule, zone, SET_AT)
+
+
+def test_pipelines_are_spread_evenly_and_each_always_starts_at_its_own_moment() -> None:
+    starts = [spread_of(pipeline, 900).total_seconds() for pipeline in range(1, 5001)]
+    assert starts == [spread_of(pipeline, 900).total_seconds() for pipeline in range(1, 5001)]
+    assert min(starts) >= 0 and max(starts) < 900
+    minutes = Counter(int(start // 60) for start in starts)
+    assert len(minutes) == 15 and max(minutes.values()) < 1.2 * 5000 / 15
+    assert spread_of(1, 0) == timedelta(0)

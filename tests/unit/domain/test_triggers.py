@@ -50,7 +50,9 @@ def test_nothing_due_says_everything_it_waits_for() -> None:
 def test_a_due_schedule_starts_for_its_due_time() -> None:
     occasion = started(DUE).occasion
     assert (occasion.kind, occasion.due_at) == (TriggerKind.SCHEDULE, datetime(2026, 5, 5, 2, 0, tzinfo=UTC))
-    assert occasion.sentence == "due 2026-05-05 04:00 Europe/Madrid"
+    on_time = should_start(SETTINGS, DUE, occasion.due_at)
+    assert isinstance(on_time, Start)
+    assert on_time.occasion.sentence == "due 2026-05-05 04:00 Europe/Madrid"
 
 
 def test_missed_occurrences_collapse_into_one() -> None:
@@ -136,3 +138,35 @@ def test_lasting_poor_quality_starts_at_most_every_48_hours() -> None:
     settings = replace(SETTINGS, schedule_rule=None)
     history = History(quality=tuple((NOW - h * HOUR, 0.7, 200) for h in range(95, 0, -1)))
     assert len(backtest(settings, history, NOW)) == 2
+
+
+def test_a_schedule_that_comes_round_while_a_run_is_live_is_named() -> None:
+    decision = refused(replace(DUE, has_live_run=True))
+    assert decision.reason == "a run of this pipeline is live; deferred: due 2026-05-05 04:00 Europe/Madrid"
+
+
+def test_a_late_start_says_what_kept_it() -> None:
+    due = datetime(2026, 5, 5, 2, 0, tzinfo=UTC)
+    facts = replace(DUE, held_back=(due, "a run of this pipeline is live; deferred: due"))
+    decision = should_start(SETTINGS, facts, due + 2 * HOUR)
+    assert isinstance(decision, Start)
+    assert decision.occasion.sentence.endswith("04:00 Europe/Madrid (held back: a run of this pipeline is live)")
+
+
+def test_a_late_start_that_nobody_looked_for_says_so() -> None:
+    due = datetime(2026, 5, 5, 2, 0, tzinfo=UTC)
+    facts = replace(DUE, held_back=(due - DAY, "next schedule 2026-05-05 04:00 Europe/Madrid"))
+    decision = should_start(SETTINGS, facts, due + 2 * HOUR)
+    assert isinstance(decision, Start)
+    assert decision.occasion.sentence.endswith("(nobody looked at the time: the ticker stood still)")
+
+
+def test_a_spread_schedule_starts_later_for_the_same_due_time_and_says_when() -> None:
+    due, spread = datetime(2026, 5, 5, 2, 0, tzinfo=UTC), timedelta(minutes=7)
+    settings = replace(SETTINGS, spread=spread, new_examples=None, quality_below=None)
+    waits = should_start(settings, DUE, due + timedelta(minutes=6))
+    assert isinstance(waits, NotYet)
+    assert waits == NotYet("next schedule 2026-05-05 04:00 Europe/Madrid, starts 04:07:00", due + spread)
+    starts = should_start(settings, DUE, due + spread)
+    assert isinstance(starts, Start)
+    assert (starts.occasion.due_at, starts.occasion.sentence) == (due, "due 2026-05-05 04:00 Europe/Madrid")

@@ -1,0 +1,34 @@
+"""Whose job a worker takes: of all that wait in a queue, that of the client who was served longest ago."""
+
+from __future__ import annotations
+
+from pipelines.engine import jobs
+from pipelines.engine.kernel import Clock
+from pipelines.machines import offers
+from pipelines.models import Job
+from pipelines.plan import JOBS
+from tenants import crossing
+from tenants.scope import client_scope
+
+# Other workers take from the head of the same line: who is too late goes on behind it.
+LOOKED_AT = 20
+
+
+def work(client_id: int, job_id: int, clock: Clock) -> bool:
+    """One attempt at one job of the queue in which the named one waits. False: there was nothing to claim.
+
+    A wake-up says that a queue has work, not which: otherwise who asks first for fifty jobs has fifty turns. There is a
+    wake-up for each job, so each is worked on; the named one is last in line for what the others leave.
+    """
+    with client_scope(client_id):
+        queue = Job.objects.filter(pk=job_id).values_list("queue", flat=True).first()
+    if queue is None:
+        return False
+    asked = {"now": clock(), "queue": queue, "most": jobs.most_running(queue), "limit": LOOKED_AT}
+    line = [*crossing.ask("jobs_in_turn", **asked), (client_id, job_id)]
+    return any(_try(whose, found, clock) for whose, found in line)
+
+
+def _try(client_id: int, job_id: int, clock: Clock) -> bool:
+    with client_scope(client_id):
+        return not offers.is_theirs(job_id) and jobs.work_on(job_id, JOBS, clock)
