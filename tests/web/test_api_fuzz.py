@@ -26,9 +26,10 @@ from agency.api import api
 from tenants import scope
 from tenants.access import KEY_VERBS
 from tenants.machines import add_machine
-from tenants.models import AuditEvent, Client
+from tenants.models import AuditEvent
 from tests import factories
 from tests.web import doors
+from tests.web.conftest import Stage
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(api.get_openapi_schema())))
@@ -61,8 +62,18 @@ def app() -> Iterator[WSGIHandler]:
 
 
 @pytest.fixture
-def world(acorn: Client) -> doors.World:
-    return doors.build(acorn)
+def db(undone: Stage) -> Stage:
+    return undone
+
+
+@pytest.fixture
+def stage(db: Stage) -> Stage:
+    return db
+
+
+@pytest.fixture
+def world(stage: Stage) -> doors.World:
+    return stage.world
 
 
 def fuzz(name: str, app: WSGIHandler, key: str, world: doors.World) -> set[int]:
@@ -130,13 +141,13 @@ def test_no_key_opens_the_door_of_a_machine(name: str, app: WSGIHandler, world: 
 
 @pytest.mark.parametrize("name", KEYED)
 @pytest.mark.parametrize("who", ["stranger", "sibling", "without the verb"])
-def test_who_may_not_changes_nothing(name: str, who: str, app: WSGIHandler, world: doors.World) -> None:
+def test_who_may_not_changes_nothing(name: str, who: str, app: WSGIHandler, stage: Stage) -> None:
+    world = stage.world
     verbs = OPERATIONS[name].definition.raw["x-key-verbs"]
     others = [verb for verb in KEY_VERBS if verb not in verbs]
-    sibling = factories.make_client(world.client.agency, "birch")
     keys = {
         "stranger": "rk_nobody",
-        "sibling": factories.make_key(sibling),
+        "sibling": stage.keys["sibling_key"],
         "without the verb": factories.make_key(world.client, *others),
     }
     before = rows_of(world)

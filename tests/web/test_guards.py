@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client as Browser
 
-from tenants import actions, scope
-from tenants.models import ApiKey, Client
-from tests import factories
-from tests.web.doors import Caller, World, build, knock, operations, patterns
+from tests.web.conftest import Stage
+from tests.web.doors import knock, operations, patterns
 from tests.web.roles import CALLERS, OPERATIONS, PAGES, VISITORS, Door
 
 
 @pytest.fixture
-def world(acorn: Client) -> World:
-    return build(acorn)
+def db(undone: Stage) -> Stage:
+    return undone
+
+
+@pytest.fixture
+def stage(db: Stage) -> Stage:
+    return db
 
 
 def test_every_address_has_a_name_and_stands_in_a_table() -> None:
@@ -38,10 +40,10 @@ def test_every_operation_of_the_api_is_tabled_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("door", PAGES, ids=str)
-def test_each_visitor_gets_the_status_of_the_table(door: Door, world: World, request: pytest.FixtureRequest) -> None:
+def test_each_visitor_gets_the_status_of_the_table(door: Door, stage: Stage) -> None:
     got = {}
     for visitor in reversed(VISITORS):  # Those who may act come last.
-        response = knock(request.getfixturevalue(visitor), door, world)
+        response = knock(stage.visitor(visitor), door, stage.world)
         got[visitor] = response.status_code
         if visitor == "anonymous" and response.status_code == 302:
             assert response["Location"].startswith(("/login/", "/account/code/")), response["Location"]
@@ -49,26 +51,11 @@ def test_each_visitor_gets_the_status_of_the_table(door: Door, world: World, req
     assert {visitor: got[visitor] for visitor in VISITORS} == door.statuses
 
 
-@pytest.fixture
-def callers(acorn: Client, birch: Client, cedar: Client, owner: Browser) -> dict[str, Caller]:
-    revoked = factories.make_key(acorn)
-    with scope.client_scope(acorn.pk, acorn.agency_id):
-        actions.revoke_key(ApiKey.objects.order_by("-id")[0], "tests", factories.NOW)
-    texts = {
-        "key": factories.make_key(acorn),
-        "other_verb": factories.make_key(acorn, "gateway"),
-        "sibling_key": factories.make_key(birch),
-        "stranger_key": factories.make_key(cedar),
-        "revoked_key": revoked,
-    }
-    return {name: Caller(Browser(), text) for name, text in texts.items()} | {"session": Caller(owner)}
-
-
 @pytest.mark.parametrize("door", OPERATIONS, ids=str)
-def test_each_caller_gets_the_status_of_the_table(door: Door, world: World, callers: dict[str, Caller]) -> None:
+def test_each_caller_gets_the_status_of_the_table(door: Door, stage: Stage) -> None:
     got = {}
     for name in reversed(CALLERS):
-        response = callers[name].call(door, world)
+        response = stage.caller(name).call(door, stage.world)
         got[name] = response.status_code
         if name in ("sibling_key", "stranger_key"):
             assert b"support" not in response.content.lower()
