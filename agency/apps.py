@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.apps import AppConfig
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 
 class AgencyConfig(AppConfig):
@@ -13,16 +17,22 @@ class AgencyConfig(AppConfig):
     def ready(self) -> None:
         from agency import checks  # noqa: F401  (system checks register themselves on import)
         from agency.accounts.noting import listen
-        from agency.mail.channels.events import describe
-        from agency.mail.compose import compose
-        from agency.mail.digest import compose_digest
         from agency.telemetry.traces import switch_on
         from pipelines import outbox
         from pipelines.outbox import deliveries, digests
 
-        outbox.register_composer(compose)
-        deliveries.register_describer(describe)
-        digests.register_digester(compose_digest)
+        outbox.register_composer(later("agency.mail.compose.compose"))
+        deliveries.register_describer(later("agency.mail.channels.events.describe"))
+        digests.register_digester(later("agency.mail.digest.compose_digest"))
         listen()
         if settings.OTLP_URL:
             switch_on(settings.OTLP_URL, "retune")
+
+
+def later(path: str) -> Callable[..., Any]:
+    """Imported with its first call: mails bring numpy and a style sheet reader along, which no gateway needs."""
+
+    def called(*given: Any, **named: Any) -> Any:
+        return import_string(path)(*given, **named)
+
+    return called

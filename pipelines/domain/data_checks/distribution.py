@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 _SEED = 7_919
 _PERMUTATIONS = 10_000
 
@@ -35,6 +33,8 @@ def total_variation(new: Mapping[str, int], existing: Mapping[str, int]) -> floa
 
 def permutation_p(new: Mapping[str, int], existing: Mapping[str, int], seed: int = _SEED) -> float:
     """P(a random split of all rows varies as much): with 77 labels 100 rows of the same source vary by .345."""
+    import numpy as np  # Here: a gateway uses these checks' secrets, and no numbers.
+
     labels = sorted(new.keys() | existing.keys())
     pooled = np.array([new.get(k, 0) + existing.get(k, 0) for k in labels])
     n, m = sum(new.values()), sum(existing.values())
