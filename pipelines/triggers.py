@@ -13,8 +13,8 @@ from pipelines.actions.runs import create_run, state_of
 from pipelines.domain import triggers as judge
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
-from pipelines.reports.schedule import rule_of, spread
-from tenants.models import Pipeline, SettingsRevision
+from pipelines.reports.schedule import rule_of, set_at_of, spread
+from tenants.models import Pipeline
 
 LOOK_AGAIN = timedelta(minutes=5)
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)  # Due, whatever clock is asked.
@@ -47,7 +47,7 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
     return judge.TriggerSettings(
         schedule_rule=rule_of(chosen.schedule) if chosen.schedule else None,
         time_zone=pipeline.client.timezone,
-        schedule_set_at=schedule_set_at(pipeline) if chosen.schedule else None,
+        schedule_set_at=set_at_of([pipeline]).get(pipeline.pk),
         spread=spread(pipeline),
         new_examples=chosen.new_examples,
         quality_below=chosen.quality_below,
@@ -55,18 +55,6 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
         cooldown=chosen.cooldown,
         runs_per_day=chosen.max_runs_per_day,
     )
-
-
-def schedule_set_at(pipeline: Pipeline) -> datetime:
-    """Since when the schedule is as it is now: what was due before that is nobody's miss."""
-    found: datetime = pipeline.created_at
-    revisions = SettingsRevision.objects.filter(pipeline=pipeline).order_by("-number")
-    current = pipeline.revision.body["triggers"]["schedule"] if pipeline.revision else None
-    for schedule, created_at in revisions.values_list("body__triggers__schedule", "created_at"):
-        if schedule != current:
-            break
-        found = created_at
-    return found
 
 
 def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetime) -> judge.TriggerFacts:

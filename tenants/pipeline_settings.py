@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from dateutil.rrule import rrulestr
@@ -221,6 +222,16 @@ def default_gates(metric: str = "accuracy") -> tuple[Gate, ...]:
     )
 
 
+@lru_cache(maxsize=1000)
+def _rule_fault(rule: str) -> str | None:
+    """Why it cannot be read. Kept: a list of pipelines reads the same few rules again and again."""
+    try:
+        rrulestr(f"DTSTART:20260101T000000\nRRULE:{rule}")
+    except (ValueError, TypeError, KeyError) as error:
+        return str(error)
+    return None
+
+
 class Schedule(Part):
     """An RFC 5545 rule in the client's time zone; `at` is local wall-clock time."""
 
@@ -230,10 +241,9 @@ class Schedule(Part):
     @field_validator("rule")
     @classmethod
     def _parses(cls, rule: str) -> str:
-        try:
-            rrulestr(f"DTSTART:20260101T000000\nRRULE:{rule}")
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(_("Not an RFC 5545 rule: %(error)s") % {"error": error}) from error
+        fault = _rule_fault(rule)
+        if fault is not None:
+            raise ValueError(_("Not an RFC 5545 rule: %(error)s") % {"error": fault})
         if "HOURLY" in rule or "MINUTELY" in rule or "SECONDLY" in rule:
             raise ValueError(_("A schedule runs at most daily."))
         return rule

@@ -23,20 +23,23 @@ class Place:
 
 def places(text: str) -> list[Place]:
     """Inside an agency's scope: at most twelve, those first whose name begins as the text does."""
-    words = text.casefold().split()
-    found = [place for place in _all(words) if all(word in place.name.casefold() for word in words)]
-    found.sort(key=lambda place: not place.name.casefold().startswith(text.casefold().strip()))
-    return found[:SHOWN]
+    words, start = text.casefold().split(), text.casefold().strip()
+    matching = ((name.casefold(), name, url, args) for name, url, args in _all(words))
+    found = [one for one in matching if all(word in one[0] for word in words)]
+    found.sort(key=lambda one: not one[0].startswith(start))
+    return [Place(name, reverse(url, args=args)) for _key, name, url, args in found[:SHOWN]]
 
 
-def _all(words: list[str]) -> Iterator[Place]:
-    yield from (Place(name, reverse(url)) for url, name in _agency_pages())
-    yield from (Place(client.name, reverse("client", args=[client.slug])) for client in Client.objects.all())
-    for pipeline in Pipeline.objects.select_related("client").order_by("client__name", "name"):
-        name, args = f"{pipeline.client.name} · {pipeline.name}", [pipeline.client.slug, pipeline.slug]
-        yield Place(name, reverse("pipeline", args=args))
-        if words:
-            yield from (Place(f"{name} · {page}", reverse(url, args=args)) for url, page in _pipeline_pages())
+def _all(words: list[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(name, page, its arguments): an address is made only for what is shown."""
+    yield from ((name, url, ()) for url, name in _agency_pages())
+    yield from ((name, "client", (slug,)) for name, slug in Client.objects.values_list("name", "slug"))
+    named = Pipeline.objects.order_by("client__name", "name")
+    pages = [(url, str(page)) for url, page in _pipeline_pages()] if words else []
+    for client, pipeline, *slugs in named.values_list("client__name", "name", "client__slug", "slug"):
+        name, args = f"{client} · {pipeline}", tuple(slugs)
+        yield name, "pipeline", args
+        yield from ((f"{name} · {page}", url, args) for url, page in pages)
 
 
 def _agency_pages() -> tuple[tuple[str, str], ...]:

@@ -22,6 +22,7 @@ class StageRun(ClientOwned):
     class Meta(ClientOwned.Meta):
         ordering = ("id",)
         constraints = (models.UniqueConstraint(fields=("run", "stage"), name="stage_once_per_run"),)
+        indexes = (models.Index(fields=("finished_at",), name="stage_finished"),)  # A month of a whole agency.
 
     def __str__(self) -> str:
         return self.stage

@@ -20,7 +20,7 @@ from pipelines.models import (
     TriggerDecision,
 )
 from pipelines.reports.foresight.waiting import waiting
-from pipelines.reports.schedule import next_times, spread
+from pipelines.reports.schedule import anchors_of, next_times, spread
 from tenants.models import EvalSet, Pipeline
 
 RECENT = 8
@@ -105,7 +105,9 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
         versions=lines[:RECENT],
         trends=trends(lines),
         ledger=tuple(TriggerDecision.objects.filter(pipeline=pipeline).select_related("run")[:RECENT]),
-        next_times=tuple(next_times(schedule, pipeline.client.timezone, now)),
+        next_times=tuple(
+            next_times(schedule, pipeline.client.timezone, now, set_at=anchors_of([pipeline]).get(pipeline.pk))
+        ),
         data=data_counts(pipeline),
         batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
         eval_sets=current_sets(pipeline),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from django.urls import reverse
 
 from pipelines.models import Drill, Example, Job, Run, Scorecard
 from pipelines.reports.overview import Need
-from tenants.models import Agency, Client, Host
+from pipelines.reports.schedule import anchors_of, next_scheduled
+from tenants.models import Agency, Client, Host, Pipeline, SettingsRevision
 from tests import factories
 
 
@@ -34,7 +36,7 @@ def test_rows_in_quarantine_need_somebody(owner: Browser, acorn: Client) -> None
     response = owner.get("/")
 
     assert "12 rows wait in quarantine." in response.text
-    assert response.context["overview"].needing[0].need == Need.QUARANTINE
+    assert [line.need for line in response.context["overview"].needing] == [Need.QUARANTINE]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_clients(
@@ -106,18 +108,18 @@ def test_a_client_that_cannot_be_is_refused_beside_its_field(
 def test_a_run_that_is_over_needs_nobody(owner: Browser, acorn: Client) -> None:
     run = factories.make_run(factories.make_pipeline(acorn), at="monitor", status="rolled_back")
 
-    assert owner.get("/").context["overview"].needing == ()
+    assert not owner.get("/").context["overview"].needing
     with factories.inside(acorn):
         assert Run.objects.get(pk=run.pk).status == "rolled_back"
 
 
 def test_a_long_list_is_paged_and_the_page_lives_in_the_address(owner: Browser, agency: Agency) -> None:
-    for number in range(52):
+    for number in range(28):
         factories.make_pipeline(factories.make_client(agency, f"client-of-many-{number}"))
 
     first, second = owner.get("/?sort=name"), owner.get("/?sort=name&page=2")
 
-    assert len(first.context["page"].object_list) == 50 and len(second.context["page"].object_list) == 2
+    assert len(first.context["page"].object_list) == 25 and len(second.context["page"].object_list) == 3
     assert "?sort=name&amp;page=2" in first.text
 
 
@@ -232,3 +234,36 @@ def test_a_run_that_waits_says_how_many_are_before_it(owner: Browser, agency: Ag
 
     assert "waits for a worker; it is next" in owner.get(pages[0]).text
     assert all("waits for a worker; 1 before it" in owner.get(page).text for page in pages)
+
+
+def test_every_second_week_counts_from_when_the_schedule_was_set(owner: Browser, acorn: Client) -> None:
+    rule = {"rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", "at": "04:00"}
+    pipeline = factories.make_pipeline(acorn, triggers={"schedule": rule})
+    with factories.inside(acorn):
+        SettingsRevision.objects.filter(pipeline=pipeline).update(created_at=datetime(2026, 3, 3, tzinfo=UTC))
+        row = Pipeline.objects.select_related("client", "revision").get(pk=pipeline.pk)
+        set_at = anchors_of([row])[row.pk]
+
+    weeks = [next_scheduled(row, datetime(2026, 3, day, 12, tzinfo=UTC), set_at) for day in (4, 11, 18)]
+    page = owner.get("/").context["page"]
+
+    assert [at and at.day for at in weeks] == [16, 16, 30]
+    assert page.object_list[0].next_at == next_scheduled(row, page.object_list[0].now, set_at)
+
+
+def test_the_next_time_is_right_to_the_minute_although_it_is_worked_out_by_the_hour(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, triggers={"schedule": {"rule": "FREQ=DAILY", "at": "04:30"}})
+    before, at = datetime(2026, 3, 3, 4, 29, tzinfo=UTC), datetime(2026, 3, 3, 4, 30, tzinfo=UTC)
+
+    with factories.inside(acorn):
+        assert next_scheduled(pipeline, before) == at
+        assert next_scheduled(pipeline, at) == at + timedelta(days=1)
+
+
+def test_only_the_lines_of_the_page_are_read_whole(owner: Browser, agency: Agency) -> None:
+    for number in range(28):
+        factories.make_pipeline(factories.make_client(agency, f"one-of-{number}"))
+
+    shown = owner.get("/?sort=name").context["overview"].lines
+
+    assert len(shown) == 28 and len(shown.read) == 25

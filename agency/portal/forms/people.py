@@ -113,11 +113,10 @@ class PersonForm(MemberForm):
         help_text=gettext_lazy("For a reader: whose report. For staff: the only one they see; empty for all."),
     )
 
-    def __init__(self, clients: Sequence[Client], *args: object, **kwargs: object) -> None:
+    def __init__(self, clients: Sequence[tuple[str, str]], *args: object, **kwargs: object) -> None:
+        """`clients`: short name and name of each."""
         super().__init__(*args, **kwargs)
-        self.clients = {client.slug: client for client in clients}
-        names = [(slug, client.name) for slug, client in self.clients.items()]
-        self.fields["client"].choices = [("", "–"), *names]  # type: ignore[attr-defined]
+        self.fields["client"].choices = [("", "–"), *clients]  # type: ignore[attr-defined]
         owner = (Role.OWNER, gettext_lazy("owner: also keys and people"))
         self.fields["role"].choices = [*self.fields["role"].choices, owner]  # type: ignore[attr-defined]
 
@@ -132,7 +131,9 @@ class PersonForm(MemberForm):
 
     @property
     def place(self) -> Client | None:
-        return self.clients.get(self.cleaned_data["client"])
+        """The client that was chosen, inside the agency's scope."""
+        found: Client | None = Client.objects.filter(slug=self.cleaned_data["client"]).first()
+        return found
 
 
 class RoleForm(ReasonForm):

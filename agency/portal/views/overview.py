@@ -26,7 +26,7 @@ from tenants import access, actions, scope
 from tenants.models import Agency, Client, Pipeline
 from tenants.people.views import ViewRefused, change_views, views_of
 
-LINES_A_PAGE = 50
+LINES_A_PAGE = 25
 FILTERS = (
     (Show.ALL, _lazy("All")),
     (Show.NEEDS, _lazy("Needs you")),

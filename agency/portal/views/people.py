@@ -51,8 +51,8 @@ def _members() -> QuerySet[Membership]:
     return rows.order_by(F("client__name").asc(nulls_first=True), "user__email")
 
 
-def _clients() -> list[Client]:
-    return list(Client.objects.all())
+def _clients() -> list[tuple[str, str]]:
+    return list(Client.objects.values_list("slug", "name"))
 
 
 def _invite(request: HttpRequest, actor: Actor) -> HttpResponse:

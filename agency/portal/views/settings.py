@@ -25,7 +25,7 @@ from pipelines.actions import ActionRefused
 from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
 from pipelines.reports.judging.measurable import without_a_set
-from pipelines.reports.schedule import next_times, spread
+from pipelines.reports.schedule import anchors_of, next_times, spread
 from tenants import access, actions
 from tenants.models import Host, Pipeline, SettingsRevision
 from tenants.models.settings_revision import changed
@@ -136,7 +136,9 @@ def _echo(row: Pipeline, rule: str | None, at: str | None) -> dict[str, Any]:
         return {"words": _("No schedule."), "times": []}
     try:
         parsed = Schedule.model_validate({"rule": rule, "at": at or "04:00"})
-        times = next_times(parsed, row.client.timezone, timezone.now())
+        as_it_is = row.settings.triggers.schedule == parsed
+        set_at = anchors_of([row]).get(row.pk) if as_it_is else None
+        times = next_times(parsed, row.client.timezone, timezone.now(), set_at=set_at)
     except (ValidationError, BadSchedule) as error:
         return {"error": _("This rule cannot be read: %(why)s") % {"why": _why(error)}}
     said = {"words": in_words(parsed, row.client.timezone), "times": times, "zone": row.client.timezone}

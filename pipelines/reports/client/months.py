@@ -16,7 +16,7 @@ from pipelines.reports.client.data import data_words
 from pipelines.reports.client.figures import NOTHING, Counts, Figure, counts_of, figures
 from pipelines.reports.client.problems import Problem, problems_in
 from pipelines.reports.client.words import run_words
-from pipelines.reports.schedule import next_scheduled
+from pipelines.reports.schedule import anchors_of, next_scheduled
 from tenants.models import Client, Pipeline
 
 RECENT_RUNS = 10
@@ -150,7 +150,7 @@ def _pipeline(row: Pipeline, month: Month, now: datetime, counts: tuple[Counts, 
         problems=problems_in(row, month),
         runs=_runs(row, month),
         data=data_words(row, month),
-        next_at=next_scheduled(row, now),
+        next_at=next_scheduled(row, now, anchors_of([row]).get(row.pk)),
         is_being_tried=bool(state and state.latest_run and state.latest_run.is_live),
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import reduce
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet, Sum
 
@@ -53,9 +52,12 @@ class Work:
         )
         return sum(priced, Decimal()).quantize(Decimal("0.01"))
 
-    def __add__(self, other: Work) -> Work:
-        made = Work(*(getattr(self, n) + getattr(other, n) for n in COUNTS))
-        for part in (self, other):
+    @classmethod
+    def together(cls, parts: Iterable[Work]) -> Work:
+        made = cls()
+        for part in parts:
+            for name in COUNTS:
+                setattr(made, name, getattr(made, name) + getattr(part, name))
             for step, times in part.steps.items():
                 made.steps[step] += times
             for kind, seconds in part.compute_s.items():
@@ -82,7 +84,7 @@ def work_by_client(month: Month) -> dict[int, Work]:
 
 def work_of(client: Client, month: Month) -> Work:
     """Inside the client's scope."""
-    return reduce(Work.__add__, (w for pk, w in work_by_client(month).items() if pk == client.pk), Work())
+    return Work.together(w for pk, w in work_by_client(month).items() if pk == client.pk)
 
 
 def _within(rows: QuerySet, name: str, month: Month) -> QuerySet:

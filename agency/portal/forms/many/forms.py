@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django import forms
@@ -15,7 +15,7 @@ from agency.portal.forms.people import SLUG_HINT
 from agency.portal.forms.settings import Group, SettingsForm
 from agency.portal.forms.settings_fields import SECTIONS
 from tenants.following.fields import is_own
-from tenants.models import Client, Pipeline, SettingsPreset
+from tenants.models import Client, SettingsPreset
 from tenants.pipeline_settings import PipelineSettings
 
 # One value each, and no part of something that only makes sense whole.
@@ -52,9 +52,10 @@ class NewPresetForm(RetuneForm):
     )
     source = forms.ChoiceField(label=gettext_lazy("Begin with the settings of"))
 
-    def __init__(self, pipelines: Sequence[Pipeline], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, pipelines: Iterable[tuple[int, str, str]], *args: Any, **kwargs: Any) -> None:
+        """`pipelines`: number, client and name of each."""
         super().__init__(*args, **kwargs)
-        named = [(str(row.pk), f"{row.client.name} · {row.name}") for row in pipelines]
+        named = [(str(pk), f"{client} · {name}") for pk, client, name in pipelines]
         self.fields["source"].choices = [("", gettext_lazy("the product's defaults")), *named]  # type: ignore[attr-defined]
         self.fields["source"].required = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from agency.portal.context import who
 from agency.portal.forms.fields import RetuneForm
 from agency.portal.forms.many.forms import SINGLE, value_form
 from agency.portal.views.presets.pages import bases_of, tell
+from agency.templatetags.retune import figure
 from tenants import access
 from tenants.following.changes import Proposal, apply, propose
-from tenants.following.fields import shared
 from tenants.models import Pipeline
 
 AT_MOST = 1000
@@ -27,20 +27,22 @@ AT_MOST = 1000
 
 @dataclass(frozen=True)
 class Asked:
-    """What the page shows: a setting, the pipelines with its value, those that are ticked, what would change."""
+    """What the page shows: a setting, the pipelines with its value, those that are ticked, what would change.
+
+    `rows`: number, names of client and pipeline, value; no row of a table is read whole to be listed.
+    """
 
     path: str
-    rows: list[Pipeline]
+    rows: list[tuple[int, str, Any]]
     form: RetuneForm
     picked: Collection[str] = ()
     proposals: Sequence[Proposal] = ()
     nobody: bool = False
 
-    def lines(self) -> Iterator[tuple[Pipeline, Any, bool]]:
-        """(pipeline, its value, whether it is ticked)."""
-        for row in self.rows:
-            value = shared(row.revision.body).get(self.path) if row.revision else None
-            yield row, value, str(row.pk) in self.picked
+    def lines(self) -> Iterator[tuple[int, str, str, str]]:
+        """(number, name, value in words, the tick)."""
+        for pk, name, value in self.rows:
+            yield pk, name, figure(value), "checked" if str(pk) in self.picked else ""
 
 
 def bulk(request: HttpRequest) -> HttpResponse:
@@ -49,11 +51,11 @@ def bulk(request: HttpRequest) -> HttpResponse:
     path = request.POST.get("field") or request.GET.get("field") or next(iter(SINGLE))
     if path not in SINGLE:
         raise Http404
-    rows = _rows(request.GET.get("q", ""))
+    rows = _rows(request.GET.get("q", ""), path)
     if request.method != "POST":
         return _page(request, Asked(path, rows, value_form(path)))
     form, picked = value_form(path, request.POST), set(request.POST.getlist("pick"))
-    chosen = [row for row in rows if str(row.pk) in picked]
+    chosen = _chosen(pk for pk, _name, _value in rows if str(pk) in picked)
     if not form.is_valid() or not chosen:
         return _page(request, Asked(path, rows, form, picked, nobody=not chosen), 422)
     by = saver(who(request), timezone.now())
@@ -68,9 +70,16 @@ def _stored(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _rows(text: str) -> list[Pipeline]:
-    found = Pipeline.objects.select_related("client", "revision").order_by("client__name", "name")[:AT_MOST]
-    return [row for row in found if text.casefold() in f"{row.client.name} {row.name}".casefold()]
+def _rows(text: str, path: str) -> list[tuple[int, str, Any]]:
+    found = Pipeline.objects.order_by("client__name", "name")
+    rows = found.values_list("pk", "client__name", "name", f"revision__body__{path.replace('.', '__')}")[:AT_MOST]
+    named = ((pk, f"{client} · {name}", value) for pk, client, name, value in rows)
+    return [row for row in named if text.casefold() in row[1].casefold()]
+
+
+def _chosen(pks: Iterable[int]) -> list[Pipeline]:
+    found = Pipeline.objects.filter(pk__in=list(pks)).select_related("client", "revision")
+    return list(found.order_by("client__name", "name"))
 
 
 def _page(request: HttpRequest, asked: Asked, status: int = 200) -> TemplateResponse:

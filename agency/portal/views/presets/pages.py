@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,6 +20,7 @@ from agency.portal.context import who
 from agency.portal.forms.many.forms import NewPresetForm, PresetForm
 from agency.portal.forms.refusals import add_refusals
 from agency.portal.forms.settings import SaveForm
+from agency.portal.paging import number_in
 from tenants import access
 from tenants.following import presets as following
 from tenants.following.changes import Applied
@@ -28,11 +30,11 @@ from tenants.pipeline_settings import PipelineSettings
 
 def presets(request: HttpRequest) -> HttpResponse:
     actor = open_agency(request, access.CONFIGURE)
-    pipelines = list(Pipeline.objects.select_related("client", "revision").order_by("client__name", "name"))
+    pipelines = Pipeline.objects.order_by("client__name", "name").values_list("pk", "client__name", "name")
     form = NewPresetForm(pipelines, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        named = {str(row.pk): row for row in pipelines}
-        source = named.get(form.cleaned_data["source"])
+        chosen = number_in(form.cleaned_data["source"])
+        source = Pipeline.objects.select_related("revision").filter(pk=chosen).first() if chosen else None
         body = source.settings.model_dump(mode="json") if source else PipelineSettings().model_dump(mode="json")
         agency = Agency.objects.get(pk=actor.agency_id or 0)
         name, slug = form.cleaned_data["name"], form.cleaned_data["slug"]
@@ -41,10 +43,8 @@ def presets(request: HttpRequest) -> HttpResponse:
             request, _("%(name)s is here. Let pipelines follow it on their settings page.") % {"name": name}
         )
         return go(request, reverse("preset", args=[made.slug]))
-    counts: dict[int, int] = {}
-    for row in pipelines:
-        if row.preset_id is not None:
-            counts[row.preset_id] = counts.get(row.preset_id, 0) + 1
+    following_it = Pipeline.objects.order_by().filter(preset__isnull=False).values_list("preset")
+    counts = dict(following_it.annotate(n=Count("pk")))
     rows = [(row, counts.get(row.pk, 0)) for row in SettingsPreset.objects.all()]
     given = {"form": form, "rows": rows}
     return TemplateResponse(request, "portal/presets/presets.html", given, status=422 if form.errors else 200)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -46,9 +45,10 @@ def value(request: HttpRequest) -> HttpResponse:
     actor = open_agency(request)
     month, terms = _month(request), billing.terms_of(actor.agency_id or 0)
     found = work_by_client(month)
-    lines = [(client, _figures(found.get(client.pk, Work()), terms)) for client in Client.objects.all()]
-    total = _figures(reduce(Work.__add__, found.values(), Work()), terms)
-    given = {"page": paged(request, lines, LINES_A_PAGE), "total": total, "terms": terms} | _around(month)
+    page = paged(request, Client.objects.all(), LINES_A_PAGE)
+    lines = [(client, _figures(found.get(client.pk, Work()), terms)) for client in page]
+    total = _figures(Work.together(found.values()), terms)
+    given = {"page": page, "lines": lines, "total": total, "terms": terms} | _around(month)
     given["may_administer"] = actor.may(access.ADMINISTER)
     return TemplateResponse(request, "portal/value/value.html", given)
 
