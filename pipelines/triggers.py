@@ -122,7 +122,10 @@ def _start(state: PipelineState, occasion: judge.Occasion, now: datetime) -> Run
             _write(state, now, started=True, reason=occasion.sentence, occasion=key, run=run)
             if occasion.kind is judge.TriggerKind.SCHEDULE:
                 PipelineState.objects.filter(pk=state.pk).update(schedule_seen_at=occasion.due_at)
-    except (IntegrityError, ActionRefused):
+    except ActionRefused as refused:
+        _not_yet(state, judge.NotYet(f"{refused} Deferred: {occasion.sentence}"), now)
+        return None
+    except IntegrityError:
         return None
     return run
 

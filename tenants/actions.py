@@ -14,13 +14,17 @@ from typing import Any, TypedDict, Unpack
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from tenants import access, scope
+from tenants.billing import caps
 from tenants.following.fields import shared
 from tenants.models import (
     Agency,
     ApiKey,
     AuditEvent,
+    CapKind,
     Client,
     EvalCase,
     EvalSet,
@@ -102,7 +106,15 @@ def add_host(client: Client, name: str, url: str, actor: str, now: datetime, **m
 
 @transaction.atomic
 def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], actor: str, now: datetime) -> Pipeline:
-    """A pipeline with its first settings revision. Raises pydantic's ValidationError with a sentence per field."""
+    """A pipeline with its first settings revision. Raises pydantic's ValidationError with a sentence per field.
+
+    One more than the caps allow is such a sentence, of no field.
+    """
+    try:
+        caps.refuse_beyond(CapKind.PIPELINES, client.agency_id, client.pk, caps.pipelines_of(client.agency_id))
+    except caps.CapReached as reached:
+        why = PydanticCustomError("cap_reached", "{why}", {"why": str(reached)})
+        raise ValidationError.from_exception_data("pipeline", [{"type": why, "loc": (), "input": None}]) from reached
     pipeline = Pipeline(agency_id=client.agency_id, client=client, name=name, slug=slug, created_at=now)
     pipeline.save()
     AuditEvent.append(client, actor, "pipeline.create", slug, now)

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -133,6 +135,7 @@ class Gateway:
             if path in wire.LISTS:
                 await wire.send_bytes(caller.send, 200, orjson.dumps(listing.listing(path, client)))
                 return
+            _refuse_barred(client)
             meters = self.allowances.admit(digest, client.allowances.get(digest))
             ask = await self._read(path, scope, receive)
             if meters is not None:
@@ -225,6 +228,13 @@ def _forget_cancel() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
+
+
+def _refuse_barred(client: ClientRoutes) -> None:
+    """What the month's tokens are used up for is refused until the next; a list of models costs none."""
+    wait_s = math.ceil(client.barred_until - time.time())
+    if client.barred and wait_s > 0:
+        raise Refused(429, f"{client.barred} Try again in {wait_s} s.", [(b"retry-after", str(wait_s).encode())])
 
 
 def is_data_plane(scope: Scope) -> bool:

@@ -38,6 +38,7 @@ from agency.portal.views.shipping import drills, kept, replay, traffic, watch
 from agency.portal.views.telling import channels, leaving, mails
 from agency.portal.views.training import importing
 from agency.portal.views.training import services as training
+from agency.portal.views.value import caps
 from agency.portal.views.value import pages as value
 
 CLIENT = "c/<slug:slug>/"
@@ -76,6 +77,7 @@ urlpatterns = [
     path("machines/<int:machine>/<slug:name>/", machines.order, name="order-machine"),
     path("value/", value.value, name="value"),
     path("value/terms/", value.terms, name="value-terms"),
+    path("value/caps/", caps.agency_caps, name="caps"),
     path("brand/", brand.brand, name="brand"),
     path("leaving/", erasures.agency, name="agency-leaving"),
     path("leaving/erasures/<int:erasure>/", erasures.go_on, name="go-on-erasing"),
@@ -100,6 +102,7 @@ urlpatterns = [
     path(CLIENT + "four-eyes/", four_eyes.switches, name="client-four-eyes"),
     path(CLIENT + "four-eyes/<int:proposal>/<slug:name>/", four_eyes.decide, name="decide-client-proposal"),
     path(CLIENT + "usage/", value.usage, name="usage"),
+    path(CLIENT + "caps/", caps.client_caps, name="client-caps"),
     path(CLIENT + "usage.csv", value.usage_file, name="usage-file"),
     path(CLIENT + "timeline/", timeline.timeline, name="timeline"),
     path(CLIENT + "timeline.csv", timeline.timeline_file, name="timeline-file"),

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from pipelines import usage
 from pipelines.actions.batches import fill, finish, owner_of, refuse_withdrawn, source_of
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import store_of
@@ -21,7 +23,8 @@ from pipelines.imports import BadFile, Mapping
 from pipelines.imports.sniffing import remembered
 from pipelines.models import Batch, Example, Source
 from pipelines.records.files import mapping_of, opened
-from tenants.models import Pipeline
+from tenants.billing.caps import CapReached
+from tenants.models import CapKind, Pipeline
 
 CHUNK = 2000
 MAX_ATTEMPTS = 3
@@ -36,11 +39,20 @@ def stage_file(
     digest = store.put_chunks(chunks)
     path, known = store.path(digest), origin.mapping
     reading = remembered(path, Mapping.model_validate(known)).model_dump() if known else {}
-    fields = {"file_digest": digest, "file_bytes": path.stat().st_size, "reading": reading}
+    fields: dict[str, Any] = {"file_digest": digest, "file_bytes": path.stat().st_size, "reading": reading}
     fields |= {"source": name[:100], "created_by": actor, "created_at": now}
-    return Batch.objects.create(
-        **owner_of(pipeline), pipeline=pipeline, origin=origin, token=f"draft-{uuid4().hex}", **fields
-    )
+    owned = owner_of(pipeline) | {"pipeline": pipeline, "origin": origin, "token": f"draft-{uuid4().hex}"}
+    with transaction.atomic():
+        _refuse_capped(pipeline, fields["file_bytes"], now)
+        return Batch.objects.create(**owned, **fields)
+
+
+def _refuse_capped(pipeline: Pipeline, size: int, now: datetime) -> None:
+    """The file itself is nobody's then, and is collected with the rest of that."""
+    try:
+        usage.refuse_beyond(pipeline, now, CapKind.BYTES, more=size)
+    except CapReached as reached:
+        raise ActionRefused(str(reached)) from reached
 
 
 def start_import(batch: Batch, mapping: Mapping, *, now: datetime, by_worker: bool = True) -> Batch:

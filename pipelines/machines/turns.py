@@ -24,9 +24,13 @@ def work(client_id: int, job_id: int, clock: Clock) -> bool:
         queue = Job.objects.filter(pk=job_id).values_list("queue", flat=True).first()
     if queue is None:
         return False
+    return any(_try(whose, found, clock) for whose, found in [*line(queue, clock), (client_id, job_id)])
+
+
+def line(queue: str, clock: Clock) -> list[tuple[int, int]]:
+    """(client, job) of the queue's next jobs, the first of which a free worker takes."""
     asked = {"now": clock(), "queue": queue, "most": jobs.most_running(queue), "limit": LOOKED_AT}
-    line = [*crossing.ask("jobs_in_turn", **asked), (client_id, job_id)]
-    return any(_try(whose, found, clock) for whose, found in line)
+    return [(row[0], row[1]) for row in crossing.ask("jobs_in_turn", **asked)]
 
 
 def _try(client_id: int, job_id: int, clock: Clock) -> bool:

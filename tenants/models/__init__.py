@@ -25,13 +25,15 @@ from tenants.models.telling.channel import Channel
 from tenants.models.telling.choice import MailChoice
 from tenants.models.training_service import TrainingConsent, TrainingService
 from tenants.models.user import User
-from tenants.models.value import UsageIssue, ValueTerms
+from tenants.models.value import Cap, CapKind, UsageIssue, ValueTerms
 
 __all__ = [
     "Agency",
     "ApiKey",
     "AuditEvent",
     "Brand",
+    "Cap",
+    "CapKind",
     "Channel",
     "Client",
     "DriftPolicy",

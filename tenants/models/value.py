@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 
 from tenants.models.owned import AgencyOwned, ClientOwned
 from tenants.scope import ScopeError
@@ -71,3 +72,33 @@ class UsageIssue(ClientOwned):
         body = [self.client_id, self.month, self.number, self.lines, str(self.total), self.currency]
         self.digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         super().save(*args, **kwargs)
+
+
+class CapKind(models.TextChoices):
+    """What may be bounded: live runs, pipelines, bytes kept; and for a month (UTC) cents of compute and tokens."""
+
+    RUNS = "runs"
+    PIPELINES = "pipelines"
+    BYTES = "bytes"
+    SPEND = "spend"
+    TOKENS = "tokens"
+
+
+class Cap(AgencyOwned):
+    """How much of something one client may use, or (`client` empty) the whole agency. No row: as much as there is.
+
+    Whoever adds to what is capped locks the row until it is added: two at once cannot pass it together.
+    """
+
+    client = models.ForeignKey("tenants.Client", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=10, choices=CapKind)
+    most = models.PositiveBigIntegerField()
+
+    class Meta(AgencyOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(fields=("client", "kind"), name="cap_once_per_client"),
+            models.UniqueConstraint(fields=("agency", "kind"), name="cap_once", condition=Q(client__isnull=True)),
+        )
+
+    def __str__(self) -> str:
+        return f"at most {self.most} {self.kind}"

@@ -170,6 +170,10 @@ decide-client-proposal GET  200  200       404     404     404      404       30
 decide-client-proposal POST 422  422       404     404     404      404       302
 value             GET     200    200       200     404     404      200       302
 value             POST    200    200       200     404     404      200       302
+caps              GET     200    200       200     404     404      200       302
+caps              POST    303    404       404     404     404      303       302
+client-caps       GET     200    200       200     404     404      404       302
+client-caps       POST    303    404       404     404     404      404       302
 value-terms       GET     200    404       404     404     404      200       302
 value-terms       POST    422    404       404     404     404      422       302
 usage             GET     200    200       200     404     404      404       302

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
+from django.utils.timezone import now
+
 from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Place, RouteEntry, Target
+from pipelines import usage
 from pipelines.models import ModelVersion, Placement, Rollout, Route
-from tenants.models import ApiKey, Client
+from tenants.billing import caps
+from tenants.models import ApiKey, CapKind, Client
 from tenants.pipeline_settings import Bodies, OutputFormat
 from tenants.scope import client_scope
 
@@ -29,7 +34,14 @@ def load_client(client_id: int) -> ClientRoutes | None:
     serial = max((route.serial for route in routes), default=0)
     allowances = {key.digest: _allowance(key) for key in keys if key.is_limited}
     digests = frozenset(key.digest for key in keys)
-    return ClientRoutes(client_id, client.slug, digests, entries, serial, allowances)
+    return ClientRoutes(client_id, client.slug, digests, entries, serial, allowances, *_barred(client, now()))
+
+
+def _barred(client: Client, at: datetime) -> tuple[str, float]:
+    """Why the client may ask nothing more this month, and until when."""
+    used = usage.counting(CapKind.TOKENS, client.agency_id, at)
+    why = caps.passed(CapKind.TOKENS, client.agency_id, client.pk, used)
+    return (why, usage.month_end(at).timestamp()) if why else ("", 0.0)
 
 
 def _keys(client_id: int) -> list[ApiKey]:

@@ -83,7 +83,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class ClientRoutes:
-    """One client: its gateway keys (SHA-256 hex), what the limited ones may ask, and its pipelines by slug."""
+    """One client: its gateway keys (SHA-256 hex), what the limited ones may ask, and its pipelines by slug.
+
+    `barred`: why it may ask nothing more, until `barred_until` (seconds since 1970): its month's tokens are used up.
+    """
 
     client_id: int
     slug: str
@@ -91,6 +94,8 @@ class ClientRoutes:
     pipelines: Mapping[str, RouteEntry]
     serial: int = 0
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
+    barred: str = ""
+    barred_until: float = 0.0
 
     def find(self, model: str) -> RouteEntry | None:
         """`<pipeline>` or `<client>/<pipeline>`: never outside this client."""

@@ -29,7 +29,7 @@ def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) ->
 
 
 def _plain(client: ClientRoutes) -> dict[str, Any]:
-    names = ("client_id", "slug", "pipelines", "serial", "allowances")
+    names = ("client_id", "slug", "pipelines", "serial", "allowances", "barred", "barred_until")
     return {name: getattr(client, name) for name in names}
 
 
@@ -50,7 +50,9 @@ def _client(row: dict[str, Any]) -> ClientRoutes:
     pipelines = {slug: _entry(entry) for slug, entry in row["pipelines"].items()}
     # A file of before there were allowances is as good as it was.
     allowances = {digest: Allowance(**limits) for digest, limits in row.get("allowances", {}).items()}
-    return ClientRoutes(row["client_id"], row["slug"], frozenset(row["keys"]), pipelines, row["serial"], allowances)
+    barred = (row.get("barred", ""), row.get("barred_until", 0.0))
+    keys = frozenset(row["keys"])
+    return ClientRoutes(row["client_id"], row["slug"], keys, pipelines, row["serial"], allowances, *barred)
 
 
 def _entry(row: dict[str, Any]) -> RouteEntry:

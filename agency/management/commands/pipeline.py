@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from pydantic import ValidationError
 
 from agency.as_code import changing, document
 from agency.as_code.document import BadDocument, Document
@@ -78,7 +79,10 @@ class Command(BaseCommand):
                 return
             now, body = timezone.now(), asked.settings.model_dump(mode="json")
             with transaction.atomic():  # What cannot work leaves no pipeline behind.
-                made = create_pipeline(client, asked.name or slug, slug, body, operator(), now)
+                try:
+                    made = create_pipeline(client, asked.name or slug, slug, body, operator(), now)
+                except ValidationError as error:
+                    raise CommandError("; ".join(one["msg"] for one in error.errors())) from error
                 changing.refuse(made, asked.settings, now)
         self.stdout.write(_("%(target)s is made.") % {"target": target})
 

@@ -11,14 +11,10 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySe
 
 from pipelines.models import Job, ModelVersion, Rollback, Run, StageRun, TrafficSpan, Unit
 from pipelines.reports.client.calendar import Month
+from pipelines.usage import COMPUTE
 from tenants.models import Client, ValueTerms
 
 BLOCKED = ("stopped", "rejected")
-# Kinds of job by what they are charged as; a kind that is not here is shipping.
-COMPUTE = {
-    "preflight": "train", "train": "train", "build": "train",
-    "evaluate": "evaluate", "hops": "evaluate", "judge": "evaluate", "replay": "evaluate",
-}  # fmt: skip
 
 
 @dataclass

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
+from pydantic import ValidationError
 
 from agency.actor import open_agency, open_client
 from agency.htmx import go
@@ -26,7 +27,11 @@ def load(request: HttpRequest) -> HttpResponse:
     known = demo_of(agency)
     if known is not None:
         return go(request, reverse("wizard-go-on", args=[known.slug]))
-    made = load_demo(agency, who(request), timezone.now())
+    try:
+        made = load_demo(agency, who(request), timezone.now())
+    except ValidationError as error:
+        messages.error(request, "; ".join(one["msg"] for one in error.errors()))
+        return go(request, reverse("overview"))
     messages.success(request, _("The demo client is here: made-up rows, and no run yet. Start the first one."))
     return go(request, reverse("wizard-run", args=[made.client.slug, made.slug]))
 

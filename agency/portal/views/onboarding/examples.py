@@ -62,7 +62,12 @@ def _sent(request: HttpRequest, row: Pipeline) -> HttpResponse:
     if not form.is_valid():
         return _page(request, row, _draft(row), 422, upload_form=form)
     file = form.cleaned_data["file"]
-    imports.stage_file(row, "upload", str(file.name), file.chunks(1 << 20), actor=who(request), now=timezone.now())
+    said: dict[str, Any] = {"actor": who(request), "now": timezone.now()}
+    try:
+        imports.stage_file(row, "upload", str(file.name), file.chunks(1 << 20), **said)
+    except actions.ActionRefused as refused:
+        form.add_error("file", str(refused))
+        return _page(request, row, _draft(row), 422, upload_form=form)
     return go(request, request.path)
 
 

@@ -9,12 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from pydantic import ValidationError
 
 from agency.actor import open_pipeline
 from agency.as_code.possible import saver
 from agency.htmx import go
 from agency.portal.context import actor_of, pipeline_page, who
 from agency.portal.forms.many.forms import CloneForm, FollowForm
+from agency.portal.forms.refusals import add_refusals
 from agency.portal.views.settings import current
 from tenants import access, actions, scope
 from tenants.following import presets as following
@@ -110,4 +112,8 @@ def _cloned(form: CloneForm, to: Client, body: dict[str, Any], by: str) -> Pipel
         if Pipeline.objects.filter(client=to, slug=slug).exists():
             form.add_error("slug", _("There is a pipeline “%(slug)s” already.") % {"slug": slug})
             return None
-        return actions.create_pipeline(to, name, slug, body, by, timezone.now())
+        try:
+            return actions.create_pipeline(to, name, slug, body, by, timezone.now())
+        except ValidationError as error:
+            add_refusals(form, error)
+            return None
