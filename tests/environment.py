@@ -17,6 +17,7 @@ import pytest
 
 VAR = Path(tempfile.mkdtemp(prefix="retune-tests-"))
 (VAR / "static").mkdir()  # WhiteNoise warns of a missing one.
+LONG = ("engines", "faults", "browser", "training")  # They start processes and wait for them.
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
 # What a developer's shell may hold must not steer the tests.
 for name in [name for name in os.environ if name.startswith(("RETUNE_", "DATABASE_", "REDIS_URL"))]:
@@ -94,8 +95,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on-postgres", action="store_true", help="the same tests on a throw-away PostgreSQL")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselected and not skipped: the plain run of the same test is the one that counts."""
+    """The long ones first, so that no process waits for the other at the end. On PostgreSQL what is of SQLite is
+    deselected and not skipped: the plain run of the same test is the one that counts."""
+    items.sort(key=lambda item: item.nodeid.split("/")[1] not in LONG)
     if not config.getoption("on_postgres"):
         return
     left_out = [item for item in items if item.get_closest_marker("sqlite_only")]

@@ -1,5 +1,6 @@
 #!/bin/sh
-# sh tools/run_tests.sh TESTERS [ARGUMENTS]: pytest with so many processes, a file at a time.
+# sh tools/run_tests.sh TESTERS [ARGUMENTS]: pytest with so many processes, a file at a time, in the order that
+# tests/environment.py gives them (by size of file the few long tests would come last).
 #
 # A few tests talk to real servers and browsers under a clock, and a machine that is busy can make one late. What failed
 # beside the others gets one second try, alone and in the open, as CPython's own `regrtest --rerun` does it; it is named
@@ -8,7 +9,7 @@ set -u
 testers=$1
 shift
 PYTEST="${VENV:-.venv}/bin/python -m pytest -q"
-$PYTEST --cache-clear -n "$testers" --dist loadfile "$@"
+$PYTEST --cache-clear -n "$testers" --dist loadfile --no-loadscope-reorder "$@"
 result=$?
 [ $result -eq 1 ] || exit $result
 failed=.pytest_cache/v/cache/lastfailed
