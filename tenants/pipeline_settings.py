@@ -430,6 +430,24 @@ class Drills(Part):
     every_days: int | None = Field(30, ge=1, le=365)
 
 
+NOTICE_KINDS = ("held", "promoted", "rejected", "stopped", "failed", "rolled_back", "noticed", "drill_failed", "drift")
+NoticeKind = Literal[
+    "held", "promoted", "rejected", "stopped", "failed", "rolled_back", "noticed", "drill_failed", "drift"
+]
+# Whose rule a notice follows that has none of its own: who was told that a run waits is reminded of it.
+FOLLOWS = {"reminder": "held", "decided": "held"}
+
+
+class NoticeRule(Part):
+    """Who is told of one kind of notice, and by which channels; None is as usual.
+
+    `mail` stands in the place of the recipients, `channels` (by name) in the place of those that take the kind.
+    """
+
+    mail: tuple[EmailStr, ...] | Literal["nobody"] | None = None
+    channels: tuple[str, ...] | Literal["none"] | None = None
+
+
 class PipelineSettings(Part):
     """Everything a client decided about one pipeline."""
 
@@ -448,6 +466,24 @@ class PipelineSettings(Part):
     recipients: tuple[EmailStr, ...] = ()
     remind_after_s: int | None = Field(4 * 3600, ge=60, le=30 * 86_400)
     escalate_after_s: int | None = Field(24 * 3600, ge=60, le=30 * 86_400)
+    notices: dict[NoticeKind, NoticeRule] = Field(default_factory=dict)
+
+    def mailed(self, kind: str) -> list[str]:
+        """Who gets the mail of this kind."""
+        rule = self._rule(kind)
+        if rule is None or rule.mail is None:
+            return list(self.recipients)
+        return [] if rule.mail == "nobody" else list(rule.mail)
+
+    def channels_of(self, kind: str) -> tuple[str, ...] | None:
+        """Names of the channels that are told of this kind; None leaves it to each channel."""
+        rule = self._rule(kind)
+        if rule is None or rule.channels is None:
+            return None
+        return () if rule.channels == "none" else rule.channels
+
+    def _rule(self, kind: str) -> NoticeRule | None:
+        return self.notices.get(FOLLOWS.get(kind, kind))  # type: ignore[call-overload,no-any-return]
 
     @field_validator("stages")
     @classmethod

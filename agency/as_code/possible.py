@@ -16,6 +16,7 @@ from pipelines.trainers import HERE
 from tenants.following.changes import Saver
 from tenants.models import Host, Pipeline
 from tenants.pipeline_settings import PipelineSettings, Recipe, Schedule
+from tenants.telling.channels import channels_for
 from tenants.training import NoSeat, seat
 
 Problem = tuple[str, str]
@@ -30,6 +31,7 @@ def problems(pipeline: Pipeline, wanted: PipelineSettings, now: datetime) -> Ite
     had = pipeline.settings.criteria.metrics if pipeline.revision else ()
     if unfed := refuse_unfed(pipeline, [name for name in wanted.criteria.metrics if name not in had]):
         yield "criteria.metrics", unfed
+    yield from _channels(pipeline, wanted)
     for sentence in adapters.refusals(pipeline.client_id, wanted):
         yield "recipe.delivery", _("%(why)s. Choose merged, or other hosts.") % {"why": sentence}
 
@@ -59,6 +61,16 @@ def _hosts(pipeline: Pipeline, wanted: PipelineSettings) -> Iterator[Problem]:
     for name in sorted(set(wanted.hosts) - known):
         words = {"name": name, "known": ", ".join(sorted(known)) or "-"}
         yield "hosts", _("the client has no host %(name)s. It has: %(known)s.") % words
+
+
+def _channels(pipeline: Pipeline, wanted: PipelineSettings) -> Iterator[Problem]:
+    """Those that a rule names and that are neither the agency's nor this client's."""
+    asked = {kind: rule.channels for kind, rule in wanted.notices.items() if isinstance(rule.channels, tuple)}
+    known = {channel.name for channel in channels_for(pipeline.client)} if asked else set()
+    for kind, names in asked.items():
+        for name in sorted(set(names) - known):
+            words = {"name": name, "known": ", ".join(sorted(known)) or "-"}
+            yield f"notices.{kind}.channels", _("there is no channel %(name)s. There are: %(known)s.") % words
 
 
 def _trainer(pipeline: Pipeline, recipe: Recipe) -> Iterator[Problem]:

@@ -50,7 +50,7 @@ def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = N
         return found
     told = {"stage": run.stage, "reason": run.reason} | (detail or {})
     is_muted = troubles.repeats(run.pipeline_id, kind, told["stage"], now)
-    recipients = list(run.revision.settings.recipients)
+    recipients = run.revision.settings.mailed(kind)
     fields = {"kind": kind, "recipients": recipients, "detail": told | ({"muted": True} if is_muted else {})}
     due_at = now if recipients and not is_muted else None
     notice = Notice.of(run, pipeline_id=run.pipeline_id, run=run, key=key, created_at=now, due_at=due_at, **fields)
@@ -87,7 +87,7 @@ def tell_decided(run: Run, by: str, now: datetime) -> None:
 
 def notify_of_host(pipeline: Pipeline, key: str, kind: str, now: datetime, detail: dict[str, Any]) -> Notice:
     """A notice that no run is behind: to those whom the pipeline's settings name, once for each key."""
-    recipients = list(pipeline.settings.recipients) if pipeline.revision else []
+    recipients = pipeline.settings.mailed(kind) if pipeline.revision else []
     fields = {"kind": kind, "recipients": recipients, "detail": detail, "created_at": now}
     owner = {"agency_id": pipeline.agency_id, "client_id": pipeline.client_id, "due_at": now if recipients else None}
     notice, is_new = Notice.objects.get_or_create(pipeline=pipeline, key=key, defaults=fields | owner)

@@ -37,15 +37,25 @@ ENDS = {"mail_up": "mail_down", "decided": "held"}
 
 
 def spread(notice: Notice, now: datetime) -> None:
-    """A delivery for each channel that wants the notice's kind, once; in the transaction that wrote the notice."""
+    """A delivery for each channel that wants the notice's kind, once; in the transaction that wrote the notice.
+
+    Where the pipeline's settings name the channels of a kind, those are told, whatever they take otherwise.
+    """
     kind = notice.detail["of"] if notice.kind == "recovered" else ENDS.get(notice.kind, notice.kind)
+    named = _named(notice, kind)
     with scope.agency_scope(notice.agency_id):
         found = Channel.objects.filter(Q(client=None) | Q(client_id=notice.client_id), disabled_at=None)
-        wanted = [row for row in found if kind in row.kinds]
+        wanted = [row for row in found if (kind in row.kinds if named is None else row.name in named)]
         known = set(Delivery.objects.filter(notice=notice).values_list("channel_id", flat=True)) if wanted else set()
         for channel in wanted:
             if channel.pk not in known:
                 _new(notice, channel, now).save()
+
+
+def _named(notice: Notice, kind: str) -> tuple[str, ...] | None:
+    """By the settings that the run pinned, else by those of today."""
+    revision = notice.run.revision if notice.run else notice.pipeline.revision
+    return revision.settings.channels_of(kind) if revision else None
 
 
 def _new(notice: Notice, channel: Channel, now: datetime) -> Delivery:

@@ -41,7 +41,7 @@ def tell_recovered(pipeline: Pipeline, kind: str, now: datetime, host: str = "")
     first, muted = rows[-1], sum(bool(row.detail.get("muted")) for row in rows)
     detail: dict[str, Any] = {"of": kind, "since": first.created_at.isoformat(), "muted": muted, "run": first.run_id}
     detail |= {"host": host} if host else {}
-    recipients = list(pipeline.settings.recipients) if pipeline.revision else []
+    recipients = pipeline.settings.mailed(kind) if pipeline.revision else []
     due_at = now if recipients else None
     made: Notice = Notice.of(
         first,

@@ -38,7 +38,7 @@ def way_back(pipeline: Pipeline, target: ModelVersion) -> WayBack:
     if route is None:
         return WayBack(target, None, (), (), _("Nothing is in production yet, so there is nothing to roll back."))
     hosts = tuple(target.placements.filter(status="placed").values_list("host__name", flat=True))
-    told = tuple(str(address) for address in pipeline.settings.recipients)
+    told = tuple(pipeline.settings.mailed("rolled_back"))
     warm = is_warm(route, target)
     seconds, basis = cost(Rung.CO_RESIDENT if warm else Rung.ONE_AT_A_TIME, target)
     return WayBack(target, leaving(route, target), hosts, told, obstacle(route, target), warm, seconds, basis)

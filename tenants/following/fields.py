@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # A client's own: where its models run, who hears of them, what its answers look like, what it allowed to be kept.
-OWN = ("hosts", "recipients", "criteria.output", "criteria.judge", "bodies")
+OWN = ("hosts", "recipients", "notices", "criteria.output", "criteria.judge", "bodies")
 # Parts that only make sense whole.
 WHOLE = ("triggers.schedule",)
 

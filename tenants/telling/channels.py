@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import transaction
+from django.db.models import Q
 
+from tenants import scope
 from tenants.crypto import sealing
 from tenants.models import Agency, AuditEvent, Channel, Client
 from tenants.sharing import StaleEdit
@@ -25,6 +27,12 @@ class Leads:
     url: str
     key: str = ""
     secret: str = ""
+
+
+def channels_for(client: Client) -> list[Channel]:
+    """Those that may be told of this client: its own and the agency's; from any scope inside the agency."""
+    with scope.agency_scope(client.agency_id):
+        return list(Channel.objects.filter(Q(client=None) | Q(client_id=client.pk)))
 
 
 @transaction.atomic

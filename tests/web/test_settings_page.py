@@ -14,12 +14,12 @@ from agency.portal.forms.settings import SettingsForm
 from tenants import actions
 from tenants.models import AuditEvent, Client, Pipeline, SettingsRevision
 from tenants.models.settings_revision import flatten
-from tenants.pipeline_settings import PipelineSettings
+from tenants.pipeline_settings import NOTICE_KINDS, PipelineSettings
 from tests import factories
 
 HERE = reverse("settings", args=["acorn", "support"])
 LISTS = {"stages", "hosts", "recipients", "criteria.metrics", "criteria.output.labels", "criteria.output.fields"}
-LISTS |= {"data.secret_kinds"}
+LISTS |= {"data.secret_kinds"} | {f"notices.{kind}.{name}" for kind in NOTICE_KINDS for name in ("mail", "channels")}
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def typed(support: Pipeline, **changes: Any) -> dict[str, Any]:
 
 
 def test_every_setting_has_a_field_and_every_field_a_setting(support: Pipeline) -> None:
-    body = PipelineSettings(triggers={"schedule": {}}, hosts=["shop"], recipients=["a@north.example"]).model_dump(
-        mode="json"
-    )
+    rules = {kind: {"mail": ["a@north.example"], "channels": ["ops"]} for kind in NOTICE_KINDS}
+    people = {"recipients": ["a@north.example"], "notices": rules}
+    body = PipelineSettings(triggers={"schedule": {}}, hosts=["shop"], **people).model_dump(mode="json")
     paths = set(flatten(body))
     plain = {path for path in paths if not any(path == name or path.startswith(f"{name}.") for name in LISTS)} | LISTS
 

@@ -72,6 +72,25 @@ class LinesField(forms.CharField):
         return [part.strip() for part in re.split(r"[\n,]", value or "") if part.strip()]
 
 
+class ListOrWordField(LinesField):
+    """Values with commas between them, or the one word that means none at all; nothing is None: as usual."""
+
+    widget = forms.TextInput
+
+    def __init__(self, word: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.word = word
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        found = super().to_python(value)
+        if self.word in found and len(found) > 1:
+            raise ValidationError(_("Write “%(word)s” alone, or leave it out.") % {"word": self.word})
+        return self.word if found == [self.word] else found or None
+
+
 class DurationField(forms.CharField):
     """Seconds, written as people write them: 48 h, 30 min, 1 d 12 h; a bare number is seconds."""
 

@@ -10,10 +10,18 @@ from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from agency.mail.kinds import MAIL_KINDS
 from agency.portal.forms.fields import RetuneForm, dress
-from agency.portal.forms.settings_fields import GATE_FIELDS, OPTIONAL_STAGES, SECTIONS, STEP_FIELDS, trainers_here
+from agency.portal.forms.settings_fields import (
+    GATE_FIELDS,
+    NOTICE_FIELDS,
+    OPTIONAL_STAGES,
+    SECTIONS,
+    STEP_FIELDS,
+    trainers_here,
+)
 from tenants.models.settings_revision import flatten
-from tenants.pipeline_settings import ALWAYS_ON, STAGES, PipelineSettings
+from tenants.pipeline_settings import ALWAYS_ON, NOTICE_KINDS, STAGES, PipelineSettings
 
 SPARE_ROWS = 1
 
@@ -52,6 +60,8 @@ class SettingsForm(RetuneForm):
         ):
             made = {f"{prefix}.{row}.{name}": make for row in range(rows) for name, make in makers.items()}
             self.fields |= {name: make() for name, make in made.items()}
+        rules = {f"notices.{kind}.{name}": make for kind in NOTICE_KINDS for name, make in NOTICE_FIELDS.items()}
+        self.fields |= {name: make() for name, make in rules.items()}
         known = sorted({*hosts, *settings.hosts})
         self.fields["hosts"].choices = [(name, name) for name in known]  # type: ignore[attr-defined]
 
@@ -65,6 +75,11 @@ class SettingsForm(RetuneForm):
     def steps(self) -> list[list[forms.BoundField]]:
         return [[self[f"rollout.steps.{row}.{name}"] for name in STEP_FIELDS] for row in range(self.step_rows)]
 
+    def notices(self) -> Iterator[tuple[str, str | Promise, list[forms.BoundField]]]:
+        """(kind, its word, its fields)."""
+        for kind in NOTICE_KINDS:
+            yield kind, MAIL_KINDS[kind].verdict, [self[f"notices.{kind}.{name}"] for name in NOTICE_FIELDS]
+
     def body(self) -> dict[str, Any]:
         """The settings as typed, nested; rows without a name or share are left out."""
         given = self.cleaned_data
@@ -76,6 +91,8 @@ class SettingsForm(RetuneForm):
         body["stages"] = [name for name in STAGES if name in ALWAYS_ON or name in chosen]
         body["gates"] = [self._row("gates", row, GATE_FIELDS) for row in self.kept("gates")]
         body["rollout"]["steps"] = [self._row("rollout.steps", row, STEP_FIELDS) for row in self.kept("rollout.steps")]
+        rules = {kind: self._row("notices", kind, NOTICE_FIELDS) for kind in NOTICE_KINDS}
+        body["notices"] = {kind: rule for kind, rule in rules.items() if rule}
         return body
 
     def kept(self, prefix: str) -> list[int]:
@@ -96,7 +113,7 @@ class SettingsForm(RetuneForm):
                 found |= {f"{prefix}.{place}.{name}": f"{prefix}.{row}.{name}" for name in makers}
         return found
 
-    def _row(self, prefix: str, row: int, makers: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, prefix: str, row: int | str, makers: Mapping[str, Any]) -> dict[str, Any]:
         values = {name: self.cleaned_data.get(f"{prefix}.{row}.{name}") for name in makers}
         return {name: value for name, value in values.items() if value is not None and value != ""}
 
@@ -121,6 +138,7 @@ def initial_of(settings: PipelineSettings) -> dict[str, Any]:
     whole |= {"hosts", "recipients", "change.windows", "change.blackouts"}
     found = {name: value for name, value in flatten(_listed(body)).items() if name not in whole}
     found |= {name: list(_at(body, name)) for name in whole}
+    found |= {f"notices.{kind}.{name}": value for kind, rule in body["notices"].items() for name, value in rule.items()}
     found["stages"] = [name for name in OPTIONAL_STAGES if name in settings.stages]
     found["triggers.has_schedule"] = schedule is not None
     if schedule is not None:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from agency.portal.forms.fields import DurationField, LinesField, PercentField
+from agency.portal.forms.fields import DurationField, LinesField, ListOrWordField, PercentField
 from agency.portal.words import WORDS
 from pipelines.trainers import HERE
 from tenants.pipeline_settings import METRICS, REDACTIONS, SECRET_KINDS
@@ -300,7 +300,10 @@ SECTIONS: tuple[Section, ...] = (
         _("Hosts and mails"),
         {
             "hosts": some_of(_("Hosts"), list),
-            "recipients": lines(_("Who gets the mails"), help_text=_("E-mail addresses, one a line.")),
+            "recipients": lines(
+                _("Who gets the mails"),
+                help_text=_("E-mail addresses, one a line. Below, kind by kind, somebody else."),
+            ),
             "remind_after_s": period_or_never(
                 _("Remind of a held run after"), help_text=_("Where nobody decided or took it. Empty: never.")
             ),
@@ -323,6 +326,24 @@ GATE_FIELDS: dict[str, Maker] = {
     "tolerance": partial(forms.FloatField, label=_("Tolerance"), required=False),
     "evidence": one_of(_("Evidence"), lambda: ["preset", "required", "superior"]),
     "shadow": yes(_("Shadow")),
+}
+
+# For each kind of notice.
+NOTICE_FIELDS: dict[str, Maker] = {
+    "mail": partial(
+        ListOrWordField,
+        "nobody",
+        label=_("Mail to"),
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": _("everybody above")}),
+    ),
+    "channels": partial(
+        ListOrWordField,
+        "none",
+        label=_("Channels"),
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": _("as each channel is set")}),
+    ),
 }
 
 STEP_FIELDS: dict[str, Maker] = {

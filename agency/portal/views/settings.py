@@ -21,6 +21,7 @@ from agency.portal.forms.settings import SaveForm, SettingsForm
 from agency.portal.probe import ask
 from agency.portal.schedule_words import in_words
 from agency.portal.views.changes.four_eyes import proposed_words
+from agency.portal.views.telling.rules import told
 from pipelines.actions import ActionRefused
 from pipelines.actions.two_people.acts import propose_settings
 from pipelines.domain.schedule import BadSchedule
@@ -45,6 +46,7 @@ def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int =
     schedule = _echo(row, form.initial.get("triggers.schedule.rule"), form.initial.get("triggers.schedule.at"))
     given = {"form": form, "save_form": SaveForm(initial={"base": current(row).number}), "schedule": schedule}
     given |= {"without_a_set": without_a_set(row, row.settings.gates)}
+    given |= {"told": {} if form.errors else told(row, more.pop("wanted", row.settings))}
     return pipeline_page(request, row, "portal/settings.html", status, **(given | more))
 
 
@@ -73,7 +75,7 @@ def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
     changes = changed(current(row).body, wanted.model_dump(mode="json"))
     save = SaveForm(request.POST)
     if "save" not in request.POST or not changes or not save.is_valid():
-        return _page(request, row, form, changes=changes, reviewed=True)
+        return _page(request, row, form, changes=changes, reviewed=True, wanted=wanted)
     if save.cleaned_data["base"] != current(row).number:
         said = _(
             "%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save."
