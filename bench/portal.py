@@ -3,7 +3,7 @@
 overview_queries_at_*: must be equal. overview_p50_ms_500_clients: a whole request in this process, signed in.
 vs_n_plus_1: the same lines asked for client by client. page_p50_ms, month_p50_ms: the slowest of the other staff pages,
 and a client's month. Beside each: the least processor time of all rounds, to which a busy machine adds least, and
-`bare_page_cpu_ms`, that of a page that says there is nothing: what a signed-in request costs before any work.
+`bare_page_cpu_ms`, that of a page with one small form: what a signed-in request costs before any work.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure() -> dict[str, Figure]:
     for count in (FEW, MANY):
         _grow(agency, count)
         figures[f"overview_queries_at_{count}_clients"] = _queries(lambda: browser.get("/"))
-    figures["bare_page_cpu_ms"] = _timed(lambda: browser.get("/nothing/"))[1]
+    figures["bare_page_cpu_ms"] = _timed(lambda: browser.get("/new-client/"))[1]
     wall_ms, cpu_ms = _timed(lambda: browser.get("/"))
     naive_ms = _timed(lambda: _n_plus_1(agency), 3)[1]
     figures |= {"overview_p50_ms_500_clients": wall_ms, "overview_cpu_ms": cpu_ms}

@@ -483,7 +483,7 @@ class PipelineSettings(Part):
         return () if rule.channels == "none" else rule.channels
 
     def _rule(self, kind: str) -> NoticeRule | None:
-        return self.notices.get(FOLLOWS.get(kind, kind))  # type: ignore[call-overload,no-any-return]
+        return self.notices.get(FOLLOWS.get(kind, kind))  # type: ignore[call-overload]
 
     @field_validator("stages")
     @classmethod

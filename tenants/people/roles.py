@@ -12,6 +12,7 @@ from tenants import actions
 from tenants.models import Agency, ApiKey, AuditEvent, Invitation, Membership, Role, ShareLink, User
 from tenants.people import four_eyes
 from tenants.sharing import revoke_link
+from tenants.telling.choices import close_choices
 
 
 def end_sessions(user: User) -> None:
@@ -49,6 +50,8 @@ def leave(membership: Membership, actor: str, now: datetime, reason: str) -> tup
     links = links.filter(client_id=place) if place else links
     for link in links:
         revoke_link(link, actor, now, why)
+    if not Membership.objects.filter(user=membership.user, agency_id=membership.agency_id).exists():
+        close_choices(membership.agency_id, email)
     keys = _keys_of(email, place)
     for key in keys:
         actions.revoke_key(key, actor, now)

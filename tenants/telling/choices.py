@@ -104,6 +104,16 @@ def choose(agency: Agency, address: str, given: dict[str, Any], revision: int, n
     return row
 
 
+def close_choices(agency_id: int, address: str) -> None:
+    """Of somebody who is no member any more: no digest; a row that leaves nothing out goes. Inside the agency's scope.
+
+    What they left out stays: it alone keeps mails from an address that settings may still name.
+    """
+    mine = MailChoice.objects.filter(agency_id=agency_id, address=address.lower())
+    mine.filter(off_kinds=[], off_clients=[]).delete()
+    mine.update(due_at=None)
+
+
 def next_digest(now: datetime) -> datetime:
     """The next Monday at 07:00 UTC after `now`."""
     day = now.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)

@@ -12,7 +12,8 @@ from django.test import Client as Browser
 
 from pipelines.models import Delivery
 from tenants import scope
-from tenants.models import AuditEvent, Channel, Client
+from tenants.models import AuditEvent, Channel, Client, Role
+from tests import factories
 from tests.unit.outbound.answering import server
 
 
@@ -127,3 +128,52 @@ def test_a_viewer_reads_and_a_stranger_sees_nothing(
     assert viewer.get(page).status_code == 200 and f"{page}test/" not in viewer.get(page).content.decode()
     assert viewer.post(f"{page}test/").status_code == 404
     assert stranger.get(page).status_code == 404 and "ops" not in stranger.get("/channels/").content.decode()
+
+
+def limited(client: Client, role: Role, email: str) -> Browser:
+    """Signed in as staff of this client alone."""
+    browser = Browser()
+    browser.force_login(factories.make_member(client.agency, role, client, email))
+    return browser
+
+
+def test_staff_of_one_client_keep_its_channels_and_see_no_others(
+    owner: Browser, acorn: Client, birch: Client, hook: Any
+) -> None:
+    add(owner, hook, name="all")
+    add(owner, hook, name="birch-own", client="birch")
+    mine = limited(acorn, Role.ENGINEER, "acorn-engineer@north.example")
+
+    empty = mine.get("/channels/")
+    made = add(mine, hook, name="acorn-own", client="acorn")
+    page = mine.get("/channels/")
+
+    assert "birch-own" not in empty.text and "of all clients" not in empty.text and "Birch" not in empty.text
+    assert made.status_code == 303 and "acorn-own" in page.text
+    with scope.agency_scope(acorn.agency_id):
+        pks = dict(Channel.objects.values_list("name", "pk"))
+        assert Channel.objects.get(name="acorn-own").client_id == acorn.pk
+    assert mine.post(f"/channels/{pks['acorn-own']}/test/").status_code == 303 and len(hook.heard) == 1
+    for name in ("all", "birch-own"):
+        assert mine.get(f"/channels/{pks[name]}/").status_code == 404
+        assert mine.post(f"/channels/{pks[name]}/remove/").status_code == 404
+
+
+@pytest.mark.parametrize("client", ["", "birch"])
+def test_staff_of_one_client_add_no_channel_of_others(acorn: Client, birch: Client, hook: Any, client: str) -> None:
+    mine = limited(acorn, Role.ENGINEER, "acorn-engineer@north.example")
+
+    answer = add(mine, hook, client=client)
+
+    assert answer.status_code == 422 and answer.context["form"].errors["client"]
+
+
+def test_a_viewer_of_one_client_changes_no_channel(owner: Browser, acorn: Client, hook: Any) -> None:
+    add(owner, hook, client="acorn")
+    looking = limited(acorn, Role.VIEWER, "acorn-viewer@north.example")
+    row = one(acorn)
+
+    assert "ops" in looking.get("/channels/").text
+    assert f"/channels/{row.pk}/test/" not in looking.get(f"/channels/{row.pk}/").text
+    assert looking.post(f"/channels/{row.pk}/off/").status_code == 404
+    assert add(looking, hook, name="more", client="acorn").status_code == 404

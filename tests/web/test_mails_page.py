@@ -9,13 +9,16 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client as Browser
 
+from agency.leaving.person.needle import Needle
+from agency.leaving.person.search import find
 from agency.mail.compose import compose
 from agency.mail.digest import compose_digest
 from pipelines import outbox
 from pipelines.models import Notice
 from pipelines.outbox import digests
 from tenants import scope
-from tenants.models import AuditEvent, Client, MailChoice, Role
+from tenants.models import AuditEvent, Client, MailChoice, Membership, Role
+from tenants.people import roles
 from tenants.telling import choices
 from tests import factories
 from tests.conftest import Clock
@@ -145,3 +148,39 @@ def test_whoever_left_the_agency_gets_no_digest(acorn: Client) -> None:
         assert not digests.send_due(row.pk, MONDAY)
 
     assert choice(acorn).due_at is None
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"), [({}, False), ({"digest": True}, False), ({"off_kinds": ["promoted"], "digest": True}, True)]
+)
+def test_of_somebody_who_left_only_what_they_left_out_is_kept(
+    acorn: Client, given: dict[str, object], is_kept: bool
+) -> None:
+    factories.make_member(acorn.agency, Role.OWNER, email="other@north.example")
+    factories.make_member(acorn.agency, Role.OWNER, email=OWNER)
+    saved(acorn, **given)
+    with scope.agency_scope(acorn.agency_id):
+        membership = Membership.objects.select_related("user").get(user__email=OWNER)
+        roles.leave(membership, "other@north.example", factories.NOW, "moved on")
+
+    row = choice(acorn)
+
+    assert (row.pk is not None) == is_kept and row.due_at is None
+
+
+def test_who_stays_staff_of_another_client_keeps_their_choice(acorn: Client, birch: Client) -> None:
+    for client in (acorn, birch):
+        factories.make_member(client.agency, Role.ENGINEER, client, OWNER)
+    saved(acorn, digest=True)
+    with scope.agency_scope(acorn.agency_id):
+        roles.leave(Membership.objects.get(client=birch), "owner", factories.NOW, "moved on")
+
+    assert choice(acorn).due_at is not None
+
+
+def test_an_address_with_choices_is_found_among_a_persons_rows(acorn: Client) -> None:
+    saved(acorn, off_kinds=["promoted"])
+
+    [place] = [place for place in find(acorn, Needle(OWNER)).places if place.table == "tenants_mailchoice"]
+
+    assert place.count == 1 and place.stays and OWNER in place.shown[0].text

@@ -14,7 +14,17 @@ from agency.leaving.tables import opened, tables
 from pipelines.artifacts import ArtifactMissing, store_of
 from pipelines.models import DatasetVersion, Example, Exchange, ModelVersion
 from tenants import scope
-from tenants.models import AuditEvent, Client, Host, Invitation, Membership, Pipeline, SettingsRevision, UsageIssue
+from tenants.models import (
+    AuditEvent,
+    Client,
+    Host,
+    Invitation,
+    MailChoice,
+    Membership,
+    Pipeline,
+    SettingsRevision,
+    UsageIssue,
+)
 
 SHOWN = 20
 EXCERPT = 160
@@ -63,9 +73,18 @@ class Found:
 
 def find(client: Client, needle: Needle) -> Found:
     """Reads every row and every file of the client that is no model."""
-    places = tuple(place for model in tables() if (place := _place(model, client, needle)) is not None)
+    found = [*(_place(model, client, needle) for model in tables()), _mail_choices(client, needle)]
+    places = tuple(place for place in found if place is not None)
     with scope.client_scope(client.pk, client.agency_id):
         return Found(places, tuple(files_with(client, needle)), tuple(learnt(client, needle)))
+
+
+def _mail_choices(client: Client, needle: Needle) -> Place | None:
+    """The agency's, and no client's: what an address left out is what keeps mails from it, so it stays."""
+    with scope.agency_scope(client.agency_id):
+        rows = [row for row in MailChoice.objects.order_by("pk") if needle.is_in(row.address)]
+    shown = tuple(Excerpt(row.pk, row.address[:EXCERPT]) for row in rows[:SHOWN])
+    return Place(MailChoice._meta.db_table, len(rows), shown, True) if rows else None
 
 
 def _place(model: type[models.Model], client: Client, needle: Needle) -> Place | None:

@@ -75,10 +75,8 @@ class LinesField(forms.CharField):
 class ListOrWordField(LinesField):
     """Values with commas between them, or the one word that means none at all; nothing is None: as usual."""
 
-    widget = forms.TextInput
-
     def __init__(self, word: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"widget": forms.TextInput} | kwargs)
         self.word = word
 
     def prepare_value(self, value: Any) -> Any:

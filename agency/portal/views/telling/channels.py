@@ -15,17 +15,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from agency.actor import open_agency
 from agency.htmx import go
 from agency.mail.channels.trial import send_trial_event
 from agency.portal.context import who
 from agency.portal.paging import paged
+from agency.portal.views.telling.desk import Desk, at_desk
 from agency.portal.views.telling.forms import WORDS, ChannelForm, KindsForm
 from pipelines.models import Delivery
 from pipelines.notifiers.webhook import new_secret
 from pipelines.outbox import deliveries
-from tenants import access
-from tenants.models import Agency, Channel, Client
+from tenants.models import Agency, Channel
 from tenants.sharing import StaleEdit
 from tenants.telling.channels import add_channel, change_kinds, remove_channel, rotate, switch_channel
 
@@ -33,11 +32,11 @@ LINES_A_PAGE = 40
 NEW_SECRET = "new_channel_secret"
 
 
-def channels(request: HttpRequest) -> HttpResponse:
+@at_desk
+def channels(request: HttpRequest, desk: Desk) -> HttpResponse:
     """Staff see them; whoever may configure adds one."""
-    actor = open_agency(request, access.CONFIGURE if request.method == "POST" else access.VIEW)
-    agency = Agency.objects.get(pk=actor.agency_id or 0)
-    form = ChannelForm(agency, list(Client.objects.order_by("name")), request.POST or None)
+    agency = Agency.objects.get(pk=desk.agency_id)
+    form = ChannelForm(agency, desk.offered(), request.POST or None, with_agency=desk.clients is None)
     if request.method == "POST" and form.is_valid():
         leads = form.leads()
         kinds = form.cleaned_data["kinds"]
@@ -45,16 +44,16 @@ def channels(request: HttpRequest) -> HttpResponse:
         if leads.secret:
             request.session[NEW_SECRET] = [made.pk, leads.secret]
         return go(request, reverse("channel", args=[made.pk]))
-    rows = Channel.objects.select_related("client").annotate(last_at=Max("deliveries__sent_at"))
-    given = {"rows": rows, "form": form, "words": WORDS, "may_configure": actor.may(access.CONFIGURE)}
+    rows = desk.channels().annotate(last_at=Max("deliveries__sent_at"))
+    given = {"rows": rows, "form": form, "words": WORDS, "may_configure": desk.may_configure}
     status = 422 if form.errors else 200
     return TemplateResponse(request, "portal/telling/channels.html", given, status=status)
 
 
-def channel(request: HttpRequest, channel: int) -> HttpResponse:
+@at_desk
+def channel(request: HttpRequest, desk: Desk, channel: int) -> HttpResponse:
     """One channel: what it is told, what was sent; a new secret is shown this once."""
-    actor = open_agency(request, access.CONFIGURE if request.method == "POST" else access.VIEW)
-    row = _row(channel)
+    row = _row(desk, channel)
     form = KindsForm(request.POST or None, initial={"kinds": row.kinds, "revision": row.revision})
     if request.method == "POST" and form.is_valid():
         try:
@@ -64,7 +63,7 @@ def channel(request: HttpRequest, channel: int) -> HttpResponse:
         except StaleEdit as problem:
             form.add_error(None, f"{problem} {_('Now it is told')}: {problem.changes[0][1]}.")
     given = {"row": row, "form": form, "page": paged(request, _log(row), LINES_A_PAGE), "words": WORDS}
-    given |= {"may_configure": actor.may(access.CONFIGURE), "secret": _told_once(request, row)}
+    given |= {"may_configure": desk.may_configure, "secret": _told_once(request, row)}
     return TemplateResponse(request, "portal/telling/channel.html", given, status=422 if form.errors else 200)
 
 
@@ -81,18 +80,18 @@ def _log(row: Channel) -> QuerySet[Delivery]:
     return rows.select_related("notice", "notice__client", "notice__pipeline")
 
 
-def _row(pk: int) -> Channel:
-    found = Channel.objects.select_related("client").filter(pk=pk).first()
+def _row(desk: Desk, pk: int) -> Channel:
+    found = desk.channels().filter(pk=pk).first()
     if found is None:
         raise Http404
     return found
 
 
 @require_POST
-def act(request: HttpRequest, channel: int, name: str) -> HttpResponse:
+@at_desk
+def act(request: HttpRequest, desk: Desk, channel: int, name: str) -> HttpResponse:
     """Tries it, gives it a new secret, switches or removes it."""
-    open_agency(request, access.CONFIGURE)
-    row, known = _row(channel), ACTS.get(name)
+    row, known = _row(desk, channel), ACTS.get(name)
     if known is None or (name == "rotate" and row.kind != "webhook"):
         raise Http404
     return go(request, known(request, row, timezone.now()))
@@ -139,10 +138,11 @@ ACTS: dict[str, Callable[[HttpRequest, Channel, datetime], str]] = {
 
 
 @require_POST
-def replay(request: HttpRequest, delivery: int) -> HttpResponse:
+@at_desk
+def replay(request: HttpRequest, desk: Desk, delivery: int) -> HttpResponse:
     """The same message once more, under the same id."""
-    open_agency(request, access.CONFIGURE)
-    found: Any = Delivery.objects.select_related("channel", "notice__client").filter(pk=delivery).first()
+    rows = Delivery.objects.filter(channel__in=desk.channels())
+    found: Any = rows.select_related("channel", "notice__client").filter(pk=delivery).first()
     if found is None:
         raise Http404
     if not found.channel.is_on:

@@ -70,11 +70,14 @@ class ChannelForm(RetuneForm):
         label=gettext_lazy("What is told"), choices=kind_choices, widget=forms.CheckboxSelectMultiple, initial=USUAL
     )
 
-    def __init__(self, agency: Agency, clients: Sequence[Client], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, agency: Agency, clients: Sequence[Client], data: Any, with_agency: bool) -> None:
+        """`with_agency`: it may also be told of all clients."""
+        super().__init__(data)
         self.agency, self.clients = agency, {client.slug: client for client in clients}
         choices = [(client.slug, client.name) for client in clients]
-        self.fields["client"].choices = [("", gettext_lazy("of all clients")), *choices]  # type: ignore[attr-defined]
+        whole = [("", gettext_lazy("of all clients"))] if with_agency else []
+        self.fields["client"].choices = [*whole, *choices]  # type: ignore[attr-defined]
+        self.fields["client"].required = not with_agency
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
