@@ -1,10 +1,12 @@
-"""How windows and blackout dates are written in the settings, and what is read from them."""
+"""How windows, blackout dates and schedules are written in the settings, and what is read from them."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, time
+from functools import lru_cache
 
+from dateutil.rrule import rrulestr
 from django.utils.translation import gettext as _
 
 DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -40,3 +42,13 @@ def read_blackout(text: str) -> tuple[date, date]:
     if first > last:
         raise ValueError(_("The blackout “%(text)s” ends before it begins.") % {"text": text})
     return first, last
+
+
+@lru_cache(maxsize=1000)
+def rule_fault(rule: str) -> str | None:
+    """Why it cannot be read. Kept: a list of pipelines reads the same few rules again and again."""
+    try:
+        rrulestr(f"DTSTART:20260101T000000\nRRULE:{rule}")
+    except (ValueError, TypeError, KeyError) as error:
+        return str(error)
+    return None

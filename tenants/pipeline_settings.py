@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from dateutil.rrule import rrulestr
 from django.conf import settings
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, field_validator, model_validator
 
-from tenants.change_control import read_blackout, read_window
+from tenants.change_control import read_blackout, read_window, rule_fault
+from tenants.telling.rules import NoticeKind, NoticeRule, channels_of, mailed
 
 STAGES = ("trigger", "validate", "finetune", "evaluate", "compare", "deploy", "monitor")
 ALWAYS_ON = ("trigger", "finetune", "evaluate", "deploy")
@@ -222,16 +221,6 @@ def default_gates(metric: str = "accuracy") -> tuple[Gate, ...]:
     )
 
 
-@lru_cache(maxsize=1000)
-def _rule_fault(rule: str) -> str | None:
-    """Why it cannot be read. Kept: a list of pipelines reads the same few rules again and again."""
-    try:
-        rrulestr(f"DTSTART:20260101T000000\nRRULE:{rule}")
-    except (ValueError, TypeError, KeyError) as error:
-        return str(error)
-    return None
-
-
 class Schedule(Part):
     """An RFC 5545 rule in the client's time zone; `at` is local wall-clock time."""
 
@@ -241,7 +230,7 @@ class Schedule(Part):
     @field_validator("rule")
     @classmethod
     def _parses(cls, rule: str) -> str:
-        fault = _rule_fault(rule)
+        fault = rule_fault(rule)
         if fault is not None:
             raise ValueError(_("Not an RFC 5545 rule: %(error)s") % {"error": fault})
         if "HOURLY" in rule or "MINUTELY" in rule or "SECONDLY" in rule:
@@ -430,24 +419,6 @@ class Drills(Part):
     every_days: int | None = Field(30, ge=1, le=365)
 
 
-NOTICE_KINDS = ("held", "promoted", "rejected", "stopped", "failed", "rolled_back", "noticed", "drill_failed", "drift")
-NoticeKind = Literal[
-    "held", "promoted", "rejected", "stopped", "failed", "rolled_back", "noticed", "drill_failed", "drift"
-]
-# Whose rule a notice follows that has none of its own: who was told that a run waits is reminded of it.
-FOLLOWS = {"reminder": "held", "decided": "held"}
-
-
-class NoticeRule(Part):
-    """Who is told of one kind of notice, and by which channels; None is as usual.
-
-    `mail` stands in the place of the recipients, `channels` (by name) in the place of those that take the kind.
-    """
-
-    mail: tuple[EmailStr, ...] | Literal["nobody"] | None = None
-    channels: tuple[str, ...] | Literal["none"] | None = None
-
-
 class PipelineSettings(Part):
     """Everything a client decided about one pipeline."""
 
@@ -469,21 +440,10 @@ class PipelineSettings(Part):
     notices: dict[NoticeKind, NoticeRule] = Field(default_factory=dict)
 
     def mailed(self, kind: str) -> list[str]:
-        """Who gets the mail of this kind."""
-        rule = self._rule(kind)
-        if rule is None or rule.mail is None:
-            return list(self.recipients)
-        return [] if rule.mail == "nobody" else list(rule.mail)
+        return mailed(self.notices, kind, self.recipients)
 
     def channels_of(self, kind: str) -> tuple[str, ...] | None:
-        """Names of the channels that are told of this kind; None leaves it to each channel."""
-        rule = self._rule(kind)
-        if rule is None or rule.channels is None:
-            return None
-        return () if rule.channels == "none" else rule.channels
-
-    def _rule(self, kind: str) -> NoticeRule | None:
-        return self.notices.get(FOLLOWS.get(kind, kind))  # type: ignore[call-overload]
+        return channels_of(self.notices, kind)
 
     @field_validator("stages")
     @classmethod

@@ -100,6 +100,26 @@ STATUSES: dict[str, tuple[str, str, str | Promise]] = {
     "expired": ("clock", "idle", _("expired")),
 }
 
+# What a job does, by the first part of its kind.
+JOBS: dict[str, str | Promise] = {
+    "preflight": _("base, rows and recipe are checked before the training"),
+    "train": _("the model is trained"),
+    "build": _("the model's file is built"),
+    "evaluate": _("candidate and production answer the same cases"),
+    "hops": _("the way of each answer is measured"),
+    "judge": _("a judge model reads the answers"),
+    "push": _("the model is sent to the hosts"),
+    "alias": _("the names on the hosts are moved"),
+    "replay": _("both versions answer the same recent prompts"),
+    "restore": _("the earlier version is put back"),
+    "last": _("the last answers are waited for"),
+    "bring": _("the file that was brought is read"),
+    "drill": _("a rollback is rehearsed"),
+    "probe": _("the hosts are asked"),
+    "retire": _("old models leave the hosts"),
+    "recall": _("the model is fetched back"),
+}
+
 WORDS: dict[str, str | Promise] = {
     "trigger": _("Trigger"),
     "validate": _("Validate"),

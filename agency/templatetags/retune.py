@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 
-from agency.portal.words import STATUSES, WORDS
+from agency.portal.words import JOBS, STATUSES, WORDS
 
 register = template.Library()
 # As JSON keeps it: with its offset, so that nothing has to be guessed.
@@ -59,6 +59,13 @@ def word(value: str) -> str:
     if known is not None:
         return str(known)
     return str(STATUSES[str(value)][2]) if str(value) in STATUSES else str(value).replace("_", " ")
+
+
+@register.filter
+def doing(reason: str) -> str:
+    """Why a run stands where it does: what its job does in place of the job's name."""
+    kind = reason.removeprefix("job ").partition(":")[0] if reason.startswith("job ") else ""
+    return str(JOBS.get(kind, reason))
 
 
 @register.filter

@@ -16,8 +16,9 @@ from pipelines.reports.versions import way_back
 from tenants import scope
 from tenants.following.fields import is_own, without_own
 from tenants.models import Channel, Client, SettingsRevision
-from tenants.pipeline_settings import NOTICE_KINDS, NoticeKind, PipelineSettings
+from tenants.pipeline_settings import PipelineSettings
 from tenants.telling.channels import Leads, add_channel
+from tenants.telling.rules import NOTICE_KINDS, NoticeKind
 from tests import factories
 from tests.web.test_settings_page import typed
 

@@ -14,7 +14,8 @@ from agency.portal.forms.settings import SettingsForm
 from tenants import actions
 from tenants.models import AuditEvent, Client, Pipeline, SettingsRevision
 from tenants.models.settings_revision import flatten
-from tenants.pipeline_settings import NOTICE_KINDS, PipelineSettings
+from tenants.pipeline_settings import PipelineSettings
+from tenants.telling.rules import NOTICE_KINDS
 from tests import factories
 
 HERE = reverse("settings", args=["acorn", "support"])

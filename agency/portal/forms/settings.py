@@ -21,7 +21,8 @@ from agency.portal.forms.settings_fields import (
     trainers_here,
 )
 from tenants.models.settings_revision import flatten
-from tenants.pipeline_settings import ALWAYS_ON, NOTICE_KINDS, STAGES, PipelineSettings
+from tenants.pipeline_settings import ALWAYS_ON, STAGES, PipelineSettings
+from tenants.telling.rules import NOTICE_KINDS
 
 SPARE_ROWS = 1
 

@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 
 from agency.portal.forms.fields import spell
 from tenants.models import Channel, Pipeline
-from tenants.pipeline_settings import NOTICE_KINDS, PipelineSettings
+from tenants.pipeline_settings import PipelineSettings
 from tenants.telling.channels import channels_for
+from tenants.telling.rules import NOTICE_KINDS
 
 
 def told(row: Pipeline, settings: PipelineSettings) -> dict[str, str]:
