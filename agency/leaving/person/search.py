@@ -16,6 +16,7 @@ from pipelines.models import DatasetVersion, Example, Exchange, ModelVersion
 from tenants import scope
 from tenants.models import (
     AuditEvent,
+    Cap,
     Client,
     Host,
     Invitation,
@@ -30,7 +31,7 @@ SHOWN = 20
 EXCERPT = 160
 LINE_MOST = 1 << 22
 # Acts, money, people and settings are not a person's examples: shown, and changed where they are kept.
-STAYS = (AuditEvent, UsageIssue, SettingsRevision, Client, Pipeline, Host, Membership, Invitation)
+STAYS = (AuditEvent, UsageIssue, SettingsRevision, Client, Pipeline, Host, Membership, Invitation, Cap)
 
 
 @dataclass(frozen=True)
