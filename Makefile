@@ -12,7 +12,7 @@ STEP := @$(BIN)/python tools/step.py
 INSTALL := $(PIP) install --progress-bar raw -c constraints.txt
 export VENV
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test check run worker bench clean smollm2 say-size
+.PHONY: help setup setup-test demo test check run worker agent bench clean smollm2 say-size
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ run: setup  ## serve the product: web, gateway, workers, ticker, model host
 
 worker: setup  ## var/retune-worker.pyz: the one file that a machine needs to pull jobs
 	$(BIN)/python -m tools.make_worker var/retune-worker.pyz
+
+agent: setup  ## var/retune-agent.pyz: the one file that stands beside an Ollama behind NAT
+	$(BIN)/python -m tools.make_agent var/retune-agent.pyz
 
 check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, layers, budgets, migrations
 	sh tools/check.sh

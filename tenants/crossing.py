@@ -90,6 +90,16 @@ CROSSINGS: dict[str, Crossing] = {
         ("agency_id", "id"),
         "SELECT agency_id, id FROM tenants_machine WHERE digest = {p_digest} AND revoked_at IS NULL",
     ),
+    "agent_by_digest": Crossing(
+        (("p_digest", "text"),),
+        ("client_id", "id"),
+        "SELECT client_id, id FROM tenants_hostagent WHERE digest = {p_digest} AND revoked_at IS NULL",
+    ),
+    "agents_called": Crossing(
+        (),
+        ("agent_id", "call_id"),
+        "SELECT agent_row_id, MAX(id) FROM tenants_hostcall WHERE claimed_at IS NULL GROUP BY agent_row_id",
+    ),
     "invitation_by_digest": Crossing(
         (("p_digest", "text"),),
         ("agency_id", "id"),

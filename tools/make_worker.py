@@ -10,8 +10,9 @@ import re
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bundles", "domain", "hosts", "metrics", "outbound", "trainers", "work", "worker")
@@ -21,30 +22,45 @@ MAIN = "import sys\nfrom pipelines.worker.program import main\nsys.exit(main(sys
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+Files = Iterable[tuple[str, bytes]]
+
+
 def files() -> Iterator[tuple[str, bytes]]:
     """Name in the archive and content; the same sources give the same file."""
     yield "__main__.py", MAIN.encode()
     yield "pipelines/__init__.py", (ROOT / "pipelines" / "__init__.py").read_bytes()
     yield "pipelines/worker/requirements.txt", requirements().encode()
     for package in PACKAGES:
-        for path in sorted((ROOT / "pipelines" / package).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), path.read_bytes()
+        yield from modules(f"pipelines/{package}")
+
+
+def modules(folder: str) -> Iterator[tuple[str, bytes]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        yield str(path.relative_to(ROOT)), path.read_bytes()
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
+def pinned(names: Collection[str]) -> list[str]:
+    """As this installation is, so that a machine computes what a worker here would."""
+    return [line for line in project()["dependencies"] if re.split(r"[\[=]", line)[0] in names]
 
 
 def requirements() -> str:
-    """Pinned as this installation is, so that a machine computes what a worker here would."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    mine = [line for line in project["dependencies"] if re.split(r"[\[=]", line)[0] in NEEDED]
-    return "".join(f"{line}\n" for line in sorted([*mine, *project["optional-dependencies"]["train"]]))
+    return "".join(f"{line}\n" for line in sorted([*pinned(NEEDED), *project()["optional-dependencies"]["train"]]))
 
 
-def pack(out: Path) -> None:
+def pack(out: Path, content: Files | None = None) -> None:
+    """`content`: of another program than the worker."""
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.part")
     with draft.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, body in files():
+            for name, body in content or files():
                 archive.writestr(zipfile.ZipInfo(name, EPOCH), body, zipfile.ZIP_DEFLATED)
     draft.chmod(0o755)
     draft.replace(out)

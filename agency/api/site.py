@@ -32,6 +32,7 @@ from agency.api.routers import (
     versions,
     waivers,
 )
+from agency.machines import agent_doors as agents
 from agency.machines import doors as machines
 from tenants import scope
 
@@ -94,7 +95,7 @@ api = KeyedAPI(
 errors.register(api)
 MODULES = (
     pipelines, examples, runs, versions, rollouts, rollbacks, drills, feedback, freezes, waivers, ledger, hosts,
-    machines,
+    machines, agents,
 )  # fmt: skip
 for module in MODULES:
     api.add_router("", module.router)

@@ -88,7 +88,9 @@ class Proxy:
             yield from (Attempt(as_arm, production, place) for place in self._ordered(production)[:PRODUCTION_PLACES])
 
     def _ordered(self, target: Target) -> list[Place]:
-        return sorted(target.places, key=lambda place: self.upstream.pool(place).load)
+        """Places that this gateway can ask itself."""
+        asked = [place for place in target.places if place.url]
+        return sorted(asked, key=lambda place: self.upstream.pool(place).load)
 
     async def _try(self, tried: _Try, send: Send) -> None:
         attempt = tried.attempt

@@ -20,6 +20,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.timezone import now
 
+from pipelines.machines.agents import silent as silent_agents
 from pipelines.machines.page import silent
 from tenants import crossing
 
@@ -131,6 +132,15 @@ def machines() -> Finding:
     return Finding("machines", "none is silent")
 
 
+def agents() -> Finding:
+    """Agents beside hosts that have gone silent: they serve on, but are pushed nothing and take no rollback."""
+    names = silent_agents(now())
+    if names:
+        what = "Look at the machine and its link: its models are served, but it takes no new version and no rollback."
+        return Finding("agents", f"not heard of: {', '.join(names[:10])}", what)
+    return Finding("agents", "none is silent")
+
+
 def converter() -> Finding:
     if not (Path(settings.CONVERTER_DIR) / "convert_hf_to_gguf.py").is_file():
         return Finding("converter", "the GGUF converter is missing", "Run make setup, or set RETUNE_CONVERTER_DIR.")
@@ -147,6 +157,7 @@ DOCTOR: dict[str, Look] = {
     "bases": bases,
     "converter": converter,
     "machines": machines,
+    "agents": agents,
 }
 
 

@@ -7,8 +7,8 @@ from django.utils import timezone
 from ninja.security import HttpBearer
 
 from tenants import scope
-from tenants.machines import machine_of, note_seen
-from tenants.models import Machine
+from tenants.machines import agents, machine_of, note_seen
+from tenants.models import HostAgent, Machine
 
 
 class Token(HttpBearer):
@@ -29,3 +29,18 @@ def machine_in(request: HttpRequest) -> Machine:
 
 def agency_of(request: HttpRequest) -> scope.Entered:
     return scope.agency_scope(machine_in(request).agency_id)
+
+
+class AgentToken(HttpBearer):
+    """`Authorization: Bearer ra_...`: the agent beside one host of one client. An unknown or revoked token is 401."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> HostAgent | None:
+        agent = agents.agent_of(token)
+        if agent is not None:
+            agents.note_seen(agent, timezone.now())
+        return agent
+
+
+def agent_in(request: HttpRequest) -> HostAgent:
+    agent: HostAgent = request.auth  # type: ignore[attr-defined]
+    return agent

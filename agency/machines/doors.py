@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from ninja import Query, Router, Status
 from ninja.errors import HttpError
 
 from agency.api.schemas import Refusal
+from agency.machines import ranges
 from agency.machines.auth import Token, agency_of, machine_in
 from agency.machines.schemas import (
     AbilitiesIn,
@@ -39,7 +39,6 @@ from pipelines.work.errand import Errand
 from tenants.machines import note_seen
 from tenants.models import Machine
 
-RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 router = Router(tags=["machines"], auth=Token())
 
 
@@ -120,21 +119,12 @@ def list_inputs(request: HttpRequest, job: int, asked: AgainIn) -> list[dict[str
 @router.get("/machine/inputs/{ticket}", response={206: None, 403: Refusal, 416: Refusal}, auth=None)
 def fetch_input(request: HttpRequest, ticket: str) -> HttpResponse:
     """Bytes of one file, at most 4 MiB an answer. The address itself is what opens it."""
-    asked = RANGE.fullmatch(request.headers.get("Range", ""))
-    if asked is None:
-        raise HttpError(416, _("Ask for a range: Range: bytes=0-"))
+    span = ranges.asked(request)
     try:
         path, file = inputs.opened(ticket)
     except (inputs.TicketRefused, ArtifactMissing) as refused:
         raise HttpError(403, _("This address opens nothing any more: ask for the inputs again.")) from refused
-    begin = int(asked[1])
-    if begin >= file.size_bytes:
-        raise HttpError(416, _("The file has %(n)s bytes.") % {"n": file.size_bytes})
-    body = inputs.piece(path, begin, int(asked[2]) if asked[2] else None)
-    answer = HttpResponse(body, status=206, content_type="application/octet-stream")
-    answer["Content-Range"] = f"bytes {begin}-{begin + len(body) - 1}/{file.size_bytes}"
-    answer["Cache-Control"] = "no-store"
-    return answer
+    return ranges.answer(path, file.size_bytes, span)
 
 
 @router.post("/machine/jobs/{job}/beat", response={200: BeatOut, 409: Refusal, 410: Refusal})

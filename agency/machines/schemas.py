@@ -112,5 +112,63 @@ class PartsOut(Schema):
     size_bytes: int
 
 
+class AgentIn(Schema):
+    """What an agent says of itself. `routes`: the digest of those it serves; `records`: of its meter, still held."""
+
+    version: str = Field("", max_length=40)
+    ollama: str = Field("", max_length=200)
+    is_ollama_up: bool = False
+    routes: str = Field("", max_length=64)
+    serial: int = Field(0, ge=0, lt=2**63)
+    records: int = Field(0, ge=0, lt=2**63)
+    dropped: int = Field(0, ge=0, lt=2**63)
+    port: int = Field(0, ge=0, le=65535)
+
+
+class AgentOut(Schema):
+    """Whose it is."""
+
+    host: str
+    client: str
+
+
+class HandIn(Schema):
+    """`hand`: a random text for each who makes calls: a claim whose answer was lost is found again."""
+
+    hand: str = Field(min_length=16, max_length=40)
+
+
+class CallOut(Schema):
+    """A request to make of the host. `url` opens the file of an upload, by `digest` and size, while the call lives."""
+
+    call: int
+    method: str
+    path: str
+    body: str
+    digest: str
+    size_bytes: int
+    url: str
+    within_s: float
+
+
+class HeardIn(Schema):
+    """How much of an upload has been sent to the host."""
+
+    done_bytes: int = Field(0, ge=0, lt=2**63)
+
+
+class RecordsIn(Schema):
+    """Answers that the agent's gateway gave, one object each, as its meter judged them."""
+
+    records: list[dict[str, Any]] = Field(max_length=500)
+
+
+class RecordsOut(Schema):
+    """`taken` counts those that were here already too; `refused` are no record of this client's."""
+
+    taken: int
+    refused: int
+
+
 class Ok(Schema):
     ok: bool = True

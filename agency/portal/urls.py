@@ -20,6 +20,7 @@ from agency.portal.views.changes import four_eyes, freezes, ledger, timeline
 from agency.portal.views.data import pages as data
 from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
+from agency.portal.views.hosts import agents as host_agents
 from agency.portal.views.hosts import pages as hosts
 from agency.portal.views.judging import comparison, foresight, gates, simulator, trends
 from agency.portal.views.leaving import archives, erasures
@@ -121,11 +122,14 @@ urlpatterns = [
     path(CLIENT + "judges/", judges.judges, name="judges"),
     path(CLIENT + "judges/<slug:name>/withdraw/", judges.withdraw, name="withdraw-judge"),
     path(CLIENT + "add-host/", clients.add_host, name="add-host"),
+    path(CLIENT + "add-agent-host/", host_agents.add_agent_host, name="add-agent-host"),
     path(CLIENT + "hosts/<slug:name>/", hosts.host, name="host"),
     path(CLIENT + "hosts/<slug:name>/probe/", hosts.probe_host, name="probe-host"),
     path(CLIENT + "hosts/<slug:name>/adopt/", adopt.adopt, name="adopt"),
     path(CLIENT + "hosts/<slug:name>/access/", hosts.change_access, name="host-access"),
     path(CLIENT + "hosts/<slug:name>/terms/", hosts.change_terms, name="host-terms"),
+    path(CLIENT + "hosts/<slug:name>/renew-agent/", host_agents.order, {"order": "renew"}, name="renew-agent"),
+    path(CLIENT + "hosts/<slug:name>/revoke-agent/", host_agents.order, {"order": "revoke"}, name="revoke-agent"),
     path(CLIENT + "hosts/<slug:name>/drain/", hosts.switch, {"order": "drain"}, name="drain-host"),
     path(CLIENT + "hosts/<slug:name>/undrain/", hosts.switch, {"order": "undrain"}, name="undrain-host"),
     path(CLIENT + "issue-key/", clients.issue_key, name="issue-key"),

@@ -14,11 +14,21 @@ NO_SPACE = re.compile(r"no space left|disk full|ENOSPC", re.IGNORECASE)
 
 class Calls:
     def __init__(
-        self, url: str, access: Access | None = None, timeout_s: float = 10.0, allow_private: bool = False
+        self,
+        url: str,
+        access: Access | None = None,
+        timeout_s: float = 10.0,
+        allow_private: bool = False,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
+        """`transport`: another way to the host than a connection from here."""
         self.url, self.timeout_s = url.rstrip("/"), timeout_s
         self.client = open_client(
-            allow_private=allow_private, timeout_s=timeout_s, base_url=self.url, access=access or Access()
+            allow_private=allow_private,
+            timeout_s=timeout_s,
+            base_url=self.url,
+            access=access or Access(),
+            transport=transport,
         )
 
     def _patience(self, step_s: float, total_s: float) -> dict[str, Any]:

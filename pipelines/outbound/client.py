@@ -31,19 +31,21 @@ def open_client(
     base_url: str = "",
     access: Access | None = None,
     resolve: Resolver | None = None,
+    transport: httpx2.BaseTransport | None = None,
 ) -> httpx2.Client:
     """No redirects, no proxy of the machine, no compressed answers.
 
     Every request ends within `timeout_s`, from the first look-up to the last byte, or within what it says itself:
     `extensions={"deadline_s": 1800.0}`; one that fetches a file may say `longest_answer_bytes`. Raises OutboundRefused
-    at the first request to a forbidden address; all else is an httpx2.HTTPError.
+    at the first request to a forbidden address; all else is an httpx2.HTTPError. `transport`: a way that connects to
+    no address at all.
     """
     access = access or Access()
     return httpx2.Client(
         base_url=base_url,
         headers={"Accept-Encoding": "identity", **access.headers()},
         timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-        transport=DoorTransport(access.tls(), allow_private, timeout_s, resolve),
+        transport=transport or DoorTransport(access.tls(), allow_private, timeout_s, resolve),
         follow_redirects=False,
         trust_env=False,
     )

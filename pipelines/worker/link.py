@@ -55,11 +55,12 @@ class Answer:
 
 @dataclass
 class Link:
-    """`pause_s`: the longest pause between two attempts."""
+    """`pause_s`: the longest pause between two attempts. `room`: whose doors these are, `machine` or `agent`."""
 
     url: str
     token: str
     pause_s: float = LONGEST_PAUSE_S
+    room: str = "machine"
     opener: urllib.request.OpenerDirector = field(default_factory=lambda: urllib.request.build_opener(_NoRedirects()))
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Link:
         return answer.json() if answer.status == 200 else None
 
     def machine(self, path: str) -> str:
-        return f"{self.url}/rest/v1/machine/{path}"
+        return f"{self.url}/rest/v1/{self.room}/{path}"
 
     def ask(
         self,
@@ -97,7 +98,7 @@ class Link:
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One attempt. OSError or HTTPException: no answer came, or not a whole one."""
-        told = {"Authorization": f"Bearer {self.token}", "User-Agent": "retune-worker", **(headers or {})}
+        told = {"Authorization": f"Bearer {self.token}", "User-Agent": f"retune-{self.room}", **(headers or {})}
         request = urllib.request.Request(url, data=body, headers=told, method=method)
         try:
             with self.opener.open(request, timeout=TIMEOUT_S) as response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import random
@@ -11,8 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from pipelines.worker.abilities import abilities
 from pipelines.worker.beats import Beats
 from pipelines.worker.files import Claimed, fetch_all, send_all
 from pipelines.worker.link import LONGEST_PAUSE_S, Gone, Link, Refused, Stopped, Unknown
+from pipelines.worker.place import alone_in, token
 
 log = logging.getLogger("retune-worker")
 
@@ -160,20 +159,6 @@ def _number(name: str) -> int | None:
     return int(os.environ[name]) if os.environ.get(name) else None
 
 
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Two programs in one folder would wipe each other's scratch."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"Another retune-worker works in {folder}: give this one a RETUNE_WORK_DIR of its own."
-            ) from error
-        yield
-
-
 def main(arguments: list[str]) -> int:
     if arguments == ["requirements"]:
         print(requirements(), end="")
@@ -188,20 +173,12 @@ def main(arguments: list[str]) -> int:
         program = Program(link, folder, float(os.environ.get("RETUNE_POLL_S", "3")))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_ignored: program.ending.set())
-        with alone_in(folder):
+        with alone_in(folder, "retune-worker"):
             program.run()
     except (Unknown, Refused, ValueError) as wrong:
         print(wrong, file=sys.stderr)
         return 1
     return 0
-
-
-def token() -> str:
-    path = os.environ.get("RETUNE_TOKEN_FILE")
-    found = Path(path).read_text().strip() if path else os.environ.get("RETUNE_TOKEN", "")
-    if not found:
-        raise ValueError("RETUNE_TOKEN is empty: the page Machines shows a token once, when a machine is added.")
-    return found
 
 
 def requirements() -> str:

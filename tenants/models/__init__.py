@@ -14,6 +14,7 @@ from tenants.models.host_sample import HostSample
 from tenants.models.invitation import Invitation
 from tenants.models.judge_endpoint import JudgeEndpoint
 from tenants.models.machine import Machine
+from tenants.models.machine.agent import HostAgent, HostCall
 from tenants.models.membership import Membership, Role
 from tenants.models.pipeline import Pipeline
 from tenants.models.proposal import Outcome, Proposal
@@ -42,6 +43,8 @@ __all__ = [
     "EvalSet",
     "Freeze",
     "Host",
+    "HostAgent",
+    "HostCall",
     "HostDrift",
     "HostSample",
     "Invitation",

@@ -10,6 +10,9 @@ from django.db.models import Q
 from tenants.crypto import sealing
 from tenants.models.owned import ClientOwned
 
+# Nobody can call such a host but the agent beside it.
+AGENT = "agent"
+
 
 class DriftPolicy(models.TextChoices):
     REPORT = "report"

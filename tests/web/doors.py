@@ -19,6 +19,7 @@ from tenants import freezing, scope, sharing, training
 from tenants.following.presets import create_preset
 from tenants.judges import allow_judge
 from tenants.machines import add_machine
+from tenants.machines.agents import add_agent_host
 from tenants.models import ApiKey, Client, Erasure, Membership, Pipeline, Role
 from tenants.people import four_eyes
 from tenants.people.four_eyes import Wish
@@ -42,6 +43,7 @@ KWARGS: dict[str, dict[str, Any]] = {
     "eval-case": {"kind": "heldout"},
     "comparison-case": {"kind": "heldout", "key": "c1"},
     **{door: {"name": "shop"} for door in HOST_DOORS},
+    **{door: {"name": "behind"} for door in ("renew-agent", "revoke-agent")},
     "channel-act": {"name": "on"},
     "order-machine": {"name": "pause"},
     "decide": {"name": "approve", "number": 2},
@@ -52,6 +54,9 @@ KWARGS: dict[str, dict[str, Any]] = {
     "withdraw": {"kind": "source"},
     **{door: {"job": 1, "name": "adapter"} for door in MACHINE_DOORS},
     "fetch_input": {"ticket": "nothing"},
+    "fetch_upload": {"ticket": "nothing"},
+    "beat_call": {"call": 1},
+    "answer_call": {"call": 1},
     "mfa_edit_webauthn": {"pk": 1},
     "mfa_remove_webauthn": {"pk": 1},
 }
@@ -125,6 +130,7 @@ def build(client: Client) -> World:
         service = training.add_service(client.agency, seat, "", "tests", factories.NOW)
         box, _token = add_machine(client.agency, "box", ("gpu",), False, actor="tests", now=factories.NOW)
     with factories.inside(client):
+        add_agent_host(client, "behind", actor="tests", now=factories.NOW)
         training.allow_service(client, service, "tests", factories.NOW)
     address |= {"rollback": back.pk, "preset": preset.slug}
     address |= {"erasure": erasure.pk, "machine": box.pk}

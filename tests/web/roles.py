@@ -250,6 +250,12 @@ shared-examples   GET     200    200       200     404     404      404       30
 shared-examples   POST    303    303       404     404     404      404       302
 add-host          GET     405    405       405     405     405      405       302
 add-host          POST    422    422       404     404     404      404       302
+add-agent-host    GET     405    405       405     405     405      405       302
+add-agent-host    POST    422    422       404     404     404      404       302
+renew-agent       GET     200    200       404     404     404      404       302
+renew-agent       POST    422    422       404     404     404      404       302
+revoke-agent      GET     200    200       404     404     404      404       302
+revoke-agent      POST    422    422       404     404     404      404       302
 probe-host        GET     405    405       405     405     405      405       302
 probe-host        POST    303    303       404     404     404      404       302
 host              GET     200    200       200     404     404      404       302
@@ -394,7 +400,8 @@ api-root          POST    404    404       404     404     404      404       40
 
 # The callers: a key of the client with every verb; one that may only ask the models; keys of another client of the same
 # agency and of another agency (lists answer them with their own rows: test_guards.py looks inside); a revoked key; the
-# owner's signed-in browser without a key. Machines have tokens of their own; an input's address opens without one.
+# owner's signed-in browser without a key. Machines and agents have tokens of their own; an address of a file opens
+# without one.
 OPERATIONS = read(
     """
 name                    method  key  other_verb  sibling_key  stranger_key  revoked_key  session
@@ -444,6 +451,12 @@ read_parts              GET     401  401         401          401           401 
 put_part                PUT     401  401         401          401           401          401
 hand_in_job             POST    401  401         401          401           401          401
 fail_job                POST    401  401         401          401           401          401
+greet_agent             POST    401  401         401          401           401          401
+claim_call              POST    401  401         401          401           401          401
+beat_call               POST    401  401         401          401           401          401
+answer_call             PUT     401  401         401          401           401          401
+fetch_upload            GET     416  416         416          416           416          416
+take_records            POST    401  401         401          401           401          401
 """,
     CALLERS,
 )

@@ -35,4 +35,4 @@ def test_the_document_says_how_to_authenticate_and_what_an_upload_is() -> None:
     token = next(field for field in upload["parameters"] if field["name"] == "Idempotency-Key")
     assert (token["in"], token["required"]) == ("header", True)
     schemes = document["components"]["securitySchemes"]
-    assert schemes == {name: {"type": "http", "scheme": "bearer"} for name in ("Key", "Token")}
+    assert schemes == {name: {"type": "http", "scheme": "bearer"} for name in ("Key", "Token", "AgentToken")}

@@ -26,6 +26,7 @@ from agency.api import api
 from tenants import scope
 from tenants.access import KEY_VERBS
 from tenants.machines import add_machine
+from tenants.machines.agents import add_agent_host
 from tenants.models import AuditEvent
 from tests import factories
 from tests.web import doors
@@ -36,6 +37,7 @@ SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(api.get_openapi_sc
 OPERATIONS = {found.ok().definition.raw["operationId"]: found.ok() for found in SCHEMA.get_all_operations()}
 KEYED = [name for name, operation in OPERATIONS.items() if operation.definition.raw["x-key-verbs"]]
 MACHINES = [name for name in OPERATIONS if name not in KEYED]
+AGENTS = [name for name in MACHINES if "/agent/" in OPERATIONS[name].path]
 FEW = settings(
     max_examples=10,
     deadline=None,
@@ -107,7 +109,14 @@ def test_no_request_breaks_it(name: str, app: WSGIHandler, world: doors.World) -
     assert not seen & {401, 403}
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", AGENTS)
+def test_no_request_of_an_agent_breaks_it(name: str, app: WSGIHandler, world: doors.World) -> None:
+    with factories.inside(world.client):
+        _host, token = add_agent_host(world.client, "fuzz", actor="tests", now=factories.NOW)
+    assert 401 not in fuzz(name, app, token, world)
+
+
+@pytest.mark.parametrize("name", [name for name in MACHINES if name not in AGENTS])
 def test_no_request_of_a_machine_breaks_it(name: str, app: WSGIHandler, world: doors.World) -> None:
     with scope.agency_scope(world.client.agency_id):
         _row, token = add_machine(world.client.agency, "fuzz", ("gpu",), True, actor="tests", now=factories.NOW)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from agency.api import api
 from agency.api.auth import Key
-from agency.machines.auth import Token
+from agency.machines.auth import AgentToken, Token
 from tenants import actions, scope
 from tenants.access import KEY_VERBS
 from tenants.models import ApiKey, Client
@@ -107,8 +107,9 @@ def test_the_last_use_is_noted_once_a_minute(anonymous: Browser, acorn: Client) 
 def test_every_operation_but_its_own_page_needs_a_key() -> None:
     needed = {operation.view_func.__name__: operation.auth_callbacks for operation in api.operations()}
     keys = {name: asked[0] for name, asked in needed.items() if asked and isinstance(asked[0], Key)}
-    tokens = {name for name, asked in needed.items() if asked and isinstance(asked[0], Token)}
+    tokens = {name for name, asked in needed.items() if asked and isinstance(asked[0], Token | AgentToken)}
 
     assert len(keys) >= 14 and len(tokens) >= 8
-    assert needed.keys() - keys.keys() - tokens == {"fetch_input"}, "its address is a signed ticket that ends"
+    tickets = {"fetch_input", "fetch_upload"}
+    assert needed.keys() - keys.keys() - tokens == tickets, "their addresses are signed and end"
     assert all(key.verbs and set(key.verbs) <= KEY_VERBS.keys() for key in keys.values())

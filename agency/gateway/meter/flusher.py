@@ -1,4 +1,4 @@
-"""The meter's thread: judges what was seen, writes it twice a second, keeps it while the database is away."""
+"""The meter's thread: judges what was seen, writes it twice a second, keeps it while it cannot be written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from django.db import DataError, IntegrityError, close_old_connections, connections
 from django.db import Error as DatabaseFault
 
-from agency.gateway.meter import records
 from agency.gateway.meter.judge import Record, judge
 from agency.gateway.meter.prometheus import Totals
 from agency.gateway.meter.sighting import Sighting
@@ -29,7 +28,7 @@ Write = Callable[[int, Sequence[Record]], None]
 class Meter:
     """Guarantees: `put` costs an append; no record counts twice; what does not fit is dropped and counted."""
 
-    def __init__(self, flush_s: float = FLUSH_S, write: Write = records.write, kept: int = RECORDS_KEPT) -> None:
+    def __init__(self, write: Write, flush_s: float = FLUSH_S, kept: int = RECORDS_KEPT) -> None:
         self.flush_s, self.write, self.kept = flush_s, write, kept
         self.dropped = 0
         self.written = 0
@@ -70,7 +69,7 @@ class Meter:
         connections.close_all()
 
     def flush(self) -> None:
-        """Judges and writes everything there is. A fault of the database leaves the rest for the next time."""
+        """Judges and writes everything there is. A fault of database or disk leaves the rest for the next time."""
         while self._seen:
             self._take(self._seen.popleft())
         self._drop_oldest()
@@ -79,10 +78,10 @@ class Meter:
         try:
             close_old_connections()
             self._write_waiting()
-        except DatabaseFault as error:
+        except (DatabaseFault, OSError) as error:
             connections.close_all()
             if self.is_reachable:
-                log.warning("The meter keeps its records, the database is away: %s", type(error).__name__)
+                log.warning("The meter keeps its records, they cannot be written: %s", type(error).__name__)
             self.is_reachable = False
         else:
             self.is_reachable = True

@@ -8,10 +8,11 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from django.db import Error as DatabaseFault
 from django.db import close_old_connections, connections
@@ -20,7 +21,7 @@ from agency.gateway.routes import store
 from agency.gateway.routes.journal import Journal, Noted
 from agency.gateway.routes.listener import Listener
 from agency.gateway.routes.loading import load_client
-from agency.gateway.routes.snapshot import ClientRoutes, Order, RouteEntry, Routes
+from agency.gateway.routes.snapshot import ClientRoutes, Order, RouteEntry, Routes, Seat
 from tenants.crossing import ask
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ LOOK_UPS_WAITING = 1000
 UNKNOWN_S = 2.0
 UNKNOWN_KEPT = 10_000
 
+Found = TypeVar("Found")
 LookUp = tuple[str, "Future[ClientRoutes | None]"]
 
 
@@ -57,6 +59,7 @@ class Follower:
         self._clients = 0
         self._is_dirty = False
         self._unknown: dict[str, float] = {}
+        self.called: Mapping[int, int] = {}
         self._lock = threading.RLock()
         self._look_ups: queue.Queue[LookUp | None] = queue.Queue(LOOK_UPS_WAITING)
         self._stopping = threading.Event()
@@ -88,18 +91,25 @@ class Follower:
 
     async def client_of(self, digest: str) -> ClientRoutes | None:
         """The client of a key's digest. A key not seen before is looked up once, off the event loop."""
-        found = self.current.client_of(digest)
+        return await self._known(digest, lambda: self.current.client_of(digest))
+
+    async def agent_of(self, digest: str) -> tuple[ClientRoutes, Seat] | None:
+        """The agent of a token's digest, likewise."""
+        return await self._known(digest, lambda: self.current.agent_of(digest))
+
+    async def _known(self, digest: str, find: Callable[[], Found | None]) -> Found | None:
+        found = find()
         if found is not None or self._unknown.get(digest, 0.0) > time.monotonic():
             return found
         answer: Future[ClientRoutes | None] = Future()
         try:
             self._look_ups.put_nowait((digest, answer))
-            found = await asyncio.wait_for(asyncio.wrap_future(answer), LOOK_UP_S)
+            client = await asyncio.wait_for(asyncio.wrap_future(answer), LOOK_UP_S)
         except (queue.Full, TimeoutError):
             return None
-        if found is None:
+        if client is None:
             self._remember_unknown(digest)
-        return found
+        return find()
 
     def order(self, client: str, pipeline: str, to_version: int | None, by: str = "", reason: str = "") -> RouteEntry:
         """Flips at once, without the database, and is recorded in the ledger as soon as there is one.
@@ -169,6 +179,7 @@ class Follower:
             if known is None or known.serial != serial:
                 self._reload(client_id)
                 has_news = True
+        self.called = {agent_id: last for agent_id, last in ask("agents_called")}
         if not is_told:
             self._sweep_some()
             self.journal.settle()
@@ -238,9 +249,9 @@ class Follower:
         answer.set_result(found)
 
     def _look_up(self, digest: str) -> ClientRoutes | None:
-        for client_id, _ in ask("key_by_digest", digest=digest):
+        for client_id, _ in [*ask("key_by_digest", digest=digest), *ask("agent_by_digest", digest=digest)]:
             client = self._reload(client_id)
-            if client is not None and digest in client.keys:
+            if client is not None and (digest in client.keys or digest in client.agents):
                 return client
         return None
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.utils.timezone import now
 
-from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Place, RouteEntry, Target
+from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Place, RouteEntry, Seat, Target
 from pipelines import usage
 from pipelines.models import ModelVersion, Placement, Rollout, Route
 from tenants.billing import caps
-from tenants.models import ApiKey, CapKind, Client
+from tenants.models import ApiKey, CapKind, Client, HostAgent
+from tenants.models.host import AGENT
 from tenants.pipeline_settings import Bodies, OutputFormat
 from tenants.scope import client_scope
 
@@ -31,10 +32,12 @@ def load_client(client_id: int) -> ClientRoutes | None:
         places = _places(client_id, [route.pipeline_id for route in routes])
         entries = {route.pipeline.slug: _entry(route, places.get(route.pipeline_id, {})) for route in routes}
         keys = _keys(client_id)
+        agents = {row.digest: Seat(row.pk, row.host.name) for row in HostAgent.working().filter(client_id=client_id)}
     serial = max((route.serial for route in routes), default=0)
     allowances = {key.digest: _allowance(key) for key in keys if key.is_limited}
     digests = frozenset(key.digest for key in keys)
-    return ClientRoutes(client_id, client.slug, digests, entries, serial, allowances, *_barred(client, now()))
+    named = (client_id, client.slug, digests, entries, serial, allowances)
+    return ClientRoutes(*named, *_barred(client, now()), agents=agents)
 
 
 def _barred(client: Client, at: datetime) -> tuple[str, float]:
@@ -82,7 +85,7 @@ def _entry(route: Route, placed: dict[int, list[Placement]]) -> RouteEntry:
         output=_output(route.pipeline.revision),
         targets=targets,
         previous=_previous(route),
-        bodies=_bodies(route.pipeline.revision),
+        bodies=bodies_of(route.pipeline.revision),
     )
 
 
@@ -107,14 +110,15 @@ def _undrained(rows: list[Placement]) -> list[Placement]:
 def _place(row: Placement) -> Place:
     host = row.host
     sealed_for = host.place if host.sealed else ""
-    return Place(host.name, host.url.rstrip("/"), row.model_name, _version(row), sealed_for, host.sealed)
+    url = "" if host.kind == AGENT else host.url.rstrip("/")
+    return Place(host.name, url, row.model_name, _version(row), sealed_for, host.sealed)
 
 
 def _version(row: Placement) -> str:
     return str(row.host.facts.get("version", ""))
 
 
-def _bodies(revision: Any) -> dict[str, Any]:
+def bodies_of(revision: Any) -> dict[str, Any]:
     """How bodies are kept, where the client opted in."""
     chosen = Bodies().model_dump() | ((revision.body if revision else {}).get("bodies") or {})
     return {name: chosen[name] for name in ("max_bytes", "redaction")} if chosen["keep"] else {}

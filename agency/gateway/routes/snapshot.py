@@ -12,6 +12,7 @@ class Place:
     """A version on one host, under the name that the host knows.
 
     `sealed` is what lets us in, as it lies in the database; `sealed_for` what it was sealed for. On disk it stays so.
+    Without `url` only the agent beside the host can ask it.
     """
 
     host: str
@@ -82,10 +83,19 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """The agent beside one host: routes go to it, and calls for its host."""
+
+    agent_id: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClientRoutes:
     """One client: its gateway keys (SHA-256 hex), what the limited ones may ask, and its pipelines by slug.
 
     `barred`: why it may ask nothing more, until `barred_until` (seconds since 1970): its month's tokens are used up.
+    `agents`: those that stand beside hosts which nobody but they can reach, by the SHA-256 of their tokens.
     """
 
     client_id: int
@@ -96,6 +106,7 @@ class ClientRoutes:
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
     barred: str = ""
     barred_until: float = 0.0
+    agents: Mapping[str, Seat] = field(default_factory=dict)
 
     def find(self, model: str) -> RouteEntry | None:
         """`<pipeline>` or `<client>/<pipeline>`: never outside this client."""
@@ -121,14 +132,22 @@ class Routes:
 
     clients: Mapping[int, ClientRoutes] = field(default_factory=dict)
     owner_of_key: Mapping[str, int] = field(default_factory=dict)
+    owner_of_agent: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, clients: Mapping[int, ClientRoutes]) -> Routes:
-        return cls(clients, {digest: client.client_id for client in clients.values() for digest in client.keys})
+        keys = {digest: client.client_id for client in clients.values() for digest in client.keys}
+        agents = {digest: client.client_id for client in clients.values() for digest in client.agents}
+        return cls(clients, keys, agents)
 
     def client_of(self, digest: str) -> ClientRoutes | None:
         owner = self.owner_of_key.get(digest)
         return None if owner is None else self.clients.get(owner)
+
+    def agent_of(self, digest: str) -> tuple[ClientRoutes, Seat] | None:
+        owner = self.owner_of_agent.get(digest)
+        client = None if owner is None else self.clients.get(owner)
+        return None if client is None else (client, client.agents[digest])
 
     def entry(self, client: str, pipeline: str) -> RouteEntry | None:
         found = next((c for c in self.clients.values() if c.slug == client), None)
@@ -138,7 +157,7 @@ class Routes:
         """The same picture with the standing flips laid over it."""
         if not orders:
             return self
-        return Routes({key: _ordered(client, orders) for key, client in self.clients.items()}, self.owner_of_key)
+        return replace(self, clients={key: _ordered(client, orders) for key, client in self.clients.items()})
 
 
 def _ordered(client: ClientRoutes, orders: Mapping[tuple[str, str], Order]) -> ClientRoutes:

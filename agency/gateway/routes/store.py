@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Order, Place, RouteEntry, Routes, Target
+from agency.gateway.routes.snapshot import Allowance, ClientRoutes, Order, Place, RouteEntry, Routes, Seat, Target
 
 VERSION = 1
 ORJSON = orjson.OPT_NON_STR_KEYS
@@ -17,7 +17,7 @@ ORJSON = orjson.OPT_NON_STR_KEYS
 
 def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) -> None:
     """Written beside and renamed: a reader finds old routes or new ones. Keys are digests; mode 0600 all the same."""
-    clients = [{**_plain(client), "keys": sorted(client.keys)} for client in routes.clients.values()]
+    clients = [document(client) for client in routes.clients.values()]
     body = orjson.dumps({"version": VERSION, "clients": clients, "orders": list(orders.values())}, option=ORJSON)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.tmp")
@@ -28,9 +28,10 @@ def save(path: Path, routes: Routes, orders: Mapping[tuple[str, str], Order]) ->
     beside.replace(path)
 
 
-def _plain(client: ClientRoutes) -> dict[str, Any]:
-    names = ("client_id", "slug", "pipelines", "serial", "allowances", "barred", "barred_until")
-    return {name: getattr(client, name) for name in names}
+def document(client: ClientRoutes) -> dict[str, Any]:
+    """As JSON keeps it, with dataclasses for orjson to write; `read` is its inverse."""
+    names = ("client_id", "slug", "pipelines", "serial", "allowances", "barred", "barred_until", "agents")
+    return {name: getattr(client, name) for name in names} | {"keys": sorted(client.keys)}
 
 
 def load(path: Path) -> tuple[Routes, dict[tuple[str, str], Order]]:
@@ -39,20 +40,22 @@ def load(path: Path) -> tuple[Routes, dict[tuple[str, str], Order]]:
         document = orjson.loads(path.read_bytes())
         if document["version"] != VERSION:
             return Routes(), {}
-        clients = [_client(row) for row in document["clients"]]
+        clients = [read(row) for row in document["clients"]]
         orders = [Order(**row) for row in document["orders"]]
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return Routes(), {}
     return Routes.of({client.client_id: client for client in clients}), {(o.client, o.pipeline): o for o in orders}
 
 
-def _client(row: dict[str, Any]) -> ClientRoutes:
+def read(row: dict[str, Any]) -> ClientRoutes:
+    """Raises KeyError, TypeError or ValueError for what is no such document."""
     pipelines = {slug: _entry(entry) for slug, entry in row["pipelines"].items()}
     # A file of before there were allowances is as good as it was.
     allowances = {digest: Allowance(**limits) for digest, limits in row.get("allowances", {}).items()}
+    agents = {digest: Seat(**seat) for digest, seat in row.get("agents", {}).items()}
     barred = (row.get("barred", ""), row.get("barred_until", 0.0))
-    keys = frozenset(row["keys"])
-    return ClientRoutes(row["client_id"], row["slug"], keys, pipelines, row["serial"], allowances, *barred)
+    named = (row["client_id"], row["slug"], frozenset(row["keys"]), pipelines, row["serial"], allowances)
+    return ClientRoutes(*named, *barred, agents=agents)
 
 
 def _entry(row: dict[str, Any]) -> RouteEntry:

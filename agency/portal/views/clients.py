@@ -18,7 +18,7 @@ from agency.portal.forms.fields import RetuneForm
 from agency.portal.forms.people import KeyForm, MemberForm
 from agency.portal.paging import paged
 from agency.portal.probe import ask, keep, obstacle
-from agency.portal.views.hosts.forms import HostForm
+from agency.portal.views.hosts.forms import AgentHostForm, HostForm
 from agency.portal.views.people import invite
 from pipelines.actions.hosts import sealed
 from pipelines.fleet.look import Seen
@@ -33,11 +33,13 @@ AUDIT_PAGE = 50
 
 def client(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.VIEW)
-    return _page(request, row)
+    return page_of(request, row)
 
 
-def _page(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneForm) -> HttpResponse:
-    shown = {"host_form": HostForm(row), "key_form": KeyForm(), "member_form": MemberForm()} | forms
+def page_of(request: HttpRequest, row: Client, status: int = 200, **forms: RetuneForm) -> HttpResponse:
+    """`forms` take the place of empty ones."""
+    shown: dict[str, RetuneForm] = {"host_form": HostForm(row), "key_form": KeyForm(), "member_form": MemberForm()}
+    shown |= {"agent_form": AgentHostForm(row)} | forms
     lines = pipeline_lines(Pipeline.objects.filter(client=row), timezone.now())
     lists = {"hosts": _hosts(row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
     key_text = request.session.pop("new_key", "")
@@ -71,10 +73,10 @@ def add_host(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.CONFIGURE)
     form = HostForm(row, request.POST)
     if not form.is_valid():
-        return _page(request, row, 422, host_form=form)
+        return page_of(request, row, 422, host_form=form)
     host, answer = added(row, form, who(request))
     if host is None:
-        return _page(request, row, 422, host_form=form)
+        return page_of(request, row, 422, host_form=form)
     messages.info(request, keep(host, answer, timezone.now()))
     return go(request, reverse("client", args=[slug]))
 
@@ -97,7 +99,7 @@ def issue_key(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.ADMINISTER)
     form = KeyForm(request.POST)
     if not form.is_valid():
-        return _page(request, row, 422, key_form=form)
+        return page_of(request, row, 422, key_form=form)
     _key, text = actions.issue_key(row, **form.cleaned_data, actor=who(request), now=timezone.now())
     request.session["new_key"] = text
     return go(request, reverse("client", args=[slug]) + "#keys")
@@ -119,7 +121,7 @@ def add_member(request: HttpRequest, slug: str) -> HttpResponse:
     row = open_client(request, slug, access.ADMINISTER)
     form = MemberForm(request.POST)
     if not form.is_valid() or not invite(request, form, row.agency, row):
-        return _page(request, row, 422, member_form=form)
+        return page_of(request, row, 422, member_form=form)
     return go(request, reverse("client", args=[slug]) + "#people")
 
 

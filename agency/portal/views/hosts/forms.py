@@ -120,6 +120,22 @@ class HostForm(AccessForm):
         return url.rstrip("/")
 
 
+class AgentHostForm(RetuneForm):
+    """A host that this server cannot call: its agent calls here."""
+
+    name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=_("Name"), max_length=40)
+
+    def __init__(self, client: Client, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="agent-%s", **kwargs)
+        self.client = client
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Host.objects.filter(client=self.client, name=name).exists():
+            raise ValidationError(gettext("There is a host “%(name)s” already.") % {"name": name})
+        return name
+
+
 class TermsForm(RetuneForm):
     """What models may fill, and what happens when somebody changes the host by hand."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -22,10 +23,13 @@ from agency.portal.probe import ask, keep
 from agency.portal.views.hosts.forms import AccessForm, TermsForm
 from pipelines.actions import ActionRefused
 from pipelines.actions import hosts as acts
+from pipelines.machines.agents import line_of
 from pipelines.reports.hosts import host_page
 from pipelines.shipping.back.drills import latest_by_host
 from tenants import access
 from tenants.models import Client, Host
+
+TOKEN = "new_agent"
 
 
 def open_host(request: HttpRequest, slug: str, name: str, verb: str) -> tuple[Client, Host]:
@@ -51,8 +55,23 @@ def page_of(
     terms_form: TermsForm | None = None,
 ) -> HttpResponse:
     forms = {"access_form": access_form or AccessForm(), "terms_form": terms_form or TermsForm.of(row)}
-    shown = {"page": host_page(row, timezone.now()), "drilled": latest_by_host(client.pk).get(row.name)}
+    now = timezone.now()
+    shown: dict[str, Any] = {"page": host_page(row, now), "drilled": latest_by_host(client.pk).get(row.name)}
+    shown |= {"agent": line_of(row, now), "token": _new_token(request, row), "origin": _origin(request)}
     return client_page(request, client, "portal/hosts/host.html", status, host=row, **shown, **forms)
+
+
+def _new_token(request: HttpRequest, row: Host) -> str:
+    """Told this once."""
+    made: list[Any] = request.session.get(TOKEN, [0, ""])
+    if made[0] != row.pk:
+        return ""
+    del request.session[TOKEN]
+    return str(made[1])
+
+
+def _origin(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/").rstrip("/")
 
 
 def _back(request: HttpRequest, row: Host, slug: str) -> HttpResponse:

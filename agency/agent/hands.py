@@ -1,0 +1,216 @@
+"""Makes headquarters' calls to the Ollama beside it: a few kinds, none that would fetch or send models elsewhere."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlsplit
+
+from agency.agent.uploads import Damaged, fetched
+from pipelines.worker.link import Gone, Link, Refused, Stopped, Unknown
+
+log = logging.getLogger("retune-agent")
+
+HANDS = 4
+BEAT_S, AGAIN_S = 5.0, 15.0
+LINGER_S, LINGER_PAUSE_S = 2.0, 0.1
+CHUNK_BYTES = 1 << 20
+MOST_ANSWER_BYTES = 16 * 2**20
+# Whatever else a host can do (pull, push, cloud) is not asked through an agent.
+ALLOWED = (
+    ("GET", re.compile(r"/api/(version|tags|ps)")),
+    ("POST", re.compile(r"/api/(show|create|copy|generate|chat)|/v1/chat/completions")),
+    ("DELETE", re.compile(r"/api/delete")),
+    ("HEAD", re.compile(r"/api/blobs/sha256:[0-9a-f]{64}")),
+    ("POST", re.compile(r"/api/blobs/sha256:[0-9a-f]{64}")),
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the host answered; status 0: it did not, and `body` says why."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def is_allowed(method: str, path: str) -> bool:
+    return any(method == known and form.fullmatch(path) for known, form in ALLOWED)
+
+
+@dataclass
+class Hands:
+    """Threads that claim calls and make them. `folder` holds files on their way to the host."""
+
+    link: Link
+    ollama: str
+    folder: Path
+    called: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place in self.folder.iterdir():
+            place.unlink(missing_ok=True)
+        for number in range(HANDS):
+            threading.Thread(target=self._run, name=f"agent-hand-{number}", daemon=True).start()
+
+    def call(self) -> None:
+        self.called.set()
+
+    def _run(self) -> None:
+        hand = secrets.token_hex(16)
+        while not self.ending.is_set():
+            # Each hand looks when one was told, and now and then by itself: a word may be lost.
+            self.called.wait(AGAIN_S)
+            self.called.clear()
+            try:
+                self._take(hand)
+            except Stopped:
+                return
+            except (Unknown, Refused) as wrong:
+                log.warning("No calls are taken: %s", wrong)
+                self.ending.wait(AGAIN_S)
+
+    def _take(self, hand: str) -> None:
+        """Whoever made one asks on for a moment: a push asks its host some dozens of things in a row."""
+        ends_at = 0.0
+        while not self.ending.is_set():
+            told = self.link.post("calls", {"hand": hand}, self.ending.is_set)
+            if told is not None:
+                self.called.set()
+                self.make(told)
+                ends_at = time.monotonic() + LINGER_S
+            elif time.monotonic() > ends_at:
+                return
+            else:
+                self.ending.wait(LINGER_PAUSE_S)
+
+    def make(self, told: Mapping[str, Any]) -> None:
+        log.info("%s %s", told["method"], told["path"])
+        with Call(self.link, told, self.ending.is_set).going() as call:
+            try:
+                said = self._said(call)
+            except Stopped:
+                return
+            except (OSError, http.client.HTTPException) as fault:
+                said = Said(0, "", f"{type(fault).__name__}: {fault}".encode()[:500])
+        with suppress(Stopped):
+            try:
+                call.answer(said)
+            except Refused as refused:
+                call.answer(Said(0, "", str(refused).encode()[:500]))
+
+    def _said(self, call: Call) -> Said:
+        method, path = call.told["method"], call.told["path"]
+        if not is_allowed(method, path):
+            return refusal(403, f"{method} {path} is nothing that this agent asks its host")
+        if not call.told["digest"]:
+            return asked(self.ollama, call, call.told["body"].encode(), None)
+        place = self.folder / str(call.told["call"])
+        try:
+            fetched(call.link, call.told, place, call.is_over)
+            with place.open("rb") as file:
+                return asked(self.ollama, call, b"", file)
+        except Damaged as damaged:
+            return refusal(400, f"digest mismatch: {damaged}")
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def refusal(status: int, sentence: str) -> Said:
+    return Said(status, "application/json", json.dumps({"error": sentence}).encode())
+
+
+@dataclass
+class Call:
+    """One call: a thread tells headquarters that it is being made, and hears when nobody waits any more."""
+
+    link: Link
+    told: Mapping[str, Any]
+    is_ending: Callable[[], bool]
+    done_bytes: int = 0
+    connection: http.client.HTTPConnection | None = None
+    _gone: threading.Event = field(default_factory=threading.Event)
+    _through: threading.Event = field(default_factory=threading.Event)
+
+    def is_over(self) -> bool:
+        return self._gone.is_set() or self.is_ending()
+
+    @contextmanager
+    def going(self) -> Iterator[Call]:
+        thread = threading.Thread(target=self._beat, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._through.set()
+
+    def answer(self, said: Said) -> None:
+        kind = f"?status={said.status}&content_type={quote(said.content_type)}"
+        url = self.link.machine(f"calls/{self.told['call']}/answer{kind}")
+        self.link.ask("PUT", url, self.is_over, said.body, {"Content-Type": "application/octet-stream"})
+
+    def _beat(self) -> None:
+        while not self._through.wait(BEAT_S):
+            try:
+                heard = self.link.post(
+                    f"calls/{self.told['call']}/beat", {"done_bytes": self.done_bytes}, self._through.is_set
+                )
+            except Stopped:
+                return
+            except (Gone, Unknown, Refused):
+                heard = {"go_on": False}
+            if not heard["go_on"]:
+                self._gone.set()
+                self._hang_up()
+                return
+
+    def _hang_up(self) -> None:
+        """A load or an answer under way ends when its asker leaves."""
+        if self.connection is not None and self.connection.sock is not None:
+            with suppress(OSError):
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def asked(ollama: str, call: Call, body: bytes, file: BinaryIO | None) -> Said:
+    """One request to the host, ended when the asker's patience is over."""
+    parts = urlsplit(ollama)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    call.connection = kind(parts.hostname or "", parts.port, timeout=max(float(call.told["within_s"]), 1.0))
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        if file is not None:
+            headers |= {"Content-Length": str(call.told["size_bytes"]), "Content-Type": "application/octet-stream"}
+            call.connection.request(call.told["method"], call.told["path"], _counted(file, call), headers)
+        else:
+            headers |= {"Content-Type": "application/json"} if body else {}
+            call.connection.request(call.told["method"], call.told["path"], body or None, headers)
+        response = call.connection.getresponse()
+        found = response.read(MOST_ANSWER_BYTES + 1)
+    finally:
+        call.connection.close()
+    if len(found) > MOST_ANSWER_BYTES:
+        return Said(0, "", b"the answer is larger than anything that was asked for")
+    return Said(response.status, response.headers.get("Content-Type", ""), found)
+
+
+def _counted(file: BinaryIO, call: Call) -> Iterator[bytes]:
+    """Half of the way was the fetching."""
+    while chunk := file.read(CHUNK_BYTES):
+        if call.is_over():
+            raise Stopped
+        yield chunk
+        call.done_bytes = call.told["size_bytes"]

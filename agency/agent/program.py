@@ -1,0 +1,167 @@
+"""The program: routes and calls from headquarters, the gateway for the client's applications, records back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from agency.agent.hands import Hands
+from agency.agent.mirror import Mirror
+from agency.agent.spool import Spool
+from agency.gateway.limits import Limits
+from agency.gateway.meter.flusher import Meter
+from agency.gateway.plane import Plane, beside, nothing_else
+from agency.gateway.upstream import Upstream
+from pipelines.worker.link import Link, Refused, Stopped, Unknown
+from pipelines.worker.place import alone_in, token
+
+log = logging.getLogger("retune-agent")
+
+USAGE = """retune-agent: serves a client's models beside its Ollama. It connects out only.
+
+  RETUNE_URL           where Retune is: https://...
+  RETUNE_TOKEN         the token that the host's page showed; or RETUNE_TOKEN_FILE
+  RETUNE_GATEWAY_URL   where Retune's gateway is, if at another address
+  RETUNE_OLLAMA_URL    the Ollama beside it (default http://127.0.0.1:11434)
+  RETUNE_LISTEN        where the client's applications ask (default 127.0.0.1:8430)
+  RETUNE_WORK_DIR      routes, records and files on their way (default ~/.cache/retune-agent)
+
+  requirements         prints what it needs, for pip install -r
+"""
+HELLO_S = 15.0
+PAUSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the environment says."""
+
+    url: str
+    gateway_url: str
+    ollama: str
+    address: str
+    port: int
+    folder: Path
+
+    @classmethod
+    def from_environment(cls) -> Terms:
+        url = os.environ["RETUNE_URL"]
+        address, _, port = os.environ.get("RETUNE_LISTEN", "127.0.0.1:8430").rpartition(":")
+        if not address or not port.isdigit():
+            raise ValueError("RETUNE_LISTEN is an address and a port: 127.0.0.1:8430")
+        ollama = os.environ.get("RETUNE_OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
+        if urlsplit(ollama).scheme not in ("http", "https") or not urlsplit(ollama).hostname:
+            raise ValueError(f"RETUNE_OLLAMA_URL={ollama!r} is not an address: http://127.0.0.1:11434")
+        folder = Path(os.environ.get("RETUNE_WORK_DIR", "~/.cache/retune-agent")).expanduser().resolve()
+        return cls(url, os.environ.get("RETUNE_GATEWAY_URL", url), ollama, address, int(port), folder)
+
+
+class Agent:
+    """Its parts, each with threads of its own; the gateway has the main one."""
+
+    def __init__(self, terms: Terms, key: str, pause_s: float) -> None:
+        self.terms, self.ending = terms, threading.Event()
+        self.link = Link(terms.url, key, pause_s, room="agent")
+        to_gateway = Link(terms.gateway_url, key, pause_s, room="agent")
+        self.hands = Hands(self.link, terms.ollama, terms.folder / "files", ending=self.ending)
+        self.mirror = Mirror(to_gateway, terms.folder / "routes" / "agent.json", terms.ollama, self.hands.call)
+        self.spool = Spool(self.link, terms.folder / "records", ending=self.ending)
+        limits = Limits()
+        self.plane = Plane(self.mirror, Meter(self.spool.write), Upstream(limits, allow_private=True), limits)
+
+    def serve(self) -> None:
+        """Until the process is asked to end."""
+        import uvicorn
+
+        self.spool.start()
+        self.hands.start()
+        threading.Thread(target=self._greet, name="agent-hello", daemon=True).start()
+        application = beside(self.plane, nothing_else)
+        try:
+            uvicorn.run(
+                application, host=self.terms.address, port=self.terms.port, access_log=False, proxy_headers=False,
+                log_config=None,
+            )  # fmt: skip
+        finally:
+            self.ending.set()
+
+    def _greet(self) -> None:
+        while not self.ending.is_set():
+            try:
+                self.link.post("hello", self.said(), self.ending.is_set)
+            except Stopped:
+                return
+            except (Unknown, Refused) as wrong:
+                log.warning("Headquarters: %s", wrong)
+            self.ending.wait(HELLO_S)
+
+    def said(self) -> dict[str, Any]:
+        """As the door `agent/hello` takes it."""
+        version = ollama_version(self.terms.ollama)
+        return {
+            "version": built(),
+            "ollama": version,
+            "is_ollama_up": bool(version),
+            "routes": self.mirror.digest,
+            "serial": self.mirror.serial,
+            "records": self.spool.waiting + self.plane.meter.pending,
+            "dropped": self.spool.dropped + self.plane.meter.dropped,
+            "port": self.terms.port,
+        }
+
+
+def ollama_version(url: str) -> str:
+    """Empty where it does not answer."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=3.0)
+    with suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
+        connection.request("GET", "/api/version")
+        return str(json.loads(connection.getresponse().read(4096)).get("version", ""))[:40]
+    return ""
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["requirements"]:
+        print(_packed("requirements.txt"), end="")
+        return 0
+    if arguments or not os.environ.get("RETUNE_URL"):
+        print(USAGE)
+        return 0 if arguments in (["help"], ["--help"]) else 2
+    # The gateway's code asks for these; there is no database and no application here.
+    settings.configure(OWN_REDACTIONS={}, DATABASES={})
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        terms = Terms.from_environment()
+        agent = Agent(terms, token(), float(os.environ.get("RETUNE_PAUSE_S", PAUSE_S)))
+        with alone_in(terms.folder, "retune-agent"):
+            agent.serve()
+    except ValueError as wrong:
+        print(wrong, file=sys.stderr)
+        return 1
+    return 0
+
+
+def built() -> str:
+    return _packed("version.txt").strip()
+
+
+def _packed(name: str) -> str:
+    """Written into the one file when it is packed."""
+    import pkgutil
+
+    try:
+        return (pkgutil.get_data("agency.agent", name) or b"").decode()
+    except OSError:
+        return ""

@@ -1,0 +1,89 @@
+"""What an agent beside a host is told: its own part of the routes as soon as it changes, and that it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import orjson
+
+from agency.gateway import wire
+from agency.gateway.routes import store
+from agency.gateway.routes.follower import Follower
+from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry, Target
+from agency.gateway.wire import Refused, Scope, Send
+
+AGENT_PATH = "/v1/agent/wait"
+# Long enough to cost next to nothing, short enough that a gateway which is asked to end need not wait for it.
+WAIT_S, LOOK_S = 10.0, 0.05
+ORJSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS
+
+
+class Told(NamedTuple):
+    """What an agent is to have: `client` as routes/store.py writes it, and its digest."""
+
+    digest: str
+    client: bytes
+
+
+class AgentDoor:
+    """Guarantees: whoever waits is answered as soon as the routes here differ from those it has."""
+
+    def __init__(self, follower: Follower, wait_s: float = WAIT_S) -> None:
+        self.follower, self.wait_s = follower, wait_s
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """GET ?have=<digest>&called=<last call>. `client` is null where nothing changed; `called` is the last call."""
+        if scope["method"] != "GET":
+            raise Refused(405, "405 method not allowed", [(b"allow", b"GET")])
+        token = hashlib.sha256(wire.bearer(scope).encode()).hexdigest()
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        have, called = asked.get("have", [""])[0], _number(asked.get("called", ["0"])[0])
+        told, last = await self._news(token, have, called)
+        client = told.client if told.digest != have else b"null"
+        body = b'{"digest":"%b","called":%d,"client":%b}' % (told.digest.encode(), last, client)
+        await wire.send_bytes(send, 200, body)
+
+    async def _news(self, token: str, have: str, called: int) -> tuple[Told, int]:
+        """Waits for something that it does not have, and at most `wait_s`."""
+        ends_at = asyncio.get_running_loop().time() + self.wait_s
+        before, told = None, Told("", b"")
+        while True:
+            found = await self.follower.agent_of(token)
+            if found is None:
+                raise Refused(401, "this token opens nothing: it was revoked, or it is another one")
+            client, seat = found
+            if client is not before:
+                before, told = client, told_of(client, seat.host)
+            last = max(self.follower.called.get(seat.agent_id, 0), called)
+            if told.digest != have or last > called or asyncio.get_running_loop().time() >= ends_at:
+                return told, last
+            await asyncio.sleep(LOOK_S)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def told_of(client: ClientRoutes, host: str) -> Told:
+    body = orjson.dumps(part_of(client, host), option=ORJSON)
+    return Told(hashlib.sha256(body).hexdigest(), body)
+
+
+def part_of(client: ClientRoutes, host: str) -> dict[str, Any]:
+    """What the gateway beside this host needs: pipelines with a version there, and of places only those there."""
+    here = {slug: _entry(entry, host) for slug, entry in client.pipelines.items()}
+    lying = {slug: entry for slug, entry in here.items() if any(t.places for t in entry.targets.values())}
+    return store.document(replace(client, pipelines=lying, agents={}))
+
+
+def _entry(entry: RouteEntry, host: str) -> RouteEntry:
+    return replace(entry, targets={number: _target(target, host) for number, target in entry.targets.items()})
+
+
+def _target(target: Target, host: str) -> Target:
+    places = tuple(replace(p, sealed="", sealed_for="", url="") for p in target.places if p.host == host)
+    return replace(target, places=places)

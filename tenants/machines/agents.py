@@ -1,0 +1,77 @@
+"""Agents beside hosts that only they can reach: added with a token that is shown once, renewed, revoked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from tenants import actions, crossing, scope
+from tenants.machines import MOST_SAID, SEEN_PRECISION
+from tenants.models import AuditEvent, Client, Host, HostAgent
+from tenants.models.host import AGENT
+from tenants.models.machine import digest_of
+from tenants.models.machine.agent import PREFIX_CHARS
+
+
+def address_of(name: str) -> str:
+    """What stands for the host's address: no name under .invalid ever resolves (RFC 6761)."""
+    return f"http://{name}.agent.invalid"
+
+
+@transaction.atomic
+def add_agent_host(client: Client, name: str, *, actor: str, now: datetime) -> tuple[Host, str]:
+    """A host behind its agent and the agent's token, which is told this once. In the client's scope."""
+    host = actions.add_host(client, name, address_of(name), actor, now, kind=AGENT)
+    token, named = _token()
+    HostAgent.of(host, host=host, created_at=now, **named).save()
+    return host, token
+
+
+@transaction.atomic
+def renew_token(host: Host, *, actor: str, reason: str, now: datetime) -> str:
+    """A new token; the old one opens nothing from here on."""
+    token, named = _token()
+    _change(host, "host.agent.renew", {"token": f"ra_{named['prefix']}"}, actor, reason, now, revoked_at=None, **named)
+    return token
+
+
+@transaction.atomic
+def revoke_agent(host: Host, *, actor: str, reason: str, now: datetime) -> None:
+    """It is told nothing and asked nothing any more."""
+    _change(host, "host.agent.revoke", {}, actor, reason, now, revoked_at=now)
+
+
+def _change(host: Host, verb: str, detail: dict[str, Any], actor: str, reason: str, now: datetime, **to: Any) -> None:
+    HostAgent.objects.filter(host=host).update(**to)
+    AuditEvent.append(host, actor, verb, host.name, now, detail | {"reason": reason})
+
+
+def _token() -> tuple[str, dict[str, str]]:
+    prefix = secrets.token_hex(PREFIX_CHARS // 2)
+    token = f"ra_{prefix}_{secrets.token_urlsafe(32)}"
+    return token, {"prefix": prefix, "digest": digest_of(token)}
+
+
+def agent_of(token: str) -> HostAgent | None:
+    """The agent with this token, unless it is unknown or revoked. Found by digest: no text is compared."""
+    found = crossing.ask("agent_by_digest", digest=digest_of(token))
+    if not found:
+        return None
+    client_id, pk = found[0]
+    with scope.client_scope(client_id):
+        return HostAgent.objects.select_related("host", "client").filter(pk=pk).first()
+
+
+def note_seen(agent: HostAgent, now: datetime, said: Mapping[str, Any] | None = None) -> None:
+    """At most one write in ten seconds, unless it says something of itself."""
+    changes: dict[str, Any] = {"last_seen_at": now}
+    if said is not None:
+        changes["said"] = dict(list(said.items())[:MOST_SAID])
+    elif agent.last_seen_at is not None and now - agent.last_seen_at < SEEN_PRECISION:
+        return
+    with scope.client_scope(agent.client_id, agent.agency_id):
+        HostAgent.objects.filter(pk=agent.pk).update(**changes)
