@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from pipelines.worker.link import Link, Refused, Stopped, Unknown
 log = logging.getLogger("retune-agent")
 
 SEND_S, AGAIN_S = 1.0, 15.0
-BATCH = 500
+UNREADABLE = (400, 413, 422)
+BATCH, BATCH_BYTES = 500, 2**20
 # Some weeks of a busy host without bodies; the oldest go first, counted.
 MOST_BYTES = 2**30
+JSON = {"Content-Type": "application/json"}
 # As headquarters knows them already: whose they are is decided by the token.
 OURS = ("client_id", "agency_id", "host")
 
@@ -75,12 +77,22 @@ class Spool:
         """Everything there is, the oldest first. Raises Unknown, Refused, Stopped."""
         self._drop_oldest()
         for place in self.files():
-            body = orjson.dumps({"records": [_plain(record) for record in _read(place)]})
-            told = self.link.ask("POST", self.link.machine("records"), self._is_over, body, JSON).json()
-            if told["refused"]:
-                log.warning("%s records were refused.", told["refused"])
-                self.dropped += told["refused"]
+            refused = sum(self._told(batch) for batch in batches(_read(place)))
+            if refused:
+                log.warning("%s records were refused.", refused)
+                self.dropped += refused
             self._remove(place)
+
+    def _told(self, batch: list[bytes]) -> int:
+        """How many headquarters refused. What it cannot read at all must not hold back the others."""
+        body = b'{"records":[' + b",".join(batch) + b"]}"
+        try:
+            answer = self.link.ask("POST", self.link.machine("records"), self._is_over, body, JSON)
+        except Refused as refused:
+            if refused.status not in UNREADABLE:
+                raise
+            return len(batch)
+        return int(answer.json()["refused"])
 
     def _is_over(self) -> bool:
         """Asked between two attempts: meanwhile the disk must not fill."""
@@ -102,15 +114,23 @@ class Spool:
         place.unlink(missing_ok=True)
 
 
-JSON = {"Content-Type": "application/json"}
+def batches(records: Iterable[dict[str, object]]) -> Iterator[list[bytes]]:
+    """As many at a time as one request takes: with bodies a few, else a meter's whole write."""
+    batch: list[bytes] = []
+    size = 0
+    for record in records:
+        written = orjson.dumps({name: value for name, value in record.items() if name not in OURS})
+        if batch and (size + len(written) > BATCH_BYTES or len(batch) >= BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(written)
+        size += len(written)
+    if batch:
+        yield batch
 
 
 def _count(place: Path) -> int:
     return int(place.stem.rpartition("-")[2])
-
-
-def _plain(record: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in record.items() if name not in OURS}
 
 
 def _read(place: Path) -> list[dict[str, object]]:

@@ -112,7 +112,7 @@ class PartsOut(Schema):
     size_bytes: int
 
 
-class AgentIn(Schema):
+class AgentIn(Asked):
     """What an agent says of itself. `routes`: the digest of those it serves; `records`: of its meter, still held."""
 
     version: str = Field("", max_length=40)
@@ -132,7 +132,7 @@ class AgentOut(Schema):
     client: str
 
 
-class HandIn(Schema):
+class HandIn(Asked):
     """`hand`: a random text for each who makes calls: a claim whose answer was lost is found again."""
 
     hand: str = Field(min_length=16, max_length=40)
@@ -151,14 +151,14 @@ class CallOut(Schema):
     within_s: float
 
 
-class HeardIn(Schema):
+class HeardIn(Asked):
     """How much of an upload has been sent to the host."""
 
     done_bytes: int = Field(0, ge=0, lt=2**63)
 
 
 class RecordsIn(Schema):
-    """Answers that the agent's gateway gave, one object each, as its meter judged them."""
+    """Answers that the agent's gateway gave, one object each, as its meter judged them; each is judged for itself."""
 
     records: list[dict[str, Any]] = Field(max_length=500)
 

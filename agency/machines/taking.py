@@ -97,6 +97,7 @@ def _text(most: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not 0 < len(value) <= most or "\0" in value:
             raise NoRecord
+        value.encode()  # Half of a surrogate pair is no character.
         return value
 
     return read

@@ -31,6 +31,10 @@ class Unknown(RuntimeError):
 class Refused(RuntimeError):
     """An answer that says no, with a sentence."""
 
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
 
 class Stopped(RuntimeError):
     """The wait was ended: by a signal, or because the job is gone."""
@@ -117,7 +121,7 @@ class Link:
             case 410:
                 raise Gone("The job is not this machine's any more.")
             case _:
-                raise Refused(_sentence(answer))
+                raise Refused(_sentence(answer), answer.status)
 
 
 def _sentence(answer: Answer) -> str:

@@ -46,6 +46,7 @@ OPENERS = {
     "agency/gateway/upstream.py": "the gateway's session; its sockets come from the door",
     "agency/gateway/routes/orders.py": "a socket file of this machine",
     "agency/ollama_host/": "listens; asks its own children on the loopback",
+    "agency/agent/": "a program elsewhere: asks the one Ollama that whoever started it gave",
     "agency/api/client/base.py": "runs at whoever calls this installation's API, never here",
     "agency/demo/": "the demo's own installation on the loopback, from outside",
     "pipelines/worker/link.py": "a program elsewhere: asks the one address that whoever started it gave",

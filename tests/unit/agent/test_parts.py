@@ -1,0 +1,169 @@
+"""The agent's parts for themselves: what it lets through to its host, its spool, its terms, and what it imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agency.agent.hands import is_allowed
+from agency.agent.program import Terms
+from agency.agent.spool import BATCH_BYTES, Spool, batches
+from agency.gateway.meter.judge import Record
+from pipelines.worker.link import Answer, Link, Refused
+from tools.make_agent import NEEDED, files
+from tools.make_worker import pack
+
+BLOB = f"/api/blobs/sha256:{'0' * 64}"
+# Whatever those bring along.
+BROUGHT = {
+    "aiohappyeyeballs", "aiosignal", "asgiref", "attr", "cffi", "click", "frozenlist", "h11", "httpcore2", "idna",
+    "multidict", "propcache", "sqlparse", "typing_extensions", "yarl",
+}  # fmt: skip
+MODULE_OF = {"google-re2": "re2", "jsonschema-rs": "jsonschema_rs"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/version", True),
+        ("POST", "/api/create", True),
+        ("HEAD", BLOB, True),
+        ("POST", BLOB, True),
+        ("POST", "/v1/chat/completions", True),
+        ("DELETE", "/api/delete", True),
+        ("POST", "/api/pull", False),
+        ("POST", "/api/push", False),
+        ("GET", "/api/create", False),
+        ("POST", BLOB + "/../../pull", False),
+        ("GET", "http://169.254.169.254/", False),
+        ("POST", "/api/chat\nHost: other", False),
+        ("GET", "/api/tags?x=1", False),
+    ],
+)
+def test_a_few_things_are_asked_of_the_host_and_nothing_else(method: str, path: str, allowed: bool) -> None:
+    assert is_allowed(method, path) is allowed
+
+
+class Told(Link):
+    """Headquarters that keeps what it was sent, or refuses it."""
+
+    sent: list[bytes]
+    refuses: int = 0
+
+    def ask(self, method: str, url: str, stop: Any, body: bytes | None = None, headers: Any = None) -> Answer:
+        if self.refuses:
+            raise Refused(f"{self.refuses}: no", self.refuses)
+        self.sent.append(body or b"")
+        return Answer(200, b'{"taken": 1, "refused": 0}', {})
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    link = Told("https://retune.example", "ra_x", room="agent")
+    link.sent = []
+    made = Spool(link, tmp_path / "records")
+    made.folder.mkdir()
+    return made
+
+
+def record(number: int) -> Record:
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    return Record(
+        client_id=1, agency_id=1, pipeline_id=1, version_id=1, rollout_id=None, request_id=f"r{number}", host="shop",
+        arm="production", key_hash="k", at=at, finished_at=at, latency_ms=1.0, status=200, is_error=False,
+        is_transport_error=False, is_bad=None, is_after_load=False, input_tokens=1, output_tokens=1,
+    )  # fmt: skip
+
+
+def test_what_was_written_is_sent_oldest_first_and_then_gone(spool: Spool) -> None:
+    spool.write(1, [record(1)])
+    spool.write(1, [record(2), record(3)])
+    again = Spool(spool.link, spool.folder)  # As after a restart.
+    assert len(again.files()) == 2
+    again.send()
+    sent = again.link.sent  # type: ignore[attr-defined]
+    assert [body.count(b"request_id") for body in sent] == [1, 2]
+    assert b'"r1"' in sent[0] and b"client_id" not in sent[0] and b"shop" not in sent[0]
+    assert again.files() == []
+
+
+def test_a_batch_that_headquarters_cannot_read_holds_nothing_back(spool: Spool) -> None:
+    spool.write(1, [record(1)])
+    spool.link.refuses = 422  # type: ignore[attr-defined]
+    spool.send()
+    assert (spool.files(), spool.dropped) == ([], 1)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_any_other_no_keeps_the_records(spool: Spool, status: int) -> None:
+    spool.write(1, [record(1)])
+    spool.link.refuses = status  # type: ignore[attr-defined]
+    with pytest.raises(Refused):
+        spool.send()
+    assert (len(spool.files()), spool.dropped) == (1, 0)
+
+
+def test_a_full_spool_drops_the_oldest_and_counts_them(spool: Spool) -> None:
+    for number in range(5):
+        spool.write(1, [record(number), record(number + 10)])
+    spool.most_bytes = 2 * spool.files()[0].stat().st_size
+    spool.send()
+    sent = b"".join(spool.link.sent)  # type: ignore[attr-defined]
+    assert spool.dropped == 6 and b'"r4"' in sent and b'"r3"' in sent and b'"r2"' not in sent
+    assert spool.waiting == 0
+
+
+def test_batches_stay_below_what_a_request_takes() -> None:
+    large: dict[str, object] = {"body": "x" * (BATCH_BYTES // 3)}
+    found = list(batches([large] * 7))
+    assert [len(batch) for batch in found] == [2, 2, 2, 1]
+    assert [len(batch) for batch in batches([{"id": 1}] * 1001)] == [500, 500, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("RETUNE_LISTEN", "8430", "an address and a port"),
+        ("RETUNE_OLLAMA_URL", "localhost:11434", "is not an address"),
+    ],
+)
+def test_terms_that_cannot_work_are_refused_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("RETUNE_URL", "https://retune.example")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=sentence):
+        Terms.from_environment()
+
+
+def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path: Path) -> None:
+    pack(tmp_path / "agent.pyz", files())
+    look = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import agency.agent.program, uvicorn;"
+        "from agency.gateway.meter import redaction; from pipelines.metrics import formats;"
+        "print(agency.agent.program.__file__);"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    command = [sys.executable, "-c", look, str(tmp_path / "agent.pyz")]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[0].startswith(str(tmp_path))
+    known = {MODULE_OF.get(name, name.replace("-", "_")) for name in NEEDED} | BROUGHT
+    found = {name for name in said[1].split() if not name.startswith("_")}
+    assert found - known <= {"agency", "pipelines", "tenants", "cython_runtime"}
+
+
+def test_it_says_what_it_needs_and_how_it_is_used(tmp_path: Path) -> None:
+    pack(tmp_path / "agent.pyz", files())
+    run = [sys.executable, str(tmp_path / "agent.pyz")]
+    needs = subprocess.run([*run, "requirements"], capture_output=True, text=True, check=True, env={}).stdout
+    assert [line.partition("==")[0] for line in needs.splitlines()] == sorted(NEEDED)
+    bare = subprocess.run(run, capture_output=True, text=True, check=False, env={})
+    assert bare.returncode == 2 and "RETUNE_OLLAMA_URL" in bare.stdout
+    env = {"RETUNE_URL": "http://retune.example", "RETUNE_TOKEN": "ra_x", "HOME": str(tmp_path)}
+    plain = subprocess.run(run, capture_output=True, text=True, check=False, env=env)
+    assert plain.returncode == 1 and "an https:// address is needed" in plain.stderr
