@@ -8,8 +8,10 @@ from pipelines.domain.transitions import JobStatus
 from pipelines.engine.outcome import Outcome, Stop, Wait
 from pipelines.models import Job
 
-# A job's end pokes its run at once; this is for the poke that never came.
+# What ends elsewhere pokes its run at once; this is for the poke that never came.
 LOOK_AGAIN = timedelta(minutes=2)
+# A job's end and its poke are one transaction, and a night's queue may be long: thousands of runs wait at little cost.
+LOOK_AT_JOB = timedelta(minutes=30)
 
 
 def waiting_for(job: Job, now: datetime) -> Outcome | None:
@@ -20,4 +22,4 @@ def waiting_for(job: Job, now: datetime) -> Outcome | None:
         case JobStatus.FAILED | JobStatus.CANCELLED:
             return Stop("failed", f"{job.kind}: {job.error or 'cancelled'}")
         case _:
-            return Wait(now + LOOK_AGAIN, f"job {job.kind}")
+            return Wait(now + LOOK_AT_JOB, f"job {job.kind}")
