@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils.timezone import now
 
+from pipelines.domain.canary import CanaryState
 from pipelines.models import Body, Exchange, PipelineState, ReplayPair, Rollout, Route, Run
 from pipelines.shipping import canary
 from tenants.models import AuditEvent, Client
@@ -53,6 +55,22 @@ def test_the_panel_says_the_split_the_evidence_and_what_is_missing(viewer: Brows
     assert "10 min of 2 h; 0 of 50 keys on the candidate, about 50 more" in text
     assert "Evidence that it is safe" in text
     assert "the client does not keep questions and answers" in text
+
+
+def test_the_panel_counts_the_whole_rollout_and_not_the_last_start_alone(viewer: Browser, run: Run) -> None:
+    with factories.inside(run):
+        rollout = Rollout.objects.get(run=run)
+        state = CanaryState.from_json(rollout.canary)
+        watched = {
+            name: watch.after("0" * 30 + "1", "0" * 300 + "1" * 15).opened() for name, watch in state.watches.items()
+        }
+        rollout.canary = replace(state, watches=watched).to_json()
+        rollout.save()
+
+    panel = viewer.get(page_of(run)).context["panel"]
+
+    assert {(line.candidate_n, line.production_n) for line in panel.guardrails} == {(31, 315)}
+    assert {round(line.production, 4) for line in panel.guardrails} == {round(15 / 315, 4)}
 
 
 def test_orders_are_offered_to_those_who_may_give_them(owner: Browser, viewer: Browser, run: Run) -> None:

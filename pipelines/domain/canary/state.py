@@ -50,6 +50,12 @@ class Watch:
         say_more = self.pairs.n_c > 0 and self.harm.log_evidence > self.process.log_evidence
         return self.pairs if say_more else self.process.strongest
 
+    @property
+    def seen(self) -> Slot:
+        """All that was judged since the rollout began, traffic and pairs."""
+        whole = self.process.starts[0].counts if self.process.starts else NOTHING
+        return whole + self.pairs
+
     def after_pairs(self, candidate: Sequence[bool], production: Sequence[bool]) -> Self:
         """After further pairs, judged alike."""
         differences = [float(c) - float(b) for c, b in zip(candidate, production, strict=True)]

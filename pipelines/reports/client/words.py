@@ -27,20 +27,23 @@ PASSED: dict[str, Promise] = {
 }
 METRICS: dict[str, Promise] = {
     "accuracy": gettext_lazy("right answers"),
+    "f1_macro": gettext_lazy("right answers, each category counting alike"),
+    "f1_micro": gettext_lazy("right answers over all categories"),
+    "f1_weighted": gettext_lazy("right answers over all categories"),
     "exact_match": gettext_lazy("answers that match word by word"),
     "normalised_match": gettext_lazy("answers that match"),
     "json_schema": gettext_lazy("answers in the right form"),
     "json_fields": gettext_lazy("fields filled in right"),
     "numeric": gettext_lazy("numbers that are right"),
     "judge": gettext_lazy("preferred by a judge"),
-}
+} | dict.fromkeys(("rouge1", "rouge2", "rougeL", "bleu", "chrf"), gettext_lazy("likeness to the wanted answers"))
 WENT_WRONG: dict[str, Promise] = {
     "error": gettext_lazy("More of its answers failed than those of the version before it."),
     "slow": gettext_lazy("It answered more slowly than the version before it."),
     "bad": gettext_lazy("More of its answers were unusable than those of the version before it."),
 }
 RUNS: dict[str, Promise] = {
-    "succeeded": gettext_lazy("It passed every check and is in service."),
+    "succeeded": gettext_lazy("It went into service."),
     "skipped": gettext_lazy("There was too little new data; nothing changed."),
     "stopped": gettext_lazy("The new data did not pass its checks; nothing changed."),
     "rejected": gettext_lazy("It was not shown to be as good as what you have; nothing changed."),

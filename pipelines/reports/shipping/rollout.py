@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import exp, log
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count
 
 from pipelines.domain.canary import RULES, CanaryState, Decision, Reading, decide, readings
+from pipelines.domain.eprocess import Slot
 from pipelines.domain.transitions import RolloutStatus
 from pipelines.models import Exchange, Job, ReplayPair, Rollout, Route, Run
 from pipelines.shipping import replay
@@ -84,12 +85,14 @@ def rollout_panel(rollout: Rollout | None, run: Run, now: datetime) -> RolloutPa
     state, plan = CanaryState.from_json(rollout.canary), rollout_plan(settings.rollout)
     pairs = list(ReplayPair.objects.filter(rollout=rollout, phase=replay.CANARY))
     route = Route.objects.filter(pipeline_id=rollout.pipeline_id).first()
+    lines = guardrail_lines(readings(state, plan), plan.safe_threshold)
+    whole = [watch.seen for watch in state.watches.values()]
     return RolloutPanel(
         rollout=rollout,
         share_bp=route.candidate_bp if route else 0,
         requests=_requests(rollout, now),
         steps=step_lines(rollout, settings, now),
-        guardrails=guardrail_lines(readings(state, plan), plan.safe_threshold),
+        guardrails=tuple(_in_all(line, seen) for line, seen in zip(lines, whole, strict=True)),
         decision=decide(state, plan, now),
         safe_threshold=plan.safe_threshold,
         keys=state.candidate_keys,
@@ -123,6 +126,12 @@ def step_lines(rollout: Rollout, settings: PipelineSettings, now: datetime) -> t
 
 def guardrail_lines(stands: Sequence[Reading], safe_threshold: float) -> tuple[GuardrailLine, ...]:
     return tuple(_guardrail(reading, safe_threshold) for reading in stands)
+
+
+def _in_all(line: GuardrailLine, seen: Slot) -> GuardrailLine:
+    """With the counts of the whole rollout: those of the strongest start can be of the last minutes only, or none."""
+    candidate, production = seen.rates
+    return replace(line, candidate=candidate, production=production, candidate_n=seen.n_c, production_n=seen.n_b)
 
 
 def _guardrail(reading: Reading, safe_threshold: float) -> GuardrailLine:
