@@ -68,15 +68,21 @@ def change_of(version: ModelVersion, is_new: bool) -> Change:
     return Change(
         version=version,
         is_new=is_new,
-        what=_("The instructions of the model were changed; it learnt nothing new.")
-        if version.is_prompt
-        else _("The model was trained again with your newest examples."),
+        what=_what(version, card),
         trained_on=version.dataset.rows_total if version.dataset else 0,
         learnt=version.dataset.rows_new if version.dataset else 0,
         metrics=tuple(metrics),
         tests=tuple(dict.fromkeys(Tested(test_name(gate), gate.verdict, test_words(gate, card)) for gate in gates)),
         approved_by=_approver(version),
     )
+
+
+def _what(version: ModelVersion, card: Scorecard | None) -> str:
+    if version.is_prompt:
+        return _("The instructions of the model were changed; it learnt nothing new.")
+    if card is not None and card.production_id is None:  # Nothing was there to compare it with.
+        return _("It is your first model, trained on your examples.")
+    return _("The model was trained again with your newest examples.")
 
 
 def _approver(version: ModelVersion) -> str:

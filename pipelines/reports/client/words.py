@@ -36,7 +36,10 @@ METRICS: dict[str, Promise] = {
     "json_fields": gettext_lazy("fields filled in right"),
     "numeric": gettext_lazy("numbers that are right"),
     "judge": gettext_lazy("preferred by a judge"),
-} | dict.fromkeys(("rouge1", "rouge2", "rougeL", "bleu", "chrf"), gettext_lazy("likeness to the wanted answers"))
+}
+METRICS |= {
+    name: gettext_lazy("likeness to the wanted answers") for name in ("rouge1", "rouge2", "rougeL", "bleu", "chrf")
+}
 WENT_WRONG: dict[str, Promise] = {
     "error": gettext_lazy("More of its answers failed than those of the version before it."),
     "slow": gettext_lazy("It answered more slowly than the version before it."),
