@@ -27,7 +27,7 @@ MAIL_KINDS: dict[str, Kind] = {
         "good",
         "✓",
         _("promoted"),
-        _("%(what)s passed its gates and now answers all traffic."),
+        _("%(what)s went into service and now answers all traffic."),
         _("Nothing to do. It is watched from now on and taken back by itself if it gets worse. You can do so too."),
         _("Open the run"),
     ),
