@@ -132,3 +132,19 @@ def test_the_replay_shows_what_is_answered_differently_worst_first(viewer: Brows
 
 def test_there_is_no_watch_before_100_percent(viewer: Browser, run: Run) -> None:
     assert viewer.get(page_of(run, "watch")).status_code == 404
+
+
+def test_where_applications_call_the_hosts_no_split_and_no_route_is_spoken_of(viewer: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, rollout={"mode": "alias"})
+    factories.make_production(pipeline, now() - timedelta(days=2))
+    run = factories.make_run(pipeline, at="deploy", status="waiting", now=now() - timedelta(hours=1))
+    with factories.inside(acorn):
+        fields = {"version": run.model_version, "previous": PipelineState.objects.get(pipeline=pipeline).production}
+        rollout = Rollout.of(run, run=run, pipeline=pipeline, status="stepping", created_at=now(), **fields)
+        rollout.save()
+        canary.begin(rollout, now())
+
+    page = viewer.get(page_of(run)).text
+
+    assert "Applications call the hosts directly." in page
+    assert "Live split" not in page and "one change of the route" not in page
