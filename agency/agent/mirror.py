@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +25,13 @@ UNKNOWN_PAUSE_S = 15.0
 class Mirror:
     """Guarantees: `current` is always a whole picture that headquarters told, the same before and after a restart."""
 
-    def __init__(self, link: Link, file: Path, ollama: str, on_call: Callable[[], None]) -> None:
-        self.link, self.file, self.ollama, self.on_call = link, file, ollama, on_call
+    def __init__(
+        self, link: Link, file: Path, ollama: str, on_call: Callable[[], None], on_news: Callable[[], None]
+    ) -> None:
+        self.link, self.file, self.ollama = link, file, ollama
+        self.on_call, self.on_news = on_call, on_news
         self.current = Routes()
         self.is_reachable: bool | None = None
-        self.told_at = 0.0
         self.digest = ""
         self._called = 0
         self._stopping = threading.Event()
@@ -89,11 +90,11 @@ class Mirror:
             digest, called = str(told["digest"]), int(told["called"])
         except (ValueError, KeyError, TypeError) as error:
             raise Refused("Headquarters answers something that is no routes: is the address right?") from error
-        self.told_at = time.monotonic()
         if client is not None:
             self._show(client)
             self.digest = digest
             self._keep(client)
+            self.on_news()
         if called > self._called:
             self._called = called
             self.on_call()

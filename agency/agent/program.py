@@ -71,11 +71,12 @@ class Agent:
     """Its parts, each with threads of its own; the gateway has the main one."""
 
     def __init__(self, terms: Terms, key: str, pause_s: float) -> None:
-        self.terms, self.ending = terms, threading.Event()
+        self.terms, self.ending, self.news = terms, threading.Event(), threading.Event()
         self.link = Link(terms.url, key, pause_s, room="agent")
         to_gateway = Link(terms.gateway_url, key, pause_s, room="agent")
         self.hands = Hands(self.link, terms.ollama, terms.folder / "files", ending=self.ending)
-        self.mirror = Mirror(to_gateway, terms.folder / "routes" / "agent.json", terms.ollama, self.hands.call)
+        routes = terms.folder / "routes" / "agent.json"
+        self.mirror = Mirror(to_gateway, routes, terms.ollama, self.hands.call, self.news.set)
         self.spool = Spool(self.link, terms.folder / "records", ending=self.ending)
         limits = Limits()
         self.plane = Plane(self.mirror, Meter(self.spool.write), Upstream(limits, allow_private=True), limits)
@@ -95,16 +96,19 @@ class Agent:
             )  # fmt: skip
         finally:
             self.ending.set()
+            self.news.set()
 
     def _greet(self) -> None:
+        """Now and then, and at once when it serves new routes: the host's page says how far behind it is."""
         while not self.ending.is_set():
+            self.news.clear()
             try:
                 self.link.post("hello", self.said(), self.ending.is_set)
             except Stopped:
                 return
             except (Unknown, Refused) as wrong:
                 log.warning("Headquarters: %s", wrong)
-            self.ending.wait(HELLO_S)
+            self.news.wait(HELLO_S)
 
     def said(self) -> dict[str, Any]:
         """As the door `agent/hello` takes it."""

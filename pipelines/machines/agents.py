@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.models import Placement, Route
 from tenants import crossing, scope
 from tenants.models import Host, HostAgent
+from tenants.models.host import AGENT
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class AgentLine:
     it said it serves; `records` wait with it, `dropped` were lost there.
     """
 
-    row: HostAgent
+    row: HostAgent | None
     state: str
     behind: int
     records: int
@@ -30,18 +31,18 @@ class AgentLine:
 
 def line_of(host: Host, now: datetime) -> AgentLine | None:
     """None for a host that we call ourselves. In the client's scope."""
-    row = HostAgent.objects.filter(host=host).first()
-    if row is None:
+    if host.kind != AGENT:
         return None
-    said = row.said
+    row = HostAgent.objects.filter(host=host).first()
+    said = row.said if row else {}
     records, dropped, port = (_number(said.get(name)) for name in ("records", "dropped", "port"))
     ollama, version = (str(said.get(name, ""))[:40] for name in ("ollama", "version"))
     behind = _behind(host, _number(said.get("serial")))
     return AgentLine(row, state_of(row, now), behind, records, dropped, ollama, version, port)
 
 
-def state_of(row: HostAgent, now: datetime) -> str:
-    if row.revoked_at is not None:
+def state_of(row: HostAgent | None, now: datetime) -> str:
+    if row is None or row.revoked_at is not None:
         return "revoked"
     if row.last_seen_at is None:
         return "unknown"

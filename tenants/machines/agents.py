@@ -33,21 +33,22 @@ def add_agent_host(client: Client, name: str, *, actor: str, now: datetime) -> t
 
 @transaction.atomic
 def renew_token(host: Host, *, actor: str, reason: str, now: datetime) -> str:
-    """A new token; the old one opens nothing from here on."""
+    """A new token; the old one, if there is any, opens nothing from here on."""
     token, named = _token()
-    _change(host, "host.agent.renew", {"token": f"ra_{named['prefix']}"}, actor, reason, now, revoked_at=None, **named)
+    if HostAgent.objects.filter(host=host).exists():
+        HostAgent.objects.filter(host=host).update(revoked_at=None, **named)
+    else:  # Came with its client from another installation.
+        HostAgent.of(host, host=host, created_at=now, **named).save()
+    detail = {"token": f"ra_{named['prefix']}", "reason": reason}
+    AuditEvent.append(host, actor, "host.agent.renew", host.name, now, detail)
     return token
 
 
 @transaction.atomic
 def revoke_agent(host: Host, *, actor: str, reason: str, now: datetime) -> None:
     """It is told nothing and asked nothing any more."""
-    _change(host, "host.agent.revoke", {}, actor, reason, now, revoked_at=now)
-
-
-def _change(host: Host, verb: str, detail: dict[str, Any], actor: str, reason: str, now: datetime, **to: Any) -> None:
-    HostAgent.objects.filter(host=host).update(**to)
-    AuditEvent.append(host, actor, verb, host.name, now, detail | {"reason": reason})
+    HostAgent.objects.filter(host=host).update(revoked_at=now)
+    AuditEvent.append(host, actor, "host.agent.revoke", host.name, now, {"reason": reason})
 
 
 def _token() -> tuple[str, dict[str, str]]:

@@ -125,6 +125,13 @@ class Behind:
         with factories.inside(self.client):
             flip(self.versions[number], timezone.now())
 
+    def seconds_to(self, number: int) -> float:
+        """From the committed route to the first answer of that version, asked without a pause."""
+        self.flip(number)
+        began = time.monotonic()
+        until(f"it serves v{number}", lambda: self.version() == f"v{number}", 10, self.agent.log)
+        return time.monotonic() - began
+
     def chat(self) -> httpx2.Response:
         """Asked of the agent's own gateway with the client's key."""
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -187,15 +194,9 @@ def test_a_version_is_pushed_served_and_rolled_back_through_the_agent(behind: Be
     behind.flip(1)
     until("the agent's gateway serves v1", lambda: behind.version() == "v1", 20, behind.agent.log)
     assert behind.chat().json()["message"]["content"]
-    behind.flip(2)
-    until("the agent's gateway serves v2", lambda: behind.version() == "v2", 20, behind.agent.log)
-
-    began = time.monotonic()
-    behind.flip(1)
-    until("it is back at v1", lambda: behind.version() == "v1", 10, behind.agent.log)
-    took_s = time.monotonic() - began
-    print(f"from the committed route to the last answer of v2: {took_s:.2f} s")
-    assert took_s < 3.0
+    took = [behind.seconds_to(number) for number in (2, 1, 2, 1, 2, 1)]
+    print(f"from the committed route to the first answer of the other version, s: {[round(one, 2) for one in took]}")
+    assert max(took) < 3.0
     with factories.inside(behind.client):
         assert not HostCall.objects.exists()
 

@@ -24,6 +24,7 @@ from pipelines import keeping
 from pipelines.artifacts import store_of
 from pipelines.models import DatasetVersion, Example, Job, ModelVersion, Placement, Route, Run
 from tenants import actions, scope
+from tenants.machines.agents import add_agent_host
 from tenants.models import Agency, AuditEvent, Client, Host, Pipeline
 from tests import factories
 
@@ -39,6 +40,7 @@ def archive(acorn: Client, tmp_path: Path) -> Path:
         version = factories.make_production(made).model_version
         version.gguf_digest = store_of(acorn.pk).put_bytes(b"weights of acorn")
         version.save()
+        add_agent_host(acorn, "office", actor="tests", now=factories.NOW)
         actions.put_eval_set(made, "heldout", CASES, "tests", factories.NOW)
     run = factories.make_run(made, at="deploy", status="waiting")
     with factories.inside(made):
@@ -67,7 +69,10 @@ def counts(client: Client) -> dict[str, int]:
         return {m._meta.db_table: m._default_manager.filter(client_id=client.pk).count() for m in tables()}
 
 
-STAYS = {f"tenants_{name}" for name in ("apikey", "sharelink", "invitation", "membership", "proposal", "auditevent")}
+STAYS = {
+    f"tenants_{name}"
+    for name in ("apikey", "sharelink", "invitation", "membership", "proposal", "auditevent", "hostagent")
+}
 
 
 def test_every_row_comes_in_under_a_new_id_with_its_digests(archive: Path, acorn: Client, elsewhere: Agency) -> None:

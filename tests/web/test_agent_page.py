@@ -100,6 +100,16 @@ def test_a_host_that_we_call_ourselves_has_no_token(engineer: Browser, acorn: Cl
     assert engineer.get(reverse("renew-agent", args=["acorn", "shop"])).status_code == 404
 
 
+def test_one_that_came_from_another_installation_is_given_its_first_token(
+    engineer: Browser, acorn: Client, token: str
+) -> None:
+    with factories.inside(acorn):
+        HostAgent.objects.all().delete()
+    assert "New token" in engineer.get(HERE).text
+    engineer.post(reverse("renew-agent", args=["acorn", "office"]), {"reason": "moved here"})
+    assert agents.agent_of(token_on(engineer.get(HERE).text)) == row_of(acorn)
+
+
 def test_a_viewer_sees_the_state_and_is_offered_no_order(viewer: Browser, acorn: Client, token: str) -> None:
     text = viewer.get(HERE).text
     assert "Its agent" in text and "New token" not in text and "RETUNE_TOKEN" not in text

@@ -27,6 +27,8 @@ from tenants.models import (
     AuditEvent,
     Channel,
     Client,
+    HostAgent,
+    HostCall,
     Invitation,
     JudgeEndpoint,
     Membership,
@@ -39,7 +41,7 @@ from tenants.models import (
 # digests hold the old client's number.
 STAYS_BEHIND = (
     ApiKey, ShareLink, Invitation, Membership, Proposal, AuditEvent, JudgeEndpoint, TrainingConsent, SignatureBlock,
-    Channel, Delivery,
+    Channel, Delivery, HostAgent, HostCall,
 )  # fmt: skip
 
 
