@@ -65,7 +65,7 @@ def test_a_crossing_is_a_pinned_definers_function(owner: psycopg.Connection, nam
     assert row is not None, "call belts.fasten in the migration that adds a crossing"
     is_definer, config, body = row
     assert is_definer and config == ["search_path=pg_catalog, public, pg_temp"]
-    assert body.strip() == CROSSINGS[name].sql.format(**{param: param for param, _ in CROSSINGS[name].params})
+    assert body.strip() == CROSSINGS[name].sql.format(**{param: param for param, _ in CROSSINGS[name].params}).strip()
 
 
 def test_fastening_twice_changes_nothing(
