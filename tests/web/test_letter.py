@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
@@ -92,3 +94,16 @@ def test_what_cannot_be_sent_is_refused_and_kept(
 
     assert response.status_code == 422 and field in response.context["form"].errors
     assert "Kept" in response.text
+
+
+@pytest.mark.parametrize(("took_s", "said"), [(1.2, "1.2 s"), (1.0, "1 s"), (0.04, "0 s"), (75.0, "75 s")])
+def test_it_says_when_with_the_zone_and_how_long_it_took(
+    engineer: Browser, address: str, acorn: Client, took_s: float, said: str
+) -> None:
+    with factories.inside(acorn):
+        Rollback.objects.update(last_answer_at=factories.NOW + timedelta(seconds=took_s))
+
+    body = engineer.get(address).context["form"].initial["body"]
+
+    assert "March 3, 2026, 04:00 UTC version v1" in body
+    assert f"Its last answer came {said} after the decision." in body

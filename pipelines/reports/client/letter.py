@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
 from pipelines.models import GateResult, Rollback
@@ -29,7 +29,8 @@ def draft_of(rollback: Rollback, sender: str, contact: str) -> Draft:
 
 
 def _paragraphs(problem: Problem, name: str, sender: str, contact: str) -> Iterator[str]:
-    at = date_format(timezone.localtime(problem.at), "DATETIME_FORMAT")
+    local = timezone.localtime(problem.at)
+    at = f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M} {local.tzname()}"
     yield _("Good day,")
     if problem.to_label:
         yield _("your model %(name)s is in service and safe: version %(to)s answers all requests.") % {
@@ -54,7 +55,8 @@ def _touched(problem: Problem) -> Iterator[str]:
         said = _("It had given %(n)s answers by then, %(bad)s of them failed.")
         yield said % {"n": problem.touched, "bad": problem.errors}
     if problem.seconds is not None:
-        yield _("Its last answer came %(s)s seconds after the decision.") % {"s": f"{problem.seconds:.0f}"}
+        seconds = number_format(round(problem.seconds, 1), 1).removesuffix(number_format(0.0, 1)[1:])
+        yield _("Its last answer came %(s)s s after the decision.") % {"s": seconds}
 
 
 def _passed(rollback: Rollback) -> list[str]:
