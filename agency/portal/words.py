@@ -120,6 +120,12 @@ JOBS: dict[str, str | Promise] = {
     "recall": _("the model is fetched back"),
 }
 
+# Why a run waits, where no job is behind it.
+WAITS: dict[str, str | Promise] = {
+    "monitor": _("the version in service is watched"),
+    "push to hosts": _("the model is sent to the hosts"),
+}
+
 WORDS: dict[str, str | Promise] = {
     "trigger": _("Trigger"),
     "validate": _("Validate"),

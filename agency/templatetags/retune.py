@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 
-from agency.portal.words import JOBS, STATUSES, WORDS
+from agency.portal.words import JOBS, STATUSES, WAITS, WORDS
 
 register = template.Library()
 # As JSON keeps it: with its offset, so that nothing has to be guessed.
@@ -65,7 +65,7 @@ def word(value: str) -> str:
 def doing(reason: str) -> str:
     """Why a run stands where it does: what its job does in place of the job's name."""
     kind = reason.removeprefix("job ").partition(":")[0] if reason.startswith("job ") else ""
-    return str(JOBS.get(kind, reason))
+    return str(JOBS.get(kind) or WAITS.get(reason, reason))
 
 
 @register.filter
