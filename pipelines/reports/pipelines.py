@@ -15,6 +15,7 @@ from pipelines.models import (
     ExampleState,
     ModelVersion,
     PipelineState,
+    Rollback,
     Run,
     Scorecard,
     TriggerDecision,
@@ -84,6 +85,13 @@ class PipelinePage:
     drill: Drill | None
     waits: Expected | None = None
     spread: timedelta = timedelta(0)
+    taken_back_at: datetime | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when production answers: a version that traffic went back to, since then."""
+        promoted = self.production.promoted_at if self.production else None
+        return max(filter(None, (promoted, self.taken_back_at)), default=None)
 
     @property
     def production(self) -> ModelVersion | None:
@@ -110,11 +118,18 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
         ),
         data=data_counts(pipeline),
         batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
+        taken_back_at=_taken_back_at(pipeline, state),
         eval_sets=current_sets(pipeline),
         drill=Drill.objects.filter(pipeline=pipeline).select_related("to_version").first(),
         waits=waiting([live.pk], now).get(live.pk) if live else None,
         spread=spread(pipeline),
     )
+
+
+def _taken_back_at(pipeline: Pipeline, state: PipelineState | None) -> datetime | None:
+    """When the last rollback to what is in production now was decided."""
+    rows = Rollback.objects.filter(pipeline=pipeline, to_version=state.production_id if state else None)
+    return rows.order_by("-id").values_list("decided_at", flat=True).first()
 
 
 def version_lines(pipeline: Pipeline) -> tuple[VersionLine, ...]:

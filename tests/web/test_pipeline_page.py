@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Browser
 from django.urls import reverse
 
-from pipelines.models import Batch, Example, Run, TriggerDecision
+from pipelines.models import Batch, Example, Rollback, Run, TriggerDecision
 from tenants.models import Client, EvalSet, Pipeline
 from tests import factories
 
@@ -185,3 +185,16 @@ def test_a_pause_without_a_reason_is_refused(engineer: Browser, support: Pipelin
     assert engineer.post(reverse("pause", args=HERE), {"reason": " "}).status_code == 422
     with factories.inside(support):
         assert not Pipeline.objects.get().is_paused
+
+
+def test_a_version_that_traffic_went_back_to_answers_since_then(viewer: Browser, acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    run = factories.make_production(pipeline)
+    later = factories.NOW + timedelta(days=3)
+    assert viewer.get(reverse("pipeline", args=["acorn", "support"])).context["page"].since == factories.NOW
+    with factories.inside(acorn):
+        versions = {"from_version": run.model_version, "to_version": run.model_version}
+        told = {"phase": "person", "metric": "", "sentence": "", "decided_by": "tests", "decided_at": later}
+        Rollback.of(pipeline, pipeline=pipeline, **versions, **told).save()
+
+    assert viewer.get(reverse("pipeline", args=["acorn", "support"])).context["page"].since == later
