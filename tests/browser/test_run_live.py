@@ -51,7 +51,7 @@ def test_a_live_run_is_followed_to_its_end_without_a_reload(
 
     with factories.inside(run):
         run.move(RunStatus.FAILED, "the trainer ran out of memory", timezone.now())
-    expect(page.locator("#run-live > .call")).to_contain_text("the trainer ran out of memory")
+    expect(page.locator("#run-live > .call")).to_contain_text("The trainer ran out of memory")
     expect(page).to_have_title("failed · Run 1 · Support")
     expect(page.locator("#run-poll")).to_have_count(0)
     asked: list[str] = []
