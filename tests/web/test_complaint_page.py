@@ -54,6 +54,16 @@ def test_an_id_or_words_find_who_said_it_and_what_taught_it(viewer: Browser, sup
     assert "Add to the regression set" not in shown.text, "a viewer looks"
 
 
+def test_where_the_question_was_not_kept_nothing_is_said_of_what_taught_it(viewer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        Body.objects.all().delete()
+
+    shown = viewer.get(PAGE, {"q": "req-1"})
+
+    assert shown.context["picked"].exchange.request_id == "req-1"
+    assert "Paste its words above" in shown.text and "No training row comes near" not in shown.text
+
+
 def test_several_answers_are_offered_the_newest_first(viewer: Browser, support: Pipeline) -> None:
     several = viewer.get(PAGE, {"q": "billing"})
     chosen = viewer.get(PAGE, {"q": "billing", "request": "req-1"})
