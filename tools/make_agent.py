@@ -17,7 +17,7 @@ PACKAGES = (
 )  # fmt: skip
 SINGLE = (
     "agency/__init__.py", "agency/env.py", "pipelines/__init__.py", "tenants/__init__.py",
-    *(f"pipelines/worker/{name}.py" for name in ("__init__", "link", "place")),
+    *(f"pipelines/worker/{name}.py" for name in ("__init__", "kept", "link", "place")),
 )  # fmt: skip
 NEEDED = (
     "aiohttp", "cryptography", "django", "google-re2", "httptools", "httpx2", "jsonschema-rs", "numpy", "orjson",

@@ -11,14 +11,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from agency.agent.uploads import Damaged, fetched
-from pipelines.worker.link import Gone, Link, Refused, Stopped, Unknown
+from pipelines.worker.kept import Kept
+from pipelines.worker.link import Link, Refused, Stopped, Unknown
 
 log = logging.getLogger("retune-agent")
 
@@ -134,51 +135,25 @@ def refusal(status: int, sentence: str) -> Said:
     return Said(status, "application/json", json.dumps({"error": sentence}).encode())
 
 
-@dataclass
-class Call:
-    """One call: a thread tells headquarters that it is being made, and hears when nobody waits any more."""
+class Call(Kept):
+    """One call: headquarters is told that it is being made, and says when nobody waits any more."""
 
-    link: Link
-    told: Mapping[str, Any]
-    is_ending: Callable[[], bool]
-    done_bytes: int = 0
-    connection: http.client.HTTPConnection | None = None
-    _gone: threading.Event = field(default_factory=threading.Event)
-    _through: threading.Event = field(default_factory=threading.Event)
-
-    def is_over(self) -> bool:
-        return self._gone.is_set() or self.is_ending()
-
-    @contextmanager
-    def going(self) -> Iterator[Call]:
-        thread = threading.Thread(target=self._beat, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._through.set()
+    def __init__(self, link: Link, told: Mapping[str, Any], is_ending: Callable[[], bool]) -> None:
+        super().__init__(BEAT_S, is_ending)
+        self.link, self.told, self.done_bytes = link, told, 0
+        self.connection: http.client.HTTPConnection | None = None
 
     def answer(self, said: Said) -> None:
         kind = f"?status={said.status}&content_type={quote(said.content_type)}"
         url = self.link.machine(f"calls/{self.told['call']}/answer{kind}")
         self.link.ask("PUT", url, self.is_over, said.body, {"Content-Type": "application/octet-stream"})
 
-    def _beat(self) -> None:
-        while not self._through.wait(BEAT_S):
-            try:
-                heard = self.link.post(
-                    f"calls/{self.told['call']}/beat", {"done_bytes": self.done_bytes}, self._through.is_set
-                )
-            except Stopped:
-                return
-            except (Gone, Unknown, Refused):
-                heard = {"go_on": False}
-            if not heard["go_on"]:
-                self._gone.set()
-                self._hang_up()
-                return
+    def say(self) -> Mapping[str, Any]:
+        path, body = f"calls/{self.told['call']}/beat", {"done_bytes": self.done_bytes}
+        answer: Mapping[str, Any] = self.link.post(path, body, self._through.is_set)
+        return answer
 
-    def _hang_up(self) -> None:
+    def when_gone(self) -> None:
         """A load or an answer under way ends when its asker leaves."""
         if self.connection is not None and self.connection.sock is not None:
             with suppress(OSError):
