@@ -77,19 +77,17 @@ worker: setup  ## var/retune-worker.pyz: the one file that a machine needs to pu
 agent: setup  ## var/retune-agent.pyz: the one file that stands beside an Ollama behind NAT
 	$(BIN)/python -m tools.make_agent var/retune-agent.pyz
 
-check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, layers, budgets, migrations
+check: .setup/dev.done .setup/llama.done .setup/train.done  ## lint, types, layers, licences, known weaknesses, budgets, migrations (AUDIT=ask|require|off)
 	sh tools/check.sh
 
 test: setup-test  ## everything that must hold
-	sh tools/check.sh
+	AUDIT=$(or $(AUDIT),off) sh tools/check.sh
 	sh tools/run_tests.sh $(TESTERS)
 	sh tools/run_tests.sh $(TESTERS) --on-postgres tests/flow tests/web
 
-audit: setup  ## ask OSV for known weaknesses of what is pinned, and write var/sbom.cdx.json (needs a network)
-	$(PYTHON) -m venv .setup/audit
-	.setup/audit/bin/pip install -q pip-audit==2.10.1 cyclonedx-bom==7.5.0
-	.setup/audit/bin/cyclonedx-py environment $(BIN)/python -o var/sbom.cdx.json
-	.setup/audit/bin/pip-audit --no-deps --disable-pip -s osv -r constraints.txt
+audit: .setup/dev.done .setup/llama.done .setup/train.done  ## write var/sbom.cdx.json, and ask OSV for known weaknesses of what is pinned (needs a network)
+	$(BIN)/python -m tools.sbom var/sbom.cdx.json
+	AUDIT=require $(BIN)/python -m tools.audit
 
 bench:  ## every bench (bench-NAME for one, JSON=1 for one line of JSON)
 	@for name in $$(ls bench/*.py | sed 's,bench/,,; s,\.py,,' | grep -vE '__init__|report'); do $(MAKE) --no-print-directory bench-$$name || exit 1; done

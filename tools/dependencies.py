@@ -26,24 +26,27 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def needed(lines: list[str]) -> Iterator[metadata.Distribution]:
-    """The distributions of these requirements and of all that they require here, each once."""
+def graph(lines: list[str]) -> dict[str, set[str]]:
+    """{package: what it requires here}, of these requirements and of all that they require in their turn."""
     seen, open_ends = set[tuple[str, frozenset[str]]](), [Requirement(line) for line in lines]
-    told = set[str]()
+    found: dict[str, set[str]] = {}
     while open_ends:
         asked = open_ends.pop()
         key = (canonical(asked.name), frozenset(asked.extras))
         if key in seen:
             continue
         seen.add(key)
-        found = metadata.distribution(asked.name)
-        if key[0] not in told:
-            told.add(key[0])
-            yield found
         extras = asked.extras or {""}
-        for more in map(Requirement, found.requires or ()):
-            if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in extras):
-                open_ends.append(more)
+        required = map(Requirement, metadata.distribution(asked.name).requires or ())
+        more = [one for one in required if one.marker is None or any(one.marker.evaluate({"extra": x}) for x in extras)]
+        found.setdefault(key[0], set()).update(canonical(one.name) for one in more)
+        open_ends += more
+    return found
+
+
+def needed(lines: list[str]) -> Iterator[metadata.Distribution]:
+    """The distributions of these requirements and of all that they require here, each once."""
+    return map(metadata.distribution, graph(lines))
 
 
 def licence_of(found: metadata.Distribution) -> str:
@@ -66,13 +69,22 @@ def problems(found: metadata.Distribution, pins: dict[str, str]) -> Iterator[str
         yield f"{name} has the licence {licence or '(none told)'}: see whether an agency may use it."
 
 
-def main() -> int:
+def product() -> list[str]:
+    """The requirements of what runs: pyproject.toml's own and its optional groups, less the tests'."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    lines = project["dependencies"] + [line for group in GROUPS for line in optional[group]]
+    return project["dependencies"] + [line for group in GROUPS for line in optional[group]]
+
+
+def all_pins() -> dict[str, str]:
+    """{package: version} of everything that set-up installs, the tests' packages too."""
     # The Makefile installs two its own way; their pins stand in pyproject.toml.
-    pinned = [*(ROOT / "constraints.txt").read_text().splitlines(), *lines]
-    pins = {canonical(name): pin for name, _, pin in (line.partition("==") for line in pinned) if pin}
+    lines = [*(ROOT / "constraints.txt").read_text().splitlines(), *product()]
+    return {canonical(Requirement(line).name): line.partition("==")[2] for line in lines if "==" in line}
+
+
+def main() -> int:
+    lines, pins = product(), all_pins()
     by_licence, wrong = defaultdict[str, list[str]](list), list[str]()
     for found in needed(lines):
         by_licence[licence_of(found)].append(canonical(found.metadata["Name"]))
