@@ -10,15 +10,20 @@ from django.http import Http404, HttpRequest
 
 from tenants import access, crossing, scope
 from tenants.models import Client, Membership, Pipeline
+from tenants.people.sign_in import Rules
 
 
 @dataclass(frozen=True)
 class Grant:
-    """One membership: a role in an agency, or (readers, staff of named clients) at one client of it."""
+    """One membership: a role in an agency, or (readers, staff of named clients) at one client of it.
+
+    `rules`: what that agency asks of the person's session.
+    """
 
     agency_id: int
     client_id: int | None
     role: str
+    rules: Rules = field(default_factory=Rules)
 
     def covers(self, client: Client, verb: str) -> bool:
         inside = self.client_id == client.pk if self.client_id else self.agency_id == client.agency_id
@@ -59,8 +64,8 @@ def actor_of(user: Any) -> Actor:
     grants = []
     for agency_id, client_id, _pk in crossing.ask("memberships_of_user", user=user.pk):
         with scope.agency_scope(agency_id):
-            row = Membership.objects.get(pk=_pk)
-        grants.append(Grant(agency_id, client_id, row.role))
+            row = Membership.objects.select_related("agency").get(pk=_pk)
+        grants.append(Grant(agency_id, client_id, row.role, Rules.of(row.agency)))
     return Actor(name=user.email, grants=tuple(grants))
 
 

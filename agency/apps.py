@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
 from django.utils.module_loading import import_string
 
 
@@ -16,6 +17,7 @@ class AgencyConfig(AppConfig):
 
     def ready(self) -> None:
         from agency import checks  # noqa: F401  (system checks register themselves on import)
+        from agency.accounts.demands import begin
         from agency.accounts.noting import listen
         from agency.telemetry.traces import switch_on
         from pipelines import outbox
@@ -25,6 +27,7 @@ class AgencyConfig(AppConfig):
         deliveries.register_describer(later("agency.mail.channels.events.describe"))
         digests.register_digester(later("agency.mail.digest.compose_digest"))
         listen()
+        user_logged_in.connect(begin)
         if settings.OTLP_URL:
             switch_on(settings.OTLP_URL, "retune")
 

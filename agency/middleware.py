@@ -36,7 +36,10 @@ class AddressMiddleware:
 
 
 class SecurityPolicyMiddleware:
-    """Strict CSP on every answer: nothing inline, nothing from elsewhere; where there is TLS, only by it."""
+    """Strict CSP on every answer: nothing inline, nothing from elsewhere; where there is TLS, only by it.
+
+    What somebody signed in is shown is kept by no cache and no browser: after signing out, Back shows nothing.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -45,13 +48,15 @@ class SecurityPolicyMiddleware:
         response = self.get_response(request)
         response.setdefault("Content-Security-Policy", POLICY)
         response.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        if request.user.is_authenticated:
+            response.setdefault("Cache-Control", "no-store")
         if settings.IS_HTTPS:
             response.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response
 
 
 class ScopeMiddleware:
-    """Puts `request.actor` in place.
+    """Puts `request.actor` in place, and `request.own_actor`: who signed in, whoever's eyes he looks through.
 
     The scope itself opens in each view's first line (agency.actor.open_client ...).
     """
@@ -62,6 +67,7 @@ class ScopeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with scope.entered(None):  # Whatever a view opens ends with its request.
             actor: Actor = actor_of(request.user) if request.user.is_authenticated else Actor()
+            request.own_actor = actor  # type: ignore[attr-defined]
             actor, request.viewing = viewing.seen(request, actor)  # type: ignore[attr-defined]
             request.actor = actor  # type: ignore[attr-defined]
             if actor.agency_id is not None:

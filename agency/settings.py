@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "agency.middleware.AddressMiddleware",
     "agency.middleware.ScopeMiddleware",
     "agency.middleware.LanguageMiddleware",
+    "agency.accounts.demands.DemandsMiddleware",
     "agency.middleware.ReadOnlyMiddleware",
 ]
 

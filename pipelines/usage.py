@@ -58,10 +58,17 @@ def refuse_beyond(row: Any, now: datetime, *kinds: CapKind, more: int = 1) -> No
 
 
 def _bytes(whose: dict[str, int]) -> int:
-    """Files that were uploaded, and models whose file is still kept."""
-    files = Batch.objects.filter(**whose).aggregate(n=Sum("file_bytes"))["n"] or 0
+    """Files and lines that were uploaded, files that are to become a model, and models whose file is still kept."""
+    sent = Batch.objects.filter(**whose).order_by().aggregate(files=Sum("file_bytes"), lines=Sum("line_bytes"))
     rows = ModelVersion.objects.filter(**whose).order_by().values_list("client_id", "gguf_digest", "gguf_bytes")
-    return int(files) + sum(size for client, digest, size in set(rows) if store_of(client).has(digest))
+    models = sum(size for client, digest, size in set(rows) if store_of(client).has(digest))
+    return int(sent["files"] or 0) + int(sent["lines"] or 0) + _brought(whose) + models
+
+
+def _brought(whose: dict[str, int]) -> int:
+    """Of imports that are live and have no version yet."""
+    runs = Run.objects.filter(**whose, status__in=LIVE_RUNS, model_version=None).order_by()
+    return sum(run.occasion["bundle"]["bytes"] for run in runs.only("occasion") if "bundle" in run.occasion)
 
 
 def _cents(agency_id: int, whose: dict[str, int], since: datetime) -> int:

@@ -7,6 +7,7 @@ so that two can be compared. Checked by the schema of CycloneDX before it is wri
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 import uuid
@@ -98,7 +99,7 @@ def main() -> int:
     path, written = Path(sys.argv[1]), text()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(written)
-    print(f'{written.count(chr(34) + "purl" + chr(34))} components in {path}')
+    print(f"{len(json.loads(written)['components'])} components in {path}")
     return 0
 
 

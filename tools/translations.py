@@ -36,6 +36,8 @@ PLACES = (
     "templates/mail/letter.html",
     "templates/mail/leave.html",
     "agency/portal/views/telling/leaving.py",
+    "templates/mail/account.html",
+    "templates/mail/account.txt",
     "templates/mail/invitation.html",
     "templates/mail/invitation.txt",
     "agency/mail/invitation.py",

@@ -1,4 +1,5 @@
-"""What changes about how somebody signs in stands in the ledger of every place that the person belongs to."""
+"""What changes about how somebody signs in stands in the ledger of every place that the person belongs to; the person
+is told by mail."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from allauth.mfa import signals as mfa
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.utils import timezone
 
+from agency.accounts.telling import tell
 from tenants.models import User
 from tenants.people.accounts import note
 
@@ -31,9 +33,11 @@ def listen() -> None:
         signal.connect(_heard)
 
 
-def _heard(signal: Any, user: User, authenticator: Any = None, **_more: Any) -> None:
+def _heard(signal: Any, user: User, authenticator: Any = None, **more: Any) -> None:
     detail = {"kind": str(authenticator.type)} if authenticator is not None else {}
-    note(user, VERBS[signal], timezone.now(), detail)
+    now, former = timezone.now(), more.get("from_email_address")
+    note(user, VERBS[signal], now, detail)
+    tell(user, VERBS[signal], detail.get("kind", ""), now, former.email if former else "")
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
@@ -43,4 +47,5 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
         rows = list(sessions)
         super().end_sessions(rows)
         if rows:
-            note(rows[0].user, "account.sessions-end", timezone.now(), {"sessions": len(rows)})
+            note(rows[0].user, "account.sessions-end", now := timezone.now(), {"sessions": len(rows)})
+            tell(rows[0].user, "account.sessions-end", "", now)

@@ -16,7 +16,7 @@ from agency.portal.views import (
     setup,
     versions,
 )
-from agency.portal.views.changes import four_eyes, freezes, ledger, timeline
+from agency.portal.views.changes import four_eyes, freezes, ledger, sign_in, timeline
 from agency.portal.views.data import pages as data
 from agency.portal.views.data import uploads
 from agency.portal.views.hosts import adopt
@@ -91,6 +91,7 @@ urlpatterns = [
     path("channels/<int:channel>/<slug:name>/", channels.act, name="channel-act"),
     path("channels/deliveries/<int:delivery>/replay/", channels.replay, name="replay-delivery"),
     path("people/", people.people, name="people"),
+    path("people/sign-in/", sign_in.sign_in_rules, name="sign-in-rules"),
     path("people/<int:member>/view-as/", viewing.as_person, name="view-person"),
     path("view-as/stop/", viewing.stop, name="stop-viewing"),
     path("people/<int:member>/role/", people.change_role, name="change-role"),

@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from pipelines import usage
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.runs import state_of
 from pipelines.domain.data_checks import Unreadable
 from pipelines.models import Batch, Example, ExampleState, Source, Trust
 from pipelines.records.rows import example_of, settle_by
-from tenants.models import AuditEvent, Pipeline
+from tenants.billing.caps import CapReached
+from tenants.models import AuditEvent, CapKind, Pipeline
 
 CHUNK = 500
 CHUNK_BYTES = 4_000_000
@@ -46,26 +49,41 @@ def add_examples(
     """NDJSON lines of a source into a batch, streamed in chunks that are each committed whole.
 
     The same token gives the same batch: a finished one is answered as it is, a broken-off one goes on where it stopped.
+    Raises ActionRefused where a cap on bytes leaves no room, and keeps nothing of the batch: its sender has the lines.
     """
     fields = {"source": source, "created_by": actor, "created_at": now, "origin": source_of(pipeline, source, now)}
     batch, _made = Batch.objects.select_related("origin").get_or_create(
         pipeline=pipeline, token=token, defaults=owner_of(pipeline) | fields
     )
     if not batch.is_complete:
-        fill(batch, lines, now)
+        try:
+            fill(batch, lines, now)
+        except CapReached as reached:
+            _drop(batch)
+            raise ActionRefused(str(reached)) from reached
         finish(batch, actor, now)
     return batch
 
 
+@transaction.atomic
+def _drop(batch: Batch) -> None:
+    """A batch that nothing was made of yet, with its rows."""
+    Example.objects.filter(batch=batch).delete()
+    batch.delete()
+
+
 def fill(batch: Batch, lines: Iterable[Line], now: datetime, told: Callable[[Batch], None] | None = None) -> None:
-    """The lines that the batch does not hold yet. `told` may change the batch before each chunk is committed."""
+    """The lines that the batch does not hold yet. `told` may change the batch before each chunk is committed.
+
+    Lines without a file count against caps, chunk by chunk: raises CapReached. A file was counted when it came.
+    """
     numbered = ((n, line) for n, line in enumerate(lines, 1) if n > batch.rows)
     output = batch.pipeline.settings.criteria.output
     while chunk := _chunk(numbered):
         rows = [example_of(batch, n, line, output, now) for n, line in chunk if not _is_blank(line)]
         if told is not None:
             told(batch)
-        _store(batch, rows, chunk[-1][0])
+        _store(batch, rows, chunk[-1][0], 0 if batch.file_digest else sum(map(_length, chunk)))
 
 
 @transaction.atomic
@@ -94,10 +112,16 @@ def _chunk(numbered: Iterator[tuple[int, Line]]) -> list[tuple[int, Line]]:
     chunk, size = [], 0
     for number, line in numbered:
         chunk.append((number, line))
-        size += len(line.raw if isinstance(line, Unreadable) else line)
+        size += _length((number, line))
         if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
             break
     return chunk
+
+
+def _length(numbered: tuple[int, Line]) -> int:
+    """Bytes of a line."""
+    line = numbered[1]
+    return len(line.raw if isinstance(line, Unreadable) else line)
 
 
 def _is_blank(line: Line) -> bool:
@@ -105,11 +129,14 @@ def _is_blank(line: Line) -> bool:
 
 
 @transaction.atomic
-def _store(batch: Batch, rows: Sequence[Example], last: int) -> None:
+def _store(batch: Batch, rows: Sequence[Example], last: int, size: int) -> None:
+    if size:
+        usage.refuse_beyond(batch, timezone.now(), CapKind.BYTES, more=size)
     batch.rows = last
+    batch.line_bytes += size
     batch.quarantined += sum(row.state == ExampleState.QUARANTINED for row in rows)
     if batch.origin_id is not None:
         # Somebody may have changed or withdrawn the source since the first chunk; whoever does so now waits.
         settle_by(Source.objects.select_for_update().get(pk=batch.origin_id), rows)
     Example.objects.bulk_create(rows)
-    batch.save(update_fields=["rows", "quarantined", "progress", "due_at"])
+    batch.save(update_fields=["rows", "line_bytes", "quarantined", "progress", "due_at"])

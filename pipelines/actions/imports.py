@@ -13,9 +13,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from pipelines import usage
 from pipelines.actions.batches import fill, finish, owner_of, refuse_withdrawn, source_of
-from pipelines.actions.refused import ActionRefused
+from pipelines.actions.refused import ActionRefused, refuse_capped
 from pipelines.artifacts import store_of
 from pipelines.engine import dispatch
 from pipelines.engine.kernel import Clock
@@ -23,7 +22,6 @@ from pipelines.imports import BadFile, Mapping
 from pipelines.imports.sniffing import remembered
 from pipelines.models import Batch, Example, Source
 from pipelines.records.files import mapping_of, opened
-from tenants.billing.caps import CapReached
 from tenants.models import CapKind, Pipeline
 
 CHUNK = 2000
@@ -43,16 +41,8 @@ def stage_file(
     fields |= {"source": name[:100], "created_by": actor, "created_at": now}
     owned = owner_of(pipeline) | {"pipeline": pipeline, "origin": origin, "token": f"draft-{uuid4().hex}"}
     with transaction.atomic():
-        _refuse_capped(pipeline, fields["file_bytes"], now)
+        refuse_capped(pipeline, now, CapKind.BYTES, more=fields["file_bytes"])
         return Batch.objects.create(**owned, **fields)
-
-
-def _refuse_capped(pipeline: Pipeline, size: int, now: datetime) -> None:
-    """The file itself is nobody's then, and is collected with the rest of that."""
-    try:
-        usage.refuse_beyond(pipeline, now, CapKind.BYTES, more=size)
-    except CapReached as reached:
-        raise ActionRefused(str(reached)) from reached
 
 
 def start_import(batch: Batch, mapping: Mapping, *, now: datetime, by_worker: bool = True) -> Batch:

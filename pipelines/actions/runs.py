@@ -9,9 +9,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from pydantic import Field, ValidationError
 
-from pipelines import outbox, usage
+from pipelines import outbox
 from pipelines.actions.pausing import refuse_paused
-from pipelines.actions.refused import ActionRefused
+from pipelines.actions.refused import ActionRefused, refuse_capped
 from pipelines.actions.two_people import confirmed_by, second_for
 from pipelines.artifacts import store_of
 from pipelines.domain.prompting import with_system
@@ -22,7 +22,6 @@ from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run, Run
 from pipelines.outbox import alarms
 from pipelines.records.version import Prompt, make_prompt_version
 from pipelines.shipping.ending import on_rest
-from tenants.billing.caps import CapReached
 from tenants.models import AuditEvent, CapKind, EvalCase, Pipeline
 from tenants.people.four_eyes import Topic
 from tenants.pipeline_settings import Part
@@ -146,7 +145,8 @@ def create_run(state: PipelineState, occasion: dict[str, Any], now: datetime) ->
         raise ActionRefused(
             _("Run %(number)s is still live (%(status)s).") % {"number": live.number, "status": live.status}
         )
-    _refuse_capped(pipeline, now)
+    # One that would have no place, no room for its model or no money left is not begun.
+    refuse_capped(pipeline, now, CapKind.RUNS, CapKind.SPEND, CapKind.BYTES)
     state.last_run_number += 1
     fields = {"number": state.last_run_number, "occasion": occasion, "created_at": now, "due_at": now}
     run = Run.of(pipeline, pipeline=pipeline, revision=pipeline.revision, **fields)
@@ -156,14 +156,6 @@ def create_run(state: PipelineState, occasion: dict[str, Any], now: datetime) ->
     state.save(update_fields=["last_run_number", "latest_run"])
     dispatch.wake_run(run.client_id, run.pk)
     return run
-
-
-def _refuse_capped(pipeline: Pipeline, now: datetime) -> None:
-    """A run that would have no place, no room for its model or no money left is not begun."""
-    try:
-        usage.refuse_beyond(pipeline, now, CapKind.RUNS, CapKind.SPEND, CapKind.BYTES)
-    except CapReached as reached:
-        raise ActionRefused(str(reached)) from reached
 
 
 def state_of(pipeline: Pipeline) -> PipelineState:

@@ -13,7 +13,8 @@ class Batch(ClientOwned):
 
     `source` is what its sender called it, `origin` where it comes from. A file that is still to be read lies in the
     store under `file_digest`; `reading` says how it is read; it is worked on while `due_at` is set, which is also the
-    lease of whoever reads. A withdrawn batch is kept, and its rows do not train.
+    lease of whoever reads. Lines that came without a file count as `line_bytes`. A withdrawn batch is kept, and its
+    rows do not train.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="batches")
@@ -22,6 +23,7 @@ class Batch(ClientOwned):
     source = models.CharField(max_length=100, default="upload")
     file_digest = models.CharField(max_length=64, blank=True)
     file_bytes = models.BigIntegerField(default=0)
+    line_bytes = models.BigIntegerField(default=0, db_default=0)
     reading = models.JSONField(default=dict, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)

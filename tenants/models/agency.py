@@ -13,6 +13,10 @@ class Agency(models.Model):
     two_for_promotion = models.BooleanField(default=False)
     two_for_thresholds = models.BooleanField(default=False)
     two_for_erasure = models.BooleanField(default=False)
+    # What is asked of signing in (tenants/people/sign_in.py); empty is the installation's own.
+    needs_factor = models.BooleanField(default=False)
+    session_hours = models.PositiveSmallIntegerField(null=True)
+    idle_minutes = models.PositiveSmallIntegerField(null=True)
 
     def __str__(self) -> str:
         return self.name

@@ -33,5 +33,10 @@ class Invitation(AgencyOwned):
     def __str__(self) -> str:
         return f"{self.email} as {self.role}"
 
+    @property
+    def asks_factor(self) -> bool:
+        """Whether whoever accepts it sets up a second factor before anything else."""
+        return self.agency.needs_factor and self.role != Role.READER
+
     def is_open(self, now: datetime) -> bool:
         return self.accepted_at is None and self.revoked_at is None and now < self.expires_at

@@ -14,7 +14,7 @@ from tenants.models.audit_event import pseudonym_of
 from tenants.people import roles
 
 
-def _memberships(user: User) -> Iterator[Membership]:
+def memberships_of(user: User) -> Iterator[Membership]:
     """Each inside its agency's scope, which lasts while the caller looks at it."""
     for agency_id, _client_id, pk in crossing.ask("memberships_of_user", user=user.pk):
         with scope.agency_scope(agency_id):
@@ -24,7 +24,7 @@ def _memberships(user: User) -> Iterator[Membership]:
 @transaction.atomic
 def note(user: User, verb: str, now: datetime, detail: dict[str, Any]) -> None:
     """An act of a person on their own account, in the chain of each place that they belong to."""
-    for membership in _memberships(user):
+    for membership in memberships_of(user):
         owner = membership.client or membership.agency
         AuditEvent.append(owner, user.email, verb, user.email, now, detail)
 
@@ -38,7 +38,7 @@ def remove_account(user: User, now: datetime) -> str:
     """
     email, pseudonym = user.email, pseudonym_of(user.email)
     agencies: set[int] = set()
-    for membership in _memberships(user):
+    for membership in memberships_of(user):
         agencies.add(membership.agency_id)
         roles.leave(membership, email, now, "removed their own account")
     for agency_id in agencies:

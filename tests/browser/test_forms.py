@@ -94,6 +94,30 @@ def test_the_search_narrows_the_list_and_the_address(
     expect(page.get_by_label("Search")).to_be_focused()
 
 
+def test_back_leads_to_the_list_as_it_was_and_after_signing_out_to_nothing(
+    transactional_db: None, acorn: Client, birch: Client, owner: Visitor, open_page: Opener
+) -> None:
+    """No page is kept, so Back asks for it again, by the address that holds the list's state."""
+    page = open_page(owner, "/")
+    page.get_by_role("searchbox").first.fill("acorn")
+    expect(page).to_have_url(re.compile("acorn"))
+    expect(page.get_by_text("Birch")).to_have_count(0)
+    page.get_by_role("link", name="Acorn").first.click()
+    expect(page.get_by_role("heading", name="Acorn")).to_be_visible()
+
+    page.go_back()
+    expect(page.get_by_role("searchbox").first).to_have_value("acorn")
+    expect(page.get_by_text("Birch")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_text("Birch").first).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_text("Birch")).to_have_count(0)
+
+
 def test_the_theme_is_remembered(transactional_db: None, viewer: Visitor, open_page: Opener) -> None:
     page = open_page(viewer, "/", "dark")
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")

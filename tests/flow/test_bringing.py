@@ -24,8 +24,9 @@ from pipelines import keeping
 from pipelines.artifacts import store_of
 from pipelines.models import DatasetVersion, Example, Job, ModelVersion, Placement, Route, Run
 from tenants import actions, scope
+from tenants.billing import caps
 from tenants.machines.agents import add_agent_host
-from tenants.models import Agency, AuditEvent, Client, Host, Pipeline
+from tenants.models import Agency, AuditEvent, CapKind, Client, Host, Pipeline
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +63,27 @@ def bring(archive: Path, agency: Agency, rename: str = "acorn-2") -> Client:
     with scope.agency_scope(agency.pk):
         found: Client = Client.objects.get(slug=told.slug)
     return found
+
+
+def test_an_archive_that_would_pass_the_agencys_cap_is_refused_and_comes_in_once_there_is_room(
+    archive: Path, elsewhere: Agency
+) -> None:
+    cap(elsewhere, 15)  # The weights have 16 bytes.
+    with pytest.raises(BringRefused, match="of at most"):
+        bring(archive, elsewhere)
+    with scope.agency_scope(elsewhere.pk):
+        assert not ModelVersion.objects.exists() and not Run.objects.exists()
+
+    cap(elsewhere, 2**40)
+    brought = bring(archive, elsewhere)
+
+    with scope.agency_scope(elsewhere.pk):
+        assert ModelVersion.objects.filter(client=brought).exists()
+
+
+def cap(agency: Agency, most: int) -> None:
+    with scope.agency_scope(agency.pk):
+        caps.set_caps(agency, None, {CapKind.BYTES: most}, "tests", timezone.now())
 
 
 def counts(client: Client) -> dict[str, int]:

@@ -217,6 +217,8 @@ close-invitation  POST    303    404       404     404     404      404       30
 invitation        GET     200    200       200     200     200      200       200
 invitation        POST    303    303       303     303     303      303       422
 people            GET     200    200       200     404     404      200       302
+sign-in-rules     GET     200    200       200     404     404      200       302
+sign-in-rules     POST    422    404       404     404     404      422       302
 people            POST    422    404       404     404     404      422       302
 remove-person     GET     200    404       404     404     404      404       302
 remove-person     POST    422    404       404     404     404      404       302

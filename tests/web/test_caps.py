@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,8 +16,12 @@ from django.utils.timezone import now
 from pydantic import ValidationError
 
 from pipelines import actions, usage
-from pipelines.actions.imports import stage_file
-from pipelines.models import Batch, Job, Run, TriggerDecision
+from pipelines.actions.batches import add_examples
+from pipelines.actions.elsewhere.importing import import_model
+from pipelines.actions.imports import read_file, stage_file, start_import
+from pipelines.artifacts import store_of
+from pipelines.imports import Mapping
+from pipelines.models import Batch, Example, Job, Run, TriggerDecision
 from pipelines.triggers import consider
 from tenants import actions as ground
 from tenants import billing, scope
@@ -134,6 +139,86 @@ def test_an_upload_that_would_not_fit_is_refused_and_leaves_no_batch(acorn: Clie
         assert Batch.objects.count() == 1
 
 
+def lines(number: int) -> bytes:
+    """So many lines of 100 bytes each."""
+    rows = (f'{{"input": "Where is parcel {n:04}?", "output": "delivery"}}' for n in range(number))
+    return b"".join(row.ljust(99).encode() + b"\n" for row in rows)
+
+
+def send(browser: Browser, client: Client, body: bytes, token: str, slug: str = "support") -> Any:
+    return browser.post(
+        f"/rest/v1/pipelines/{slug}/examples",
+        body,
+        content_type="application/x-ndjson",
+        headers={"authorization": f"Bearer {factories.make_key(client)}", "idempotency-key": token},
+    )
+
+
+def test_rows_that_come_by_the_api_count_and_are_refused_beyond_the_cap(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, "support")
+    cap(acorn.agency, acorn, bytes=1000)
+
+    first, second = send(Browser(), acorn, lines(6), "one"), send(Browser(), acorn, lines(6), "two")
+
+    assert (first.status_code, second.status_code) == (201, 409)
+    assert "keeps 0.00 GiB of at most 0.00" in second.json()["error"]["message"]
+    with factories.inside(pipeline):
+        kept = Batch.objects.get()
+        assert 590 <= kept.line_bytes <= 600 and Example.objects.count() == 6
+        assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == kept.line_bytes
+
+
+def test_a_batch_that_passes_the_cap_halfway_leaves_nothing_and_comes_in_whole_once_there_is_room(
+    acorn: Client,
+) -> None:
+    pipeline = factories.make_pipeline(acorn, "support")
+    cap(acorn.agency, acorn, bytes=60_000)
+
+    assert send(Browser(), acorn, lines(900), "one").status_code == 409
+    with factories.inside(pipeline):
+        assert not Batch.objects.exists() and not Example.objects.exists()
+
+    cap(acorn.agency, acorn, bytes=100_000)
+    assert send(Browser(), acorn, lines(900), "one").status_code == 201
+    with factories.inside(pipeline):
+        assert Example.objects.count() == 900
+
+
+def test_a_file_counts_once_and_not_its_rows_again(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    with factories.inside(acorn):
+        batch = stage_file(pipeline, "shop", "rows.jsonl", [lines(5)], actor="ana", now=now())
+        batch = start_import(batch, Mapping(), now=now(), by_worker=False)
+        read_file(batch.pk, now)
+        assert Example.objects.count() == 5
+        assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == 500
+
+
+def test_a_model_that_somebody_brings_counts_from_its_first_moment(acorn: Client) -> None:
+    pipelines = [factories.make_pipeline(acorn, slug) for slug in ("support", "sorting")]
+    cap(acorn.agency, acorn, bytes=1000)
+    said: Any = {"actor": "ana", "reason": "trained elsewhere", "force": True, "now": now()}
+    with factories.inside(acorn):
+        import_model(pipelines[0], "one.gguf", [b"GGUF" + b"1" * 596], **said)
+        with pytest.raises(actions.ActionRefused, match=r"keeps 0\.00 GiB of at most"):
+            import_model(pipelines[1], "two.gguf", [b"GGUF" + b"2" * 596], **said)
+        assert Run.objects.get().pipeline == pipelines[0]
+
+
+def test_a_result_of_a_machine_counts_and_holds_the_next_run_back(acorn: Client) -> None:
+    """How large a model becomes is known when it is there: one may pass the cap, the next is not begun."""
+    pipeline = factories.make_pipeline(acorn)
+    run = factories.make_production(pipeline)
+    with factories.inside(acorn):
+        version = run.model_version
+        version.gguf_digest, version.gguf_bytes = store_of(acorn.pk).put_bytes(b"w" * 600), 600
+        version.save()
+    cap(acorn.agency, acorn, bytes=600)
+
+    with pytest.raises(actions.ActionRefused, match="of at most"):
+        start(pipeline)
+
+
 def test_no_run_begins_once_the_months_money_is_spent_and_the_next_month_has_its_own(acorn: Client) -> None:
     pipeline = factories.make_pipeline(acorn)
     done, at = factories.make_production(pipeline), now()
@@ -177,15 +262,43 @@ def look(pipeline: Pipeline, at: Any) -> None:
     consider(state, at)
 
 
-@pytest.mark.parametrize("kind", [CapKind.RUNS, CapKind.PIPELINES])
+def add_pipeline(row: Pipeline) -> None:
+    ground.create_pipeline(row.client, "New", f"new-{row.slug}", factories.settings_body(), "ana", now())
+
+
+def add_file(row: Pipeline) -> None:
+    stage_file(row, "shop", "rows.jsonl", [lines(6) + row.slug.encode()], actor="ana", now=now())
+
+
+def add_rows(row: Pipeline) -> None:
+    add_examples(row, lines(6).splitlines(), token=row.slug, actor="ana", now=now())
+
+
+def add_model(row: Pipeline) -> None:
+    weights = [b"GGUF" + row.slug.encode() * 80]
+    import_model(row, "one.gguf", weights, actor="ana", reason="trained elsewhere", force=True, now=now())
+
+
+# {door: what it adds one of, the cap that leaves room for one, how many there are}
+DOORS: dict[str, tuple[Callable[[Pipeline], Any], CapKind, int, Callable[[], int]]] = {
+    "run": (start, CapKind.RUNS, 1, Run.objects.count),
+    "pipeline": (add_pipeline, CapKind.PIPELINES, 3, lambda: Pipeline.objects.count() - 2),
+    "file": (add_file, CapKind.BYTES, 1000, Batch.objects.count),
+    "rows": (add_rows, CapKind.BYTES, 1000, Batch.objects.count),
+    "model": (add_model, CapKind.BYTES, 1000, Run.objects.count),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
 def test_two_at_once_cannot_pass_a_cap_together(
-    transactional_db: None, kind: CapKind, monkeypatch: pytest.MonkeyPatch
+    transactional_db: None, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each waits, once it has counted, for the other to count too: only a lock keeps the second from doing so."""
+    add, kind, most, count = DOORS[door]
     agency = factories.make_agency("north")
     client = factories.make_client(agency, "acorn")
     rows = [factories.make_pipeline(client, slug) for slug in ("support", "sorting")]
-    cap(agency, **{kind: 1 if kind is CapKind.RUNS else 3})
+    cap(agency, **{kind: most})
     both, refused = threading.Barrier(2), list[str]()
     usage_of, pipelines_of = usage.used, caps.pipelines_of
 
@@ -194,33 +307,28 @@ def test_two_at_once_cannot_pass_a_cap_together(
             both.wait(0.5)
         return amount
 
-    def counted(kind: CapKind, *asked: Any) -> int:
-        amount = usage_of(kind, *asked)
-        return wait_for_the_other(amount) if kind is CapKind.RUNS else amount
+    def counted(asked: CapKind, *whose: Any) -> int:
+        amount = usage_of(asked, *whose)
+        return wait_for_the_other(amount) if asked is kind else amount
 
     monkeypatch.setattr(usage, "used", counted)
     monkeypatch.setattr(caps, "pipelines_of", lambda pk: lambda of: wait_for_the_other(pipelines_of(pk)(of)))
 
-    def add(row: Pipeline) -> None:
+    def knock(row: Pipeline) -> None:
         try:
-            if kind is CapKind.RUNS:
-                start(row)
-            else:
-                with factories.inside(row):
-                    body = factories.settings_body()
-                    ground.create_pipeline(row.client, "New", f"new-{row.slug}", body, "ana", now())
+            with factories.inside(row):
+                add(row)
         except (actions.ActionRefused, ValidationError) as error:
             refused.append(str(error))
         finally:
             connection.close()
 
-    both_at_once = [threading.Thread(target=add, args=(row,)) for row in rows]
+    both_at_once = [threading.Thread(target=knock, args=(row,)) for row in rows]
     for thread in both_at_once:
         thread.start()
     for thread in both_at_once:
         thread.join(10 * PATIENCE_S)
 
     with factories.inside(client):
-        left = {CapKind.RUNS: Run.objects.count(), CapKind.PIPELINES: Pipeline.objects.count() - 2}
-    assert left[kind] == 1
+        assert count() == 1
     assert len(refused) == 1 and "of at most" in refused[0]

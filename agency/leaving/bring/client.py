@@ -18,13 +18,16 @@ from agency.backup.manifest import NotAnArchive
 from agency.leaving.bring.reading import Archive, opened
 from agency.leaving.bring.rows import Bringing
 from agency.leaving.tables import tables
+from pipelines import usage
 from pipelines.artifacts import store_of
 from pipelines.models import Delivery, SignatureBlock
 from tenants import scope
+from tenants.billing.caps import CapReached
 from tenants.models import (
     Agency,
     ApiKey,
     AuditEvent,
+    CapKind,
     Channel,
     Client,
     HostAgent,
@@ -122,6 +125,10 @@ def _rows(archive: Archive, name: str, client: Client, actor: str, now: datetime
         if model not in STAYS_BEHIND:
             count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
     to.finish()
+    try:  # Now that all of it counts; another that comes in at once waits here.
+        usage.refuse_beyond(client, now, CapKind.BYTES, more=0)
+    except CapReached as reached:
+        raise BringRefused(str(reached)) from reached
     told = archive.manifest.clients[name]
     ledger = store_of(client.pk).put_chunks(archive.chunks(f"{place}/ledger.jsonl"))
     client.origin |= {"is_whole": True, "ledger": ledger, "acts": told.acts, "head": told.head, "slug": name}

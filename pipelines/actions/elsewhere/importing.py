@@ -11,12 +11,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from pipelines.actions.refused import ActionRefused
+from pipelines.actions.refused import ActionRefused, refuse_capped
 from pipelines.actions.runs import start_run
 from pipelines.artifacts import store_of
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Run
-from tenants.models import AuditEvent, Pipeline
+from tenants.models import AuditEvent, CapKind, Pipeline
 
 LONGEST_NAME = 200
 # GGUF, zip, gzip, bzip2, xz; a tar that is not compressed tells itself further on.
@@ -46,6 +46,7 @@ def import_model(pipeline: Pipeline, name: str, chunks: Iterable[bytes], *, now:
     bundle = {"digest": digest, "bytes": counted.size, "name": plain[:LONGEST_NAME], "by": said["actor"]}
     bundle["at"] = now.isoformat()
     with transaction.atomic():
+        refuse_capped(pipeline, now, CapKind.BYTES, more=counted.size)
         run = start_run(pipeline, now=now, kind="import", **said)
         run.occasion = run.occasion | {"bundle": bundle}
         run.save(update_fields=["occasion"])
