@@ -27,7 +27,7 @@ from tools import dependencies
 IGNORED = Path(__file__).with_name("audit_ignored.toml")
 SERVICE = os.environ.get("AUDIT_OSV_URL", "https://api.osv.dev/v1/query")
 # The first package alone tells whether anybody answers; a name that does not resolve may hang longer than a connection.
-ANSWER_S, FIRST_S, ALL_S = 3, 8, 300
+ANSWER_S, FIRST_S, ALL_S = 3, 15, 300
 
 
 class NotAsked(RuntimeError):

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.work.child import Limits, spawn
 from pipelines.work.errand import Errand, Places, Step, carry_out
 from pipelines.worker.abilities import abilities
+from pipelines.worker.aside import Aside
 from pipelines.worker.beats import Beats
 from pipelines.worker.files import Claimed, fetch_all, send_all
 from pipelines.worker.link import LONGEST_PAUSE_S, Gone, Link, Refused, Stopped, Unknown
@@ -45,7 +46,8 @@ class WorkFailed(RuntimeError):
 
 @dataclass
 class Program:
-    """`folder` holds `scratch`, wiped at the start and after every job, and `bases`, which are nobody's data."""
+    """`folder` holds `scratch`, wiped at the start and after every job, `aside`, a checkpoint of a job that broke off,
+    and `bases`, which are nobody's data."""
 
     link: Link
     folder: Path
@@ -57,7 +59,12 @@ class Program:
     def scratch(self) -> Path:
         return self.folder / "scratch"
 
+    @property
+    def aside(self) -> Aside:
+        return Aside(self.scratch, self.folder / "aside")
+
     def run(self) -> None:
+        self.aside.keep()
         self.wipe()
         try:
             hello = self.link.post("hello", abilities(self.folder), self.ending.is_set)
@@ -69,18 +76,21 @@ class Program:
             log.info("ending")
         finally:
             self.wipe()
+            self.aside.wipe()
 
     def claim_one(self, lease_s: float) -> bool:
         told = self.link.post("claim", {"session": self.session}, self.ending.is_set)
         if told is None:
+            self.aside.forget_old()
             return False
         job = Claimed(self.link, told)
+        self.aside.begin(told["job"])
         log.info("job %s (%s), attempt %s", told["job"], told["kind"], told["attempt"])
         try:
             self.do(job, lease_s)
-            log.info("job %s is handed in", told["job"])
         except Gone:
             log.info("job %s is gone", told["job"])
+            self.aside.keep()
         finally:
             self.wipe()
         return True
@@ -94,6 +104,8 @@ class Program:
                     raise Gone from stopped
                 self._fail(job, "The machine's program was ended.", False)
             except WorkFailed as failed:
+                if not failed.permanent:
+                    self.aside.keep()
                 self._fail(job, str(failed), failed.permanent, failed.log_tail)
             except Gone:
                 raise
@@ -109,6 +121,7 @@ class Program:
         beats.tell(1.0, "handing in")
         outputs = send_all(job, done.out, self.scratch, beats.is_over)
         self.link.post(job.path("done"), job.body(said=done.said, outputs=outputs), beats.is_over)
+        log.info("job %s is handed in", job.told["job"])
 
     def _step(self, step: Step, spec: Mapping[str, Any], beats: Beats) -> dict[str, Any]:
         start, end = step.span
