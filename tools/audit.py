@@ -12,22 +12,26 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from tools import dependencies
 
 IGNORED = Path(__file__).with_name("audit_ignored.toml")
 SERVICE = os.environ.get("AUDIT_OSV_URL", "https://api.osv.dev/v1/query")
-# The first package alone tells whether anybody answers; a name that does not resolve may hang longer than a connection.
-ANSWER_S, FIRST_S, ALL_S = 3, 15, 300
+# Whether anybody is there shows at once; the first package alone tells whether he answers.
+THERE_S, ANSWER_S, FIRST_S, ALL_S = 4, 3, 15, 300
 
 
 class NotAsked(RuntimeError):
@@ -46,6 +50,28 @@ class Weakness:
     def __str__(self) -> str:
         way_out = f"fixed in {', '.join(self.fixed_in)}" if self.fixed_in else "no version is told that fixes it"
         return f"{self.package} {self.version}: {', '.join(self.names)}; {way_out}."
+
+
+def reach() -> None:
+    """A connection and nothing more, to the proxy where one is set: pip-audit tries four times. Raises `NotAsked`."""
+    parts = urlsplit(SERVICE)
+    if (proxy := getproxies().get(parts.scheme)) and not proxy_bypass(parts.netloc):
+        parts = urlsplit(proxy)
+    port, found = parts.port or (443 if parts.scheme == "https" else 80), list[str]()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((parts.hostname, port), THERE_S).close()
+            found.append("")
+        except OSError as error:
+            found.append(f"{parts.hostname}: {error}")
+
+    # A name may take longer to resolve than any limit on the connection.
+    trying = threading.Thread(target=connect, daemon=True)
+    trying.start()
+    trying.join(THERE_S)
+    if not found or found[0]:
+        raise NotAsked(found[0] if found else f"{parts.hostname}: no answer within {THERE_S} s")
 
 
 def ask(pins: dict[str, str], limit_s: float) -> list[Weakness]:
@@ -92,6 +118,7 @@ def ignored(text: str, today: date) -> tuple[set[str], list[str]]:
 
 def asked(pins: dict[str, str], spared: set[str]) -> list[str]:
     """A sentence for each weakness that is not ignored; prints how many were asked. Raises `NotAsked`."""
+    reach()
     first = min(pins)
     ask({first: pins[first]}, FIRST_S)
     found = ask(pins, ALL_S)

@@ -160,6 +160,19 @@ def test_a_service_that_takes_the_call_and_is_silent_is_given_up_within_seconds(
     assert "not asked: no answer within 2 s" in capsys.readouterr().out
 
 
+def test_a_name_that_never_resolves_is_given_up_within_seconds(
+    listed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resolved = threading.Event()
+    monkeypatch.setattr(audit, "THERE_S", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_named: resolved.wait(60) and [])
+
+    assert audit.main() == 0
+
+    resolved.set()
+    assert "not asked: api.osv.dev: no answer within 0.2 s" in capsys.readouterr().out
+
+
 def test_one_that_breaks_off_in_the_middle_was_not_asked(
     osv: SimpleNamespace, listed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
