@@ -69,6 +69,7 @@ class Example(ClientOwned):
             models.Index(fields=("pipeline", "content_digest"), name="example_content"),
             models.Index(fields=("pipeline", "input_digest"), name="example_input"),
             models.Index(fields=("pipeline", "state", "signature"), name="example_signature"),
+            models.Index(fields=("pipeline",), condition=models.Q(state="quarantined"), name="example_waits"),
         )
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from pipelines.domain.transitions import LIVE_RUNS, RunStatus, check_move
 from tenants.models.owned import ClientOwned
 
 LIVE = sorted(LIVE_RUNS)
+NEEDY = ("failed", "held", "rejected")
 # What a run needs no more because of its kind: a prompt run brings the weights of a version that there is, an import
 # those that were trained elsewhere.
 LEFT_OUT = {"prompt": ("validate", "finetune"), "import": ("validate",)}
@@ -56,6 +57,8 @@ class Run(ClientOwned):
         indexes = (
             models.Index(fields=("due_at",), condition=Q(due_at__isnull=False), name="run_due"),
             models.Index(fields=("finished_at",), name="run_finished"),
+            # The overview: whose latest run needs a person, out of a year's runs of all pipelines.
+            models.Index(fields=("agency",), condition=Q(status__in=NEEDY), name="run_needs"),
         )
 
     def __str__(self) -> str:

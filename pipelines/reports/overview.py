@@ -1,6 +1,7 @@
 """Every client of an agency at a glance: a constant number of queries, what needs a person first.
 
-What is listed and in which order is judged on glances, one tuple a pipeline; whole rows are read for one page of them.
+Those that need somebody are few and are ranked here; all others stay in the database, which orders and counts them, and
+whole rows are read for one page.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models.functions import Coalesce, Lower
 from django.utils.translation import gettext as _
 
 from pipelines.domain.transitions import LIVE_RUNS
-from pipelines.models import Drill, Example, ExampleState, Run
+from pipelines.models import Drill, Example, ExampleState, PipelineState, Run
+from pipelines.models.run import NEEDY
 from pipelines.reports.schedule import anchors_of, next_scheduled
 from tenants.models import Client, Host, Pipeline, Proposal
 from tenants.people.four_eyes import open_ones
@@ -30,7 +33,7 @@ class Need(StrEnum):
     QUARANTINE = "quarantine"
 
 
-OF_RUNS = (Need.HELD, Need.FAILED, Need.REJECTED)
+OF_RUNS = tuple(Need(status) for status in NEEDY)
 PLACES = {need: place for place, need in enumerate(Need)}
 
 
@@ -67,43 +70,17 @@ def need_of(status: str | None, quarantined: int) -> Need | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """As much of a pipeline as places it in the list; `status` and `last_at` are of its latest run."""
+class Asking:
+    """A pipeline that needs a person: as much of it as places it in the list."""
 
     pk: int
-    client_id: int
     client: str
     name: str
-    is_paused: bool
-    version: int | None
-    status: str | None
-    last_at: datetime | None
-    quarantined: int
+    need: Need
 
     @property
-    def need(self) -> Need | None:
-        return need_of(self.status, self.quarantined)
-
-    def is_shown(self, show: Show) -> bool:
-        match show:
-            case Show.NEEDS:
-                return self.need is not None
-            case Show.LIVE:
-                return self.status in LIVE_RUNS
-            case Show.BARE:
-                return self.version is None
-            case Show.PAUSED:
-                return self.is_paused
-        return True
-
-    def rank(self, sort: Sort) -> tuple[float, str, str]:
-        names = (self.client.casefold(), self.name.casefold())
-        match sort:
-            case Sort.NEEDS:
-                return (PLACES[self.need] if self.need else len(PLACES), *names)
-            case Sort.RECENT:
-                return (-(self.last_at.timestamp() if self.last_at else 0.0), *names)
-        return (0, *names)
+    def rank(self) -> tuple[int, str, str]:
+        return (PLACES[self.need], self.client.casefold(), self.name.casefold())
 
 
 @dataclass(frozen=True)
@@ -144,24 +121,39 @@ class PipelineLine:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines in the order of their glances. Their number is known; a slice reads what nobody has `read` yet."""
+    """The pipelines of `first`, then `others` in their order. A slice reads what nobody has `read` yet.
 
-    glances: tuple[Glance, ...]
+    `waiting`: {pipeline's id: its rows in quarantine}.
+    """
+
+    first: tuple[int, ...]
+    others: QuerySet[Pipeline]
+    waiting: Mapping[int, int]
     now: datetime
     read: dict[int, PipelineLine]
 
+    @cached_property
+    def count_of_others(self) -> int:
+        return self.others.count()
+
     def __len__(self) -> int:
-        return len(self.glances)
+        return len(self.first) + self.count_of_others
 
     def __iter__(self) -> Iterator[PipelineLine]:
         return iter(self[:])
 
     def __getitem__(self, part: slice) -> list[PipelineLine]:
-        wanted = self.glances[part]
-        waiting = {one.pk: one.quarantined for one in wanted if one.pk not in self.read}
-        if waiting:
-            self.read.update(_lines(Pipeline.objects.filter(pk__in=waiting), waiting, self.now))
-        return [self.read[one.pk] for one in wanted if one.pk in self.read]
+        wanted = self._wanted(part)
+        unread = [pk for pk in wanted if pk not in self.read]
+        if unread:
+            self.read.update(_lines(Pipeline.objects.filter(pk__in=unread), self.waiting, self.now))
+        return [self.read[pk] for pk in wanted if pk in self.read]
+
+    def _wanted(self, part: slice) -> list[int]:
+        begin, end, _step = part.indices(len(self))
+        behind = len(self.first)
+        rest = self.others.values_list("pk", flat=True)[max(0, begin - behind) : max(0, end - behind)]
+        return [*self.first[begin:end], *(rest if end > behind else ())]
 
 
 @dataclass(frozen=True)
@@ -187,30 +179,68 @@ class Overview:
 
 def agency_overview(asked: Wanted, now: datetime) -> Overview:
     """Inside an agency's scope. What needs a person is always told, whatever is listed."""
-    text = asked.text
-    wanted = [one for one in _glances() if _matches(text, one.client, one.name)]
-    listed = sorted((one for one in wanted if one.is_shown(asked.show)), key=lambda one: one.rank(asked.sort))
-    needing = sorted((one for one in wanted if one.need), key=lambda one: one.rank(Sort.NEEDS))
-    read: dict[int, PipelineLine] = {}
+    text, waiting = asked.text, _quarantined(Example.objects.all())
+    asking = [one for one in _asking(waiting) if _matches(text, one.client, one.name)]
+    needing = sorted(asking, key=lambda one: one.rank)
+    pks, read = tuple(one.pk for one in needing), dict[int, PipelineLine]()
+    first, others = _listed(asked, pks)
+    lines = Lines(first, others, waiting, now, read)
     bare = _bare(text) if asked.show in (Show.ALL, Show.BARE) else ()
     silent = tuple(host for host in _silent_hosts() if _matches(text, host.client.name))
     drills = tuple(one for one in _failed_drills() if _matches(text, one.client.name, one.pipeline.name))
     proposals = tuple(
         one for one in _proposals(now) if _matches(text, one.client.name if one.client else "", one.subject)
     )
-    lines, needing_lines = (Lines(tuple(some), now, read) for some in (listed, needing))
+    needing_lines = Lines(pks, Pipeline.objects.none(), waiting, now, read)
     return Overview(lines, needing_lines, bare, Client.objects.count(), silent, drills, proposals)
 
 
-def _glances() -> Iterator[Glance]:
-    """Of every pipeline in the scope, in one query: 500 of them cost less than 20 whole rows."""
-    waiting = Example.objects.filter(pipeline=OuterRef("pk"), state=ExampleState.QUARANTINED).order_by()
-    waiting = waiting.values("pipeline").annotate(n=Count("pk")).values("n")
-    last_at = Coalesce("state__latest_run__finished_at", "state__latest_run__created_at")
-    found = Pipeline.objects.order_by().annotate(last_at=last_at, quarantined=Coalesce(Subquery(waiting), 0))
-    named = ("pk", "client_id", F("client__name"), "name", "is_paused", F("state__production"))
-    rows = found.values_list(*named, F("state__latest_run__status"), "last_at", "quarantined")
-    return (Glance(*row) for row in rows)
+def _quarantined(rows: QuerySet[Example]) -> dict[int, int]:
+    """{pipeline's id: how many rows wait}, of those with any."""
+    waiting = rows.filter(state=ExampleState.QUARANTINED)
+    return dict(waiting.order_by().values_list("pipeline").annotate(n=Count("id")))
+
+
+def _asking(waiting: Mapping[int, int]) -> Iterator[Asking]:
+    """By the status of the latest run, else by the rows that wait."""
+    named = ("pipeline", "pipeline__client__name", "pipeline__name", "latest_run__status")
+    found = PipelineState.objects.filter(latest_run__status__in=OF_RUNS).values_list(*named)
+    by_run = {pk: Asking(pk, client, name, Need(status)) for pk, client, name, status in found}
+    yield from by_run.values()
+    others = Pipeline.objects.filter(pk__in=waiting.keys() - by_run.keys()).order_by()
+    for pk, client, name in others.values_list("pk", "client__name", "name"):
+        yield Asking(pk, client, name, Need.QUARANTINE)
+
+
+def _listed(asked: Wanted, needing: tuple[int, ...]) -> tuple[tuple[int, ...], QuerySet[Pipeline]]:
+    """Which of those that need somebody come first, and all others that are listed, in their order."""
+    rows = _shown(asked.show, needing)
+    if asked.text:
+        named = Pipeline.objects.order_by().values_list("pk", "client__name", "name")
+        rows = rows.filter(pk__in=[pk for pk, *names in named if _matches(asked.text, *names)])
+    by_name = (Lower("client__name"), Lower("name"), "pk")
+    match asked.sort:
+        case Sort.NAME:
+            return (), rows.order_by(*by_name)
+        case Sort.RECENT:
+            last_at = Coalesce("state__latest_run__finished_at", "state__latest_run__created_at")
+            return (), rows.order_by(last_at.desc(nulls_last=True), *by_name)
+    shown = set(rows.filter(pk__in=needing).values_list("pk", flat=True)) if needing else set[int]()
+    return tuple(pk for pk in needing if pk in shown), rows.exclude(pk__in=needing).order_by(*by_name)
+
+
+def _shown(show: Show, needing: tuple[int, ...]) -> QuerySet[Pipeline]:
+    rows: QuerySet[Pipeline] = Pipeline.objects.all()
+    match show:
+        case Show.NEEDS:
+            return rows.filter(pk__in=needing)
+        case Show.LIVE:
+            return rows.filter(state__latest_run__status__in=LIVE_RUNS)
+        case Show.BARE:
+            return rows.filter(state__production=None)
+        case Show.PAUSED:
+            return rows.filter(is_paused=True)
+    return rows
 
 
 def _bare(text: str) -> tuple[Client, ...]:
@@ -238,8 +268,7 @@ def _failed_drills() -> QuerySet[Drill]:
 
 def pipeline_lines(rows: QuerySet[Pipeline], now: datetime) -> list[PipelineLine]:
     """Lines of a queryset of pipelines, in two queries whatever their number."""
-    waiting = Example.objects.filter(pipeline__in=rows.order_by().values("pk"), state=ExampleState.QUARANTINED)
-    counted = dict(waiting.order_by().values_list("pipeline").annotate(n=Count("id")))
+    counted = _quarantined(Example.objects.filter(pipeline__in=rows.order_by().values("pk")))
     return list(_lines(rows, counted, now).values())
 
 

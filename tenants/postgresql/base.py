@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+from psycopg import ServerCursor
 from psycopg.pq import TransactionStatus
 
 from tenants import scope
@@ -39,7 +40,7 @@ class _Scoped(CursorWrapper):
     db: DatabaseWrapper
 
     def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
-        with self.db.in_scope():
+        with self.db.in_scope(goes_along=not isinstance(self.cursor, ServerCursor)):
             return super()._execute(sql, params, *ignored)
 
     def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
@@ -67,19 +68,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return _ScopedDebug(cursor, self)
 
     @contextmanager
-    def in_scope(self) -> Iterator[None]:
-        """Around one statement: the settings are right, in a short transaction of its own where there is none."""
+    def in_scope(self, goes_along: bool = False) -> Iterator[None]:
+        """Around one statement: the settings are right, in a short transaction of its own where there is none.
+
+        `goes_along`: the statement may be sent in one message with them, and what is sent so is one transaction.
+        """
         target = wanted()
-        if self.get_autocommit() and not self.in_atomic_block:
-            if target == NOBODY:  # Outside a transaction both settings are empty anyway.
+        if not self.get_autocommit() or self.in_atomic_block:
+            self._apply(target)
+            yield
+        elif target == NOBODY:  # Outside a transaction both settings are empty anyway.
+            yield
+        elif goes_along:
+            with self.wrap_database_errors, self.connection.pipeline(), self.connection.cursor() as cursor:
+                cursor.execute(SET, target)
                 yield
-                return
+        else:
             with transaction.atomic(using=self.alias):
                 self._apply(target)
                 yield
-            return
-        self._apply(target)
-        yield
 
     def _apply(self, target: Applied) -> None:
         # In a failed transaction only ROLLBACK works; the statement at hand is it, or fails by itself.

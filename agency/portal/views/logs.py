@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from agency.actor import open_agency
 from agency.htmx import partials
 from agency.portal.csv_file import csv_file
-from agency.portal.paging import paged
+from agency.portal.paging import paged_log
 from pipelines.domain.verdicts import Verdict
 from pipelines.reports.logs import (
     AGENCY_ITSELF,
@@ -58,7 +58,7 @@ def gates(request: HttpRequest) -> HttpResponse:
     pipelines = Pipeline.objects.order_by("slug").values_list("slug", flat=True).distinct()
     choices: dict[str, Any] = {"clients": _clients(), "verdicts": list(Verdict), "names": gate_names()}
     choices |= {"pipelines": pipelines, "effects": EFFECTS}
-    given = {"page": paged(request, gate_log(wanted), LINES_A_PAGE), "wanted": wanted} | choices
+    given = {"page": paged_log(request, gate_log(wanted), LINES_A_PAGE), "wanted": wanted} | choices
     return TemplateResponse(request, "portal/gates.html", given)
 
 
@@ -72,7 +72,7 @@ def gates_file(request: HttpRequest) -> HttpResponse:
 def rollbacks(request: HttpRequest) -> HttpResponse:
     actor = open_agency(request)
     wanted = _wanted(request)
-    given = {"page": paged(request, rollback_log(wanted), LINES_A_PAGE), "wanted": wanted}
+    given = {"page": paged_log(request, rollback_log(wanted), LINES_A_PAGE), "wanted": wanted}
     given |= {"clients": _clients(), "phases": PHASES, "may_operate": actor.may(access.OPERATE)}
     return TemplateResponse(request, "portal/rollbacks.html", given)
 
@@ -82,6 +82,6 @@ def agency_audit(request: HttpRequest) -> HttpResponse:
     """The acts in the agency itself, which belong to no client, and those at its clients."""
     open_agency(request, access.CONFIGURE)
     wanted = _wanted(request)
-    given = {"page": paged(request, audit_log(wanted), LINES_A_PAGE), "wanted": wanted, "with_client": True}
+    given = {"page": paged_log(request, audit_log(wanted), LINES_A_PAGE), "wanted": wanted, "with_client": True}
     choices = {"clients": _clients(), "verbs": audit_verbs(), "agency_itself": AGENCY_ITSELF}
     return TemplateResponse(request, "portal/agency_audit.html", given | choices)

@@ -1,0 +1,1 @@
+"""The rest of a fleet and of its year, as those that were played left theirs; and the pages at that size."""
