@@ -13,6 +13,7 @@ from pipelines.actions.runs import create_run, state_of
 from pipelines.domain import triggers as judge
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import Example, ExampleState, Exchange, Feedback, PipelineState, Rollback, Run, TriggerDecision
+from pipelines.models.run import LIVE
 from pipelines.reports.schedule import rule_of, set_at_of, spread
 from tenants.models import Pipeline
 
@@ -29,15 +30,16 @@ def consider(state: PipelineState, now: datetime) -> Run | None:
     if pipeline.revision is None:
         return None
     settings = settings_of(pipeline)
-    facts = facts_of(state, settings, now)
+    last = _last_decision(pipeline)
+    facts = facts_of(state, settings, last, now)
     if pipeline.is_paused:
-        _not_yet(state, judge.kept_back(pipeline.pause, settings, facts, now), now)
+        _not_yet(state, judge.kept_back(pipeline.pause, settings, facts, now), last, now)
         return None
     match judge.should_start(settings, facts, now):
         case judge.Start(occasion):
-            return _start(state, occasion, now)
+            return _start(state, occasion, last, now)
         case judge.NotYet() as answer:
-            _not_yet(state, answer, now)
+            _not_yet(state, answer, last, now)
             return None
 
 
@@ -57,12 +59,14 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
     )
 
 
-def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetime) -> judge.TriggerFacts:
+def facts_of(
+    state: PipelineState, settings: judge.TriggerSettings, last: TriggerDecision | None, now: datetime
+) -> judge.TriggerFacts:
     pipeline = state.pipeline
     runs = Run.objects.filter(pipeline=pipeline)
-    quality, sample = quality_of(pipeline, now)
+    quality, sample = quality_of(state, now)
     last_rollback = Rollback.objects.filter(pipeline=pipeline).order_by("-id").first()
-    last = _last_decision(pipeline)
+    late = list(runs.filter(Q(status__in=LIVE) | Q(created_at__gt=now - DAY)).values_list("status", "created_at"))
     quality_run = runs.filter(occasion__kind="quality", finished_at__isnull=False).order_by("-finished_at").first()
     return judge.TriggerFacts(
         schedule_handled_until=max(filter(None, (state.schedule_seen_at, settings.schedule_set_at)), default=None),
@@ -71,9 +75,9 @@ def facts_of(state: PipelineState, settings: judge.TriggerSettings, now: datetim
         quality_sample=sample,
         quality_run_ended_at=quality_run.finished_at if quality_run else None,
         rolled_back_at=last_rollback.decided_at if last_rollback else None,
-        has_live_run=runs.filter(status__in=LIVE_RUNS).exists(),
+        has_live_run=any(status in LIVE_RUNS for status, _at in late),
         held_back=(last.at, last.reason) if last and not last.started else None,
-        started_at=tuple(runs.filter(created_at__gt=now - DAY).values_list("created_at", flat=True)),
+        started_at=tuple(at for _status, at in late if at > now - DAY),
     )
 
 
@@ -88,19 +92,18 @@ def look_at_pipeline(sender: type[Pipeline], instance: Pipeline, **_: Any) -> No
     PipelineState.objects.filter(pk=state_of(instance).pk).update(due_at=AT_ONCE)
 
 
-def quality_of(pipeline: Pipeline, now: datetime) -> tuple[float | None, int]:
+def quality_of(state: PipelineState, now: datetime) -> tuple[float | None, int]:
     """Share of good answers of production in the last week: feedback where there is any, else the format check.
 
     Each answer counts once, by the last word on it: who says the same twice has not asked twice.
     """
-    state = PipelineState.objects.filter(pipeline=pipeline).first()
-    if state is None or state.production_id is None:
+    if state.production_id is None:
         return None, 0
-    since, asked = now - judge.QUALITY_WINDOW, {"client_id": pipeline.client_id, "pipeline": pipeline}
+    since, asked = now - judge.QUALITY_WINDOW, {"client_id": state.client_id, "pipeline": state.pipeline_id}
     asked["version"] = state.production_id
     answers = {f"exchange__{name}": value for name, value in asked.items()}
     last_word = Feedback.objects.filter(exchange=OuterRef("exchange")).order_by("-id").values("pk")[:1]
-    told = Feedback.objects.filter(client_id=pipeline.client_id, at__gt=since, pk=Subquery(last_word), **answers)
+    told = Feedback.objects.filter(client_id=state.client_id, at__gt=since, pk=Subquery(last_word), **answers)
     seen = Exchange.objects.filter(at__gt=since, is_bad__isnull=False, feedback__isnull=True, **asked)
     good, n = map(sum, zip(_counted(told, Q(is_good=True)), _counted(seen, Q(is_bad=False)), strict=True))
     return (good / n, n) if n else (None, 0)
@@ -112,7 +115,7 @@ def _counted(rows: QuerySet[Any], is_good: Q) -> tuple[int, int]:
     return found["good"], found["n"]
 
 
-def _start(state: PipelineState, occasion: judge.Occasion, now: datetime) -> Run | None:
+def _start(state: PipelineState, occasion: judge.Occasion, last: TriggerDecision | None, now: datetime) -> Run | None:
     """The run and its ledger row in one transaction. A second ticker meets `unique(pipeline, occasion)` and leaves."""
     key = f"{occasion.kind}:{occasion.due_at.isoformat()}"
     said = {"kind": occasion.kind.value, "by": "trigger", "reason": occasion.sentence, "missed": occasion.missed}
@@ -123,19 +126,18 @@ def _start(state: PipelineState, occasion: judge.Occasion, now: datetime) -> Run
             if occasion.kind is judge.TriggerKind.SCHEDULE:
                 PipelineState.objects.filter(pk=state.pk).update(schedule_seen_at=occasion.due_at)
     except ActionRefused as refused:
-        _not_yet(state, judge.NotYet(f"{refused} Deferred: {occasion.sentence}"), now)
+        _not_yet(state, judge.NotYet(f"{refused} Deferred: {occasion.sentence}"), last, now)
         return None
     except IntegrityError:
         return None
     return run
 
 
-def _not_yet(state: PipelineState, answer: judge.NotYet, now: datetime) -> None:
-    """A ledger row when the answer changed; and the next look no later than when it can change by itself."""
+def _not_yet(state: PipelineState, answer: judge.NotYet, last: TriggerDecision | None, now: datetime) -> None:
+    """A ledger row when the answer is not the `last` one; the next look no later than when it can change by itself."""
     if answer.next_eligible_at is not None:
         due_at = min(max(answer.next_eligible_at, now + timedelta(seconds=1)), now + LOOK_AGAIN)
         PipelineState.objects.filter(pk=state.pk).update(due_at=due_at)
-    last = _last_decision(state.pipeline)
     if last is None or last.started or last.reason != answer.reason:
         _write(state, now, started=False, reason=answer.reason, next_eligible_at=answer.next_eligible_at)
 

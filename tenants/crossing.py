@@ -40,11 +40,6 @@ CROSSINGS: dict[str, Crossing] = {
         ("client_id", "id"),
         _due("pipelines_run"),
     ),
-    "due_jobs": Crossing(
-        NOW,
-        ("client_id", "id"),
-        _due("pipelines_job"),
-    ),
     "due_triggers": Crossing(
         NOW,
         ("client_id", "id"),
@@ -150,6 +145,11 @@ def _among(words: tuple[str, ...]) -> str:
 
 
 CROSSINGS |= {
+    "due_jobs": Crossing(
+        NOW,
+        ("client_id", "id", "queue"),
+        _due("pipelines_job").replace("client_id, id", f"client_id, id, {_place('queue', QUEUES)}"),
+    ),
     "live_runs": Crossing(
         (),
         ("word", "n"),
@@ -248,6 +248,6 @@ def ask(name: str, **params: Any) -> list[tuple[int, ...]]:
         return cursor.fetchall()
 
 
-def due(name: str, now: datetime, limit: int = 100) -> list[tuple[int, int]]:
-    """(client_id, id) of rows whose time has come."""
-    return [(row[0], row[1]) for row in ask(name, now=now, limit=limit)]
+def due(name: str, now: datetime, limit: int = 100) -> list[tuple[int, ...]]:
+    """(client_id, id) of rows whose time has come; of jobs with their queue's place in QUEUES."""
+    return ask(name, now=now, limit=limit)

@@ -39,6 +39,7 @@ STEP = timedelta(seconds=30)
 LEASE = timedelta(hours=2)
 LONGEST_MIN = 45.0
 JOBS = {"finetune": ("train", "gpu"), "evaluate": ("evaluate", "cpu")}
+QUIET = timedelta(days=20)
 ASKED_EACH = 5  # Of so many waiting runs one is asked when it expects to begin.
 
 
@@ -97,8 +98,17 @@ class Fleet:
         """No two looks at it say the same, as with a clock on a wall."""
         return self.now + timedelta(microseconds=next(self.ticks))
 
-    def play(self, until: datetime, tickerless: tuple[tuple[datetime, datetime], ...] = (), dies: int = 0) -> None:
-        """`tickerless`: while nobody ticks. `dies`: after so many ticks a ticker is killed and another begins."""
+    def play(
+        self,
+        until: datetime,
+        tickerless: tuple[tuple[datetime, datetime], ...] = (),
+        dies: int = 0,
+        rests: bool = False,
+    ) -> None:
+        """`tickerless`: while nobody ticks. `dies`: after so many ticks a ticker is killed and another begins.
+
+        `rests`: not further than to where nothing is left but looks at triggers in a month.
+        """
         ticked = 0
         while self.now < until:
             if not any(begin <= self.now < end for begin, end in tickerless):
@@ -109,7 +119,10 @@ class Fleet:
                     self._serve()
             self._work()
             back = [end for _begin, end in tickerless if end > self.now]
-            self.now = max(self.now + STEP, min([self._next(), until, *back]))
+            then = max(self.now + STEP, min([self._next(), until, *back]))
+            if rests and then - self.now > QUIET:
+                return
+            self.now = then
 
     def _next(self) -> datetime:
         """When anything can happen again: a job ends, a row falls due."""

@@ -135,8 +135,11 @@ def claim(job_id: int, now: datetime) -> Job | None:
 def _turn_of(job: Job, now: datetime) -> Turn | None:
     """Held until the claim is through. None: as many jobs of its client run in this queue as may."""
     mine: dict[str, Any] = {"client_id": job.client_id, "queue": job.queue}
-    Turn.objects.get_or_create(**mine, defaults={"agency_id": job.agency_id, "served_at": now})
-    turn: Turn = Turn.objects.select_for_update().get(**mine)
+    held = Turn.objects.select_for_update().filter(**mine)
+    turn: Turn | None = held.first()
+    if turn is None:
+        Turn.objects.get_or_create(**mine, defaults={"agency_id": job.agency_id, "served_at": now})
+        turn = held.get()
     most = most_running(job.queue)
     running = Job.objects.filter(**mine, status=JobStatus.RUNNING, due_at__gt=now).exclude(pk=job.pk)
     return None if most and running.count() >= most else turn

@@ -86,12 +86,12 @@ def ask(run: Run, plan: Plan, now: datetime) -> Outcome:
 
 
 def given(run: Run, now: datetime) -> Given:
-    row = StageRun.objects.filter(run=run, stage=run.stage).first()
-    if row is None:
-        row = StageRun.of(run, run=run, stage=run.stage, started_at=now)
-        row.save()
-    outputs = {s.stage: s.output for s in StageRun.objects.filter(run=run, status="done")}
-    return Given(run.revision.settings, outputs, row)
+    rows = {row.stage: row for row in StageRun.objects.filter(run=run)}
+    if run.stage not in rows:
+        rows[run.stage] = StageRun.of(run, run=run, stage=run.stage, started_at=now)
+        rows[run.stage].save()
+    outputs = {stage: row.output for stage, row in rows.items() if row.status == "done"}
+    return Given(run.revision.settings, outputs, rows[run.stage])
 
 
 @transaction.atomic
@@ -102,18 +102,19 @@ def settle(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
         return
     if current.cancel_asked_at is not None and not isinstance(outcome, Stop):
         outcome = Stop(RunStatus.CANCELLED, current.reason or "cancelled")
-    _write(run, outcome, plan, now)
+    _write(run, outcome, plan, now, is_poked=current.pokes != run.pokes)
     if run.status == RunStatus.HELD or not run.is_live:
         plan.on_rest(run, now)
 
 
-def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime) -> None:
+def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime, is_poked: bool) -> None:
     match outcome:
         case Done(output):
             _finish_stage(run, "done", now, output)
             _go_on(run, plan, now)
         case Wait(until, on):
-            _wait(run, until, on, now)
+            # A poke that came while the stage was being asked must not be lost: then it is due again at once.
+            _wait(run, now if is_poked else until, on, now)
         case Hold(reason):
             run.move(RunStatus.HELD, reason, now, due_at=None, retries=0)
         case Stop(verdict, reason):
@@ -141,11 +142,8 @@ def _go_on(run: Run, plan: Plan, now: datetime) -> None:
 
 
 def _wait(run: Run, until: datetime, on: str, now: datetime) -> None:
-    # A poke that came while the stage was being asked must not be lost: then it is due again at once.
-    due_at = Case(When(pokes=run.pokes, then=Value(until)), default=Value(now))
-    run.move(RunStatus.WAITING, on, now, due_at=due_at, retries=0)
-    run.refresh_from_db(fields=["due_at"])
-    if run.due_at is not None and run.due_at <= now:
+    run.move(RunStatus.WAITING, on, now, due_at=until, retries=0)
+    if until <= now:
         dispatch.wake_run(run.client_id, run.pk)
 
 

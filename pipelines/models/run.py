@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -11,6 +11,9 @@ from django.db.models import Q
 from pipelines.domain.change.again import walked
 from pipelines.domain.transitions import LIVE_RUNS, RunStatus, check_move
 from tenants.models.owned import ClientOwned
+
+if TYPE_CHECKING:
+    from pipelines.models.run_event import RunEvent
 
 LIVE = sorted(LIVE_RUNS)
 NEEDY = ("failed", "held", "rejected")
@@ -44,6 +47,9 @@ class Run(ClientOwned):
     cancel_asked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    # Known once this object has moved: whoever else moves the row makes this object's next move fail.
+    last_event: RunEvent | None = None
 
     class Meta(ClientOwned.Meta):
         ordering = ("-number",)

@@ -35,7 +35,8 @@ class RunEvent(ClientOwned):
 
     @classmethod
     def record(cls, run: Run, stage: str, old: str, to: str, reason: str, at: datetime) -> None:
-        last = cls.objects.filter(run=run).order_by("-seq").first()
+        last = run.last_event or cls.objects.filter(run=run).order_by("-seq").first()
+        run.last_event = last
         if to == "running" and last is not None and last.stage == stage and last.to_status in AGAIN:
             return  # Taking a stage up again is not news; what it then answers is.
         if last is not None and (last.stage, last.to_status, last.reason) == (stage, to, reason):
@@ -43,4 +44,5 @@ class RunEvent(ClientOwned):
         before = last.to_status if last else old
         seq = last.seq + 1 if last else 1
         fields = {"stage": stage, "from_status": before, "to_status": to, "reason": reason, "at": at}
-        cls.of(run, run=run, seq=seq, **fields).save()
+        run.last_event = cls.of(run, run=run, seq=seq, **fields)
+        run.last_event.save()

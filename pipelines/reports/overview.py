@@ -7,7 +7,7 @@ whole rows are read for one page.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -123,7 +123,7 @@ class PipelineLine:
 class Lines:
     """The pipelines of `first`, then `others` in their order. A slice reads what nobody has `read` yet.
 
-    `waiting`: {pipeline's id: its rows in quarantine}.
+    `waiting`: {pipeline's id: its rows in quarantine}. `placed`: what stands where among the others, as far as read.
     """
 
     first: tuple[int, ...]
@@ -131,6 +131,7 @@ class Lines:
     waiting: Mapping[int, int]
     now: datetime
     read: dict[int, PipelineLine]
+    placed: dict[int, int] = field(default_factory=dict)
 
     @cached_property
     def count_of_others(self) -> int:
@@ -152,8 +153,11 @@ class Lines:
     def _wanted(self, part: slice) -> list[int]:
         begin, end, _step = part.indices(len(self))
         behind = len(self.first)
-        rest = self.others.values_list("pk", flat=True)[max(0, begin - behind) : max(0, end - behind)]
-        return [*self.first[begin:end], *(rest if end > behind else ())]
+        places = range(max(0, begin - behind), max(0, end - behind))
+        if any(place not in self.placed for place in places):
+            found = self.others.values_list("pk", flat=True)[places.start : places.stop]
+            self.placed.update(zip(places, found, strict=False))
+        return [*self.first[begin:end], *(self.placed[place] for place in places if place in self.placed)]
 
 
 @dataclass(frozen=True)

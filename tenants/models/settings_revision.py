@@ -23,6 +23,7 @@ class SettingsRevision(ClientOwned):
     author = models.CharField(max_length=200)
     reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
+    _read: tuple[dict[str, Any], PipelineSettings] | None = None
 
     class Meta(ClientOwned.Meta):
         ordering = ("-number",)
@@ -40,7 +41,10 @@ class SettingsRevision(ClientOwned):
 
     @property
     def settings(self) -> PipelineSettings:
-        return PipelineSettings.model_validate(self.body)
+        """Checked once for a body: a run's stages, triggers and notices ask for them again and again."""
+        if self._read is None or self._read[0] is not self.body:
+            self._read = self.body, PipelineSettings.model_validate(self.body)
+        return self._read[1]
 
     def changes_from(self, other: SettingsRevision | None) -> list[tuple[str, Any, Any]]:
         return changed(other.body if other else {}, self.body)

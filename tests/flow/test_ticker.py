@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from pipelines.engine import dispatch
 from pipelines.models import Job, Run
-from pipelines.ticker import SENT_A_TICK, Ticker
+from pipelines.ticker import AGAIN_AT_LEAST, SENT_A_TICK, Ticker
 from tenants.models import Pipeline
 from tests import factories
 from tests.conftest import Clock
@@ -67,6 +69,32 @@ def test_a_tick_is_bounded(pipeline: Pipeline, post: Recorder, clock: Clock) -> 
     Ticker().tick(clock.advance(seconds=1))
 
     assert len(post.sent) == SENT_A_TICK
+
+
+def test_a_long_line_is_sent_again_by_what_its_workers_take(pipeline: Pipeline, post: Recorder, clock: Clock) -> None:
+    run = factories.make_run(pipeline, at="finetune", status="waiting", now=clock.now)
+    Job.objects.all().delete()
+    line, (restore,) = make_jobs(run, 600, clock), make_jobs(run, 1, clock, "restore", "push")
+    ticker = Ticker()
+    first = ticks(ticker, post, clock, 5)
+    assert sorted(set(first)) == [*line, restore]
+
+    idle = ticks(ticker, post, clock, 300) + ticks(ticker, post, clock, 300)
+    assert idle.count(restore) >= 2, "what goes to hosts is sent again whatever waits elsewhere"
+    assert 0 < sum(pk != restore for pk in idle) <= 3 * AGAIN_AT_LEAST, "nobody took any: few are sent again"
+
+    Job.objects.filter(pk__in=line[:100]).update(status="running", due_at=clock.now + timedelta(days=1))
+    ticks(ticker, post, clock, 300)
+    hungry = ticks(ticker, post, clock, 300)
+    assert 100 <= sum(pk != restore for pk in hungry) <= 250, "where a hundred were taken, twice as many are woken for"
+
+
+def ticks(ticker: Ticker, post: Recorder, clock: Clock, seconds: int) -> list[int]:
+    """What is sent in so many seconds."""
+    post.sent.clear()
+    for _ in range(seconds):
+        ticker.tick(clock.advance(seconds=1))
+    return list(post.sent)
 
 
 def test_a_row_that_cannot_be_sent_blocks_none_behind_it(pipeline: Pipeline, post: Recorder, clock: Clock) -> None:

@@ -128,5 +128,6 @@ def test_an_answer_counts_once_however_often_it_is_spoken_of_and_the_last_word_h
     program.say(ids[1:2], False)
     program.say(ids[1:2], True)
 
-    assert quality_of(watched.pipeline, now()) == (0.75, 4)
-    assert quality_of(watched.pipeline, now() + timedelta(days=8)) == (None, 0), "a week later it is forgotten"
+    state = PipelineState.objects.get(pipeline=watched.pipeline)
+    assert quality_of(state, now()) == (0.75, 4)
+    assert quality_of(state, now() + timedelta(days=8)) == (None, 0), "a week later it is forgotten"
