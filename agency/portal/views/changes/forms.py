@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -13,9 +14,11 @@ from tenants.freezing import Place
 from tenants.models import Agency, Client, Pipeline
 from tenants.people.four_eyes import Topic
 
+AGENCY = "agency"
+
 
 class FreezeForm(RetuneForm):
-    """`place` is what the chosen value stands for."""
+    """`pipelines` are (client's short name, own short name): names only, as an agency may have thousands."""
 
     where = forms.ChoiceField(label=gettext_lazy("Where"))
     reason = forms.CharField(
@@ -29,17 +32,24 @@ class FreezeForm(RetuneForm):
         help_text=gettext_lazy("Empty: until somebody lifts it."),
     )
 
-    def __init__(self, agency: Agency, clients: list[Client], pipelines: list[Pipeline], data: Any = None) -> None:
+    def __init__(
+        self, agency: Agency, clients: Iterable[str], pipelines: Iterable[tuple[str, str]], data: Any = None
+    ) -> None:
         super().__init__(data)
-        self.places: dict[str, Place] = {"agency": agency}
-        self.places |= {row.slug: row for row in clients}
-        self.places |= {f"{row.client.slug}/{row.slug}": row for row in pipelines}
-        shown = {"agency": _("The whole agency")} | {name: name for name in self.places if name != "agency"}
-        self.fields["where"].choices = list(shown.items())  # type: ignore[attr-defined]
+        self.agency = agency
+        names = [*clients, *(f"{client}/{pipeline}" for client, pipeline in pipelines)]
+        choices = [(AGENCY, _("The whole agency")), *((name, name) for name in names)]
+        self.fields["where"].choices = choices  # type: ignore[attr-defined]
 
     @property
     def place(self) -> Place:
-        return self.places[self.cleaned_data["where"]]
+        """What the chosen value stands for."""
+        client, _slash, pipeline = self.cleaned_data["where"].partition("/")
+        if client == AGENCY:
+            return self.agency
+        if not pipeline:
+            return Client.objects.get(slug=client)
+        return Pipeline.objects.select_related("client").get(client__slug=client, slug=pipeline)
 
 
 ON_OFF = [("yes", gettext_lazy("two people")), ("no", gettext_lazy("one person"))]

@@ -41,8 +41,9 @@ def freezes(request: HttpRequest) -> HttpResponse:
 
 def _form(actor: Actor, request: HttpRequest | None = None) -> FreezeForm:
     agency = Agency.objects.get(pk=actor.agency_id or 0)
-    pipelines = list(Pipeline.objects.select_related("client").order_by("client__slug", "slug"))
-    return FreezeForm(agency, list(Client.objects.all()), pipelines, request.POST if request else None)
+    clients = Client.objects.values_list("slug", flat=True)
+    pipelines = Pipeline.objects.order_by("client__slug", "slug").values_list("client__slug", "slug")
+    return FreezeForm(agency, clients, pipelines, request.POST if request else None)
 
 
 def _page(request: HttpRequest, actor: Actor, form: FreezeForm, status: int = 200) -> HttpResponse:
