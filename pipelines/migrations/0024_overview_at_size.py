@@ -7,8 +7,8 @@ from tenants.postgresql.belts import fasten
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pipelines", "0022_stage_finished"),
-        ("tenants", "0023_host_agents"),
+        ("pipelines", "0023_line_bytes"),
+        ("tenants", "0024_sign_in_rules"),
     ]
 
     operations = [
