@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from pipelines.domain.canary import CanaryState
-from pipelines.models import Body, Exchange, PipelineState, ReplayPair, Rollout, Route, Run
+from pipelines.models import Body, Exchange, PipelineState, ReplayPair, Rollout, Route, Run, Traffic
 from pipelines.shipping import canary
 from tenants.models import AuditEvent, Client
 from tests import factories
@@ -132,6 +132,27 @@ def test_the_replay_shows_what_is_answered_differently_worst_first(viewer: Brows
 
 def test_there_is_no_watch_before_100_percent(viewer: Browser, run: Run) -> None:
     assert viewer.get(page_of(run, "watch")).status_code == 404
+
+
+def test_the_watch_draws_the_band_of_the_version_before_where_there_was_one(viewer: Browser, run: Run) -> None:
+    began = now() - timedelta(hours=2)
+    with factories.inside(run):
+        rollout = Rollout.objects.get(run=run)
+        Rollout.objects.filter(pk=rollout.pk).update(status="live", live_at=began)
+        for version, since, bad in ((rollout.previous, timedelta(hours=20), 3), (rollout.version, timedelta(), 4)):
+            for minute in range(0, 100, 10):
+                counts = {"requests": 40, "errors": bad, "bad": 0, "latency": {}}
+                at = (began - since + timedelta(minutes=minute)).replace(second=0, microsecond=0)
+                Traffic.of(rollout, pipeline=run.pipeline, version=version, host="shop", minute=at, **counts).save()
+    page = viewer.get(page_of(run, "watch"))
+    errors = page.context["page"].charts[0]
+    assert (errors.live, errors.baseline) == (0.1, 0.075)
+    assert 'class="band"' in page.text and "band: what v1 did" in page.text
+    with factories.inside(run):
+        Rollout.objects.filter(pk=rollout.pk).update(previous=None)
+    alone = viewer.get(page_of(run, "watch")).text
+    assert 'class="band"' not in alone and "before" not in alone.partition("<main")[2]
+    assert "no band: the first version of its pipeline" in alone
 
 
 def test_where_applications_call_the_hosts_no_split_and_no_route_is_spoken_of(viewer: Browser, acorn: Client) -> None:
