@@ -31,10 +31,10 @@ say-size:
 	$(STEP) "Packages of the product" $(INSTALL) -r .setup/base.txt
 	@touch $@
 
-.setup/llama.done: | $(BIN)/python
+.setup/llama.done: tools/install_llama.sh | $(BIN)/python
 	@mkdir -p .setup/sdist .setup/converter
 	$(STEP) "llama-cpp-python $(LLAMA) from source (about 5 minutes the first time)" \
-	  env CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) $(INSTALL) --no-binary llama-cpp-python llama-cpp-python==$(LLAMA)
+	  sh tools/install_llama.sh $(LLAMA) $(INSTALL)
 	$(STEP) "The GGUF converter out of the same source" \
 	  $(PIP) download --progress-bar raw --no-deps --no-binary llama-cpp-python -d .setup/sdist llama-cpp-python==$(LLAMA)
 	tar xzf .setup/sdist/llama_cpp_python-$(LLAMA).tar.gz -C .setup/converter --strip-components=3 --wildcards \

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,6 +107,41 @@ def test_a_step_ends_as_its_command_and_shows_the_output_of_one_that_failed(
     assert ended == code
     assert f"Packages: {word} after" in out
     assert ("no such package" in err) == (code != 0)
+
+
+def test_llama_cpp_is_built_without_what_the_compiler_gets_wrong() -> None:
+    """With AMX the first quantised product ends in SIGSEGV; tools/install_llama.sh says why."""
+    spec = find_spec("llama_cpp")
+    assert spec is not None and spec.origin is not None
+    library = Path(spec.origin).parent / "lib" / "libggml-cpu.so"
+    has_amx = b"ggml_backend_amx_mul_mat" in library.read_bytes()
+    assert not has_amx, "delete .setup/llama.done, then: make setup"
+
+
+PIP = """#!/bin/sh
+echo "$* $CFLAGS" >> "$ASKED"
+mkdir -p "$VENV/lib/python3.11/site-packages/llama_cpp/lib"
+case "$*" in *--force-reinstall*) built=plain ;; *) built=$CACHED ;; esac
+echo "$built" > "$VENV/lib/python3.11/site-packages/llama_cpp/lib/libggml-cpu.so"
+"""
+
+
+@pytest.mark.parametrize(("cached", "installs"), [("ggml_backend_amx_mul_mat", 2), ("plain", 1)])
+def test_a_kept_wheel_that_crashes_is_built_again(tmp_path: Path, cached: str, installs: int) -> None:
+    for path, text in {"pip": PIP, "bin/python": '#!/bin/sh\necho "$*" >> "$ASKED"\n', "cc": "#!/bin/sh\n"}.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+        (tmp_path / path).chmod(0o755)
+    own = {"VENV": str(tmp_path), "ASKED": str(tmp_path / "asked"), "CACHED": cached, "CC": str(tmp_path / "cc")}
+
+    subprocess.run(
+        ["sh", "tools/install_llama.sh", "0.3.36", str(tmp_path / "pip"), "install"], env=os.environ | own, check=True
+    )
+
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len([line for line in asked if line.startswith("install")]) == installs
+    assert all("-mno-amx-tile" in line for line in asked if line.startswith("install"))
+    assert ("-m pip cache remove -q llama_cpp_python*" in asked) is (installs == 2)
 
 
 def test_no_test_leaves_the_machine() -> None:
