@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
-from agency.agent.uploads import Damaged, fetched
+from agency.agent.uploads import CHUNK_BYTES, Damaged, Files, NoSpace, fetched
 from pipelines.worker.kept import Kept
 from pipelines.worker.link import Link, Refused, Stopped, Unknown
 
@@ -26,7 +27,7 @@ log = logging.getLogger("retune-agent")
 HANDS = 4
 BEAT_S, AGAIN_S = 5.0, 15.0
 LINGER_S, LINGER_PAUSE_S = 2.0, 0.1
-CHUNK_BYTES = 1 << 20
+LOOK_S = 10.0
 MOST_ANSWER_BYTES = 16 * 2**20
 # Whatever else a host can do (pull, push, cloud) is not asked through an agent.
 ALLOWED = (
@@ -53,26 +54,29 @@ def is_allowed(method: str, path: str) -> bool:
 
 @dataclass
 class Hands:
-    """Threads that claim calls and make them. `folder` holds files on their way to the host."""
+    """Threads that claim calls and make them.
+
+    Their names outlive the program: killed with a call in hand, it takes the same call again when it is started.
+    """
 
     link: Link
     ollama: str
-    folder: Path
+    files: Files
     called: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for place in self.folder.iterdir():
-            place.unlink(missing_ok=True)
+        self.files.open()
+        name = named(self.files.folder.parent / "hands")
         for number in range(HANDS):
-            threading.Thread(target=self._run, name=f"agent-hand-{number}", daemon=True).start()
+            threading.Thread(
+                target=self._run, args=(f"{name}-{number}",), name=f"agent-hand-{number}", daemon=True
+            ).start()
 
     def call(self) -> None:
         self.called.set()
 
-    def _run(self) -> None:
-        hand = secrets.token_hex(16)
+    def _run(self, hand: str) -> None:
         while not self.ending.is_set():
             # Each hand looks when one was told, and now and then by itself: a word may be lost.
             self.called.wait(AGAIN_S)
@@ -120,15 +124,61 @@ class Hands:
             return refusal(403, f"{method} {path} is nothing that this agent asks its host")
         if not call.told["digest"]:
             return asked(self.ollama, call, call.told["body"].encode(), None)
-        place = self.folder / str(call.told["call"])
         try:
-            fetched(call.link, call.told, place, call.is_over)
-            with place.open("rb") as file:
-                return asked(self.ollama, call, b"", file)
+            with self.files.alone_with(call.told["digest"], call.is_over) as place:
+                return self._uploaded(call, place)
         except Damaged as damaged:
             return refusal(400, f"digest mismatch: {damaged}")
-        finally:
+        except NoSpace as full:
+            return refusal(500, str(full))
+
+    def _uploaded(self, call: Call, place: Path) -> Said:
+        """The file stays where the host could not take it: the next try begins with what is here."""
+        if is_there(self.ollama, call.told["path"]):
+            place.unlink(missing_ok=True)  # Another hand brought it while this one waited.
+            return Said(200, "", b"")
+        try:
+            self.files.room_for(call.told["size_bytes"], place)
+            fetched(call.link, call.told, place, call.is_over, call.tell)
+            with place.open("rb") as file:
+                said = asked(self.ollama, call, b"", file)
+        except Damaged:
             place.unlink(missing_ok=True)
+            raise
+        except OSError as fault:
+            if fault.errno == errno.ENOSPC:
+                raise NoSpace("no space left beside the host for a file on its way") from fault
+            raise
+        if said.status in (200, 201, 400):
+            place.unlink(missing_ok=True)
+        return said
+
+
+def named(file: Path) -> str:
+    """The name of this program's hands, made once."""
+    found = file.read_text().strip() if file.exists() else ""
+    if not re.fullmatch(r"[0-9a-f]{32}", found):
+        found = secrets.token_hex(16)
+        file.write_text(found)
+    return found
+
+
+def is_there(ollama: str, path: str) -> bool:
+    """Whether the host has this blob."""
+    connection = connected(ollama, LOOK_S)
+    try:
+        connection.request("HEAD", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def connected(ollama: str, timeout_s: float) -> http.client.HTTPConnection:
+    parts = urlsplit(ollama)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=timeout_s)
 
 
 def refusal(status: int, sentence: str) -> Said:
@@ -142,6 +192,9 @@ class Call(Kept):
         super().__init__(BEAT_S, is_ending)
         self.link, self.told, self.done_bytes = link, told, 0
         self.connection: http.client.HTTPConnection | None = None
+
+    def tell(self, done_bytes: int) -> None:
+        self.done_bytes = done_bytes
 
     def answer(self, said: Said) -> None:
         kind = f"?status={said.status}&content_type={quote(said.content_type)}"
@@ -162,9 +215,7 @@ class Call(Kept):
 
 def asked(ollama: str, call: Call, body: bytes, file: BinaryIO | None) -> Said:
     """One request to the host, ended when the asker's patience is over."""
-    parts = urlsplit(ollama)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    call.connection = kind(parts.hostname or "", parts.port, timeout=max(float(call.told["within_s"]), 1.0))
+    call.connection = connected(ollama, max(float(call.told["within_s"]), 1.0))
     headers = {"Accept-Encoding": "identity"}
     try:
         if file is not None:
@@ -183,9 +234,7 @@ def asked(ollama: str, call: Call, body: bytes, file: BinaryIO | None) -> Said:
 
 
 def _counted(file: BinaryIO, call: Call) -> Iterator[bytes]:
-    """Half of the way was the fetching."""
     while chunk := file.read(CHUNK_BYTES):
         if call.is_over():
             raise Stopped
         yield chunk
-        call.done_bytes = call.told["size_bytes"]

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from agency.agent.hands import Hands
+from agency.agent.hands import Hands, connected
 from agency.agent.mirror import Mirror
 from agency.agent.spool import Spool
+from agency.agent.uploads import Files
 from agency.gateway.limits import Limits
 from agency.gateway.meter.flusher import Meter
 from agency.gateway.plane import Plane, beside, nothing_else
@@ -74,7 +75,7 @@ class Agent:
         self.terms, self.ending, self.news = terms, threading.Event(), threading.Event()
         self.link = Link(terms.url, key, pause_s, room="agent")
         to_gateway = Link(terms.gateway_url, key, pause_s, room="agent")
-        self.hands = Hands(self.link, terms.ollama, terms.folder / "files", ending=self.ending)
+        self.hands = Hands(self.link, terms.ollama, Files(terms.folder / "files"), ending=self.ending)
         routes = terms.folder / "routes" / "agent.json"
         self.mirror = Mirror(to_gateway, routes, terms.ollama, self.hands.call, self.news.set)
         self.spool = Spool(self.link, terms.folder / "records", ending=self.ending)
@@ -127,9 +128,7 @@ class Agent:
 
 def ollama_version(url: str) -> str:
     """Empty where it does not answer."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=3.0)
+    connection = connected(url, 3.0)
     with suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
         connection.request("GET", "/api/version")
         return str(json.loads(connection.getresponse().read(4096)).get("version", ""))[:40]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -20,6 +20,8 @@ log = logging.getLogger("retune-agent")
 SEND_S, AGAIN_S = 1.0, 15.0
 UNREADABLE = (400, 413, 422)
 BATCH, BATCH_BYTES = 500, 2**20
+# A busy gateway writes twice a second for weeks: a file for each write would be millions of files.
+SEGMENT_BYTES = 2**20
 # Some weeks of a busy host without bodies; the oldest go first, counted.
 MOST_BYTES = 2**30
 JSON = {"Content-Type": "application/json"}
@@ -28,38 +30,58 @@ OURS = ("client_id", "agency_id", "host")
 
 
 @dataclass
+class Segment:
+    """A file of lines, one record each; only the last one is still written to."""
+
+    place: Path
+    records: int = 0
+    size_bytes: int = 0
+
+
+@dataclass
 class Spool:
-    """A file for each write of the meter, in order of time by name; removed when headquarters has taken it."""
+    """Segments in order of their numbers; each is removed when headquarters has taken all of it."""
 
     link: Link
     folder: Path
     most_bytes: int = MOST_BYTES
     dropped: int = 0
-    waiting: int = 0
     ending: threading.Event = field(default_factory=threading.Event)
-    _written: int = 0
+    segments: list[Segment] = field(default_factory=list)
+    _open: Segment | None = None
+    _number: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def waiting(self) -> int:
+        return sum(segment.records for segment in list(self.segments))
+
+    def open(self) -> None:
+        """Finds what was left here. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place in sorted(self.folder.glob("*.jsonl")):
+            self.segments.append(Segment(place, sum(1 for _line in place.open("rb")), place.stat().st_size))
+            self._number = int(place.stem)
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.waiting = sum(_count(place) for place in self.files())
+        self.open()
         threading.Thread(target=self._run, name="agent-spool", daemon=True).start()
 
-    def files(self) -> list[Path]:
-        """The oldest first."""
-        return sorted(self.folder.glob("*.json"))
-
     def write(self, client_id: int, records: Sequence[Record]) -> None:
-        """As the meter writes; on the disk when it returns. Raises OSError."""
-        self._written += 1
-        name = f"{time.time_ns():020d}-{self._written % 1000:03d}-{len(records)}"
-        place = self.folder / f"{name}.json"
-        draft = place.with_suffix(".tmp")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(orjson.dumps(list(records)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place)
-        self.waiting += len(records)
+        """As the meter writes; on the disk when it returns. Raises OSError, and then nothing of it is there."""
+        lines = b"".join(orjson.dumps(record) + b"\n" for record in records)
+        with self._lock:
+            if self._open is None or self._open.size_bytes + len(lines) > SEGMENT_BYTES:
+                self._begin()
+            assert self._open is not None
+            _append(self._open, lines)
+            self._open.records += len(records)
+            self._drop_oldest()
+
+    def _begin(self) -> None:
+        self._number += 1
+        self._open = Segment(self.folder / f"{self._number:012d}.jsonl")
+        self.segments.append(self._open)
 
     def _run(self) -> None:
         while not self.ending.wait(SEND_S):
@@ -75,43 +97,54 @@ class Spool:
 
     def send(self) -> None:
         """Everything there is, the oldest first. Raises Unknown, Refused, Stopped."""
-        self._drop_oldest()
-        for place in self.files():
-            refused = sum(self._told(batch) for batch in batches(_read(place)))
+        with self._lock:
+            self._open, going = None, list(self.segments)
+        for segment in going:
+            refused = sum(self._told(batch) for batch in batches(_read(segment.place)))
             if refused:
                 log.warning("%s records were refused.", refused)
                 self.dropped += refused
-            self._remove(place)
+            self._remove(segment)
 
     def _told(self, batch: list[bytes]) -> int:
         """How many headquarters refused. What it cannot read at all must not hold back the others."""
-        body = b'{"records":[' + b",".join(batch) + b"]}"
+        at = orjson.dumps(datetime.now(UTC))
+        body = b'{"sent_at":' + at + b',"records":[' + b",".join(batch) + b"]}"
         try:
-            answer = self.link.ask("POST", self.link.machine("records"), self._is_over, body, JSON)
+            answer = self.link.ask("POST", self.link.machine("records"), self.ending.is_set, body, JSON)
         except Refused as refused:
             if refused.status not in UNREADABLE:
                 raise
             return len(batch)
         return int(answer.json()["refused"])
 
-    def _is_over(self) -> bool:
-        """Asked between two attempts: meanwhile the disk must not fill."""
-        self._drop_oldest()
-        return self.ending.is_set()
-
     def _drop_oldest(self) -> None:
-        places = self.files()
-        size = sum(place.stat().st_size for place in places)
-        while places and size > self.most_bytes:
-            place = places.pop(0)
-            size -= place.stat().st_size
-            self.dropped += _count(place)
-            self._remove(place)
+        size = sum(segment.size_bytes for segment in self.segments)
+        while size > self.most_bytes and len(self.segments) > 1:
+            oldest = self.segments[0]
+            size -= oldest.size_bytes
+            self.dropped += oldest.records
+            self._remove(oldest)
             log.warning("The spool is full: the oldest records are dropped.")
 
-    def _remove(self, place: Path) -> None:
-        self.waiting = max(self.waiting - _count(place), 0)
-        place.unlink(missing_ok=True)
+    def _remove(self, segment: Segment) -> None:
+        with self._lock:
+            if segment in self.segments:
+                self.segments.remove(segment)
+            segment.place.unlink(missing_ok=True)
+
+
+def _append(segment: Segment, lines: bytes) -> None:
+    with open(os.open(segment.place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0) as file:
+        try:
+            written = file.write(lines)
+            if written != len(lines):
+                raise OSError("no space left on the device")
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(segment.size_bytes)
+            raise
+    segment.size_bytes += len(lines)
 
 
 def batches(records: Iterable[dict[str, object]]) -> Iterator[list[bytes]]:
@@ -129,14 +162,16 @@ def batches(records: Iterable[dict[str, object]]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _count(place: Path) -> int:
-    return int(place.stem.rpartition("-")[2])
-
-
-def _read(place: Path) -> list[dict[str, object]]:
-    """Empty for a file that was dropped meanwhile, or that no meter wrote."""
+def _read(place: Path) -> Iterator[dict[str, object]]:
+    """Nothing of a file that was dropped meanwhile; without a line that a power cut left half written."""
     try:
-        found = orjson.loads(place.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return []
-    return found if isinstance(found, list) else []
+        lines = place.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            found = orjson.loads(line) if line else None
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(found, dict):
+            yield found

@@ -1,37 +1,116 @@
-"""A file on its way to the host: fetched in pieces, gone on with where a link was cut, and hashed before it goes in."""
+"""A file on its way to the host: fetched in pieces, gone on with after any end, and hashed before it goes in."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.worker.link import Link, Stopped
 
 SPARE_BYTES = 256 * 2**20
+# What nobody came back for in this time was given up.
+KEPT_S = 3 * 24 * 3600.0
+CHUNK_BYTES = 1 << 20
+LOOK_S = 0.2
+
+Tell = Callable[[int], None]
+Stop = Callable[[], bool]
 
 
 class Damaged(ValueError):
     """What arrived is not what was announced: nothing of it goes to the host."""
 
 
-def fetched(link: Link, told: Mapping[str, Any], to: Path, stop: Callable[[], bool]) -> None:
-    """The whole file at `to`. Raises Damaged, OSError, Stopped, and Refused where nobody waits for it any more."""
+class NoSpace(OSError):
+    """The file and some room for the host do not fit on this disk."""
+
+
+@dataclass
+class Files:
+    """Guarantees: a byte that arrived is not asked for again, and a file lies here once, whoever asks for it.
+
+    A file is kept by its digest until the host has it, across restarts of the program.
+    """
+
+    folder: Path
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._forget_old()
+
+    @contextmanager
+    def alone_with(self, digest: str, stop: Stop) -> Iterator[Path]:
+        """Where the file lies or will lie, for one hand at a time. Raises Stopped."""
+        with self._guard:
+            lock = self._locks.setdefault(digest, threading.Lock())
+        while not lock.acquire(timeout=LOOK_S):
+            if stop():
+                raise Stopped
+        try:
+            yield self.folder / digest
+        finally:
+            lock.release()
+
+    def room_for(self, size_bytes: int, place: Path) -> None:
+        """Raises NoSpace. What is left of other files goes first."""
+        here = place.stat().st_size if place.exists() else 0
+        if self._free() < size_bytes - here + SPARE_BYTES:
+            self._forget_old(within_s=0.0, but=place)
+        if self._free() < size_bytes - here + SPARE_BYTES:
+            raise NoSpace(f"no space left beside the host for {size_bytes} bytes on their way")
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    def _forget_old(self, within_s: float = KEPT_S, but: Path | None = None) -> None:
+        for place in self.folder.iterdir():
+            lock = self._locks.get(place.name)
+            is_in_hand = place == but or (lock is not None and lock.locked())
+            if not is_in_hand and time.time() - place.stat().st_mtime >= within_s:
+                place.unlink(missing_ok=True)
+
+
+def fetched(link: Link, told: Mapping[str, Any], to: Path, stop: Stop, tell: Tell) -> None:
+    """The whole file at `to`; what lies there is its beginning. `tell`: bytes that are here, now and then.
+
+    Raises Damaged, OSError, Stopped, and Refused where nobody waits for it any more.
+    """
     size = int(told["size_bytes"])
-    if shutil.disk_usage(to.parent).free < size + SPARE_BYTES:
-        raise OSError(f"no space left beside the host for {size} bytes")
-    digest, here = hashlib.sha256(), 0
-    with to.open("wb") as file:
+    with open(os.open(to, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        digest = hashlib.sha256()
+        here = _hashed(file, digest, stop)
         while here < size:
+            tell(here)
             if stop():
                 raise Stopped
             answer = link.ask("GET", link.url + told["url"], stop, None, {"Range": f"bytes={here}-"})
             if not answer.body or here + len(answer.body) > size:
                 raise Damaged("more or fewer bytes came than were announced")
             file.write(answer.body)
+            file.flush()
             digest.update(answer.body)
             here += len(answer.body)
-    if digest.hexdigest() != told["digest"]:
+    if here != size or digest.hexdigest() != told["digest"]:
         raise Damaged(f"expected {told['digest'][:12]}, got {digest.hexdigest()[:12]}")
+    tell(size)
+
+
+def _hashed(file: Any, digest: Any, stop: Stop) -> int:
+    """How many bytes lie there from before."""
+    here = 0
+    while chunk := file.read(CHUNK_BYTES):
+        if stop():
+            raise Stopped
+        digest.update(chunk)
+        here += len(chunk)
+    return here

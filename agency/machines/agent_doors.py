@@ -84,5 +84,5 @@ def fetch_upload(request: HttpRequest, ticket: str) -> HttpResponse:
 @router.post("/agent/records", response=RecordsOut)
 def take_records(request: HttpRequest, asked: RecordsIn) -> dict[str, Any]:
     """Answers that its gateway gave. One that is here already changes nothing."""
-    taken, refused = taking.take(agent_in(request), asked.records, timezone.now())
+    taken, refused = taking.take(agent_in(request), asked.records, timezone.now(), asked.sent_at)
     return {"taken": taken, "refused": refused}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ninja import Field, Schema
+from pydantic import AwareDatetime
 
 from agency.api.schemas import Asked
 
@@ -158,8 +159,12 @@ class HeardIn(Asked):
 
 
 class RecordsIn(Schema):
-    """Answers that the agent's gateway gave, one object each, as its meter judged them; each is judged for itself."""
+    """Answers that the agent's gateway gave, one object each, as its meter judged them; each is judged for itself.
 
+    `sent_at`: the sender's clock, by which a wrong one is set right.
+    """
+
+    sent_at: AwareDatetime | None = None
     records: list[dict[str, Any]] = Field(max_length=500)
 
 

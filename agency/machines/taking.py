@@ -19,8 +19,10 @@ from pipelines.models import ModelVersion, Rollout
 from tenants import scope
 from tenants.models import HostAgent, Pipeline
 
-# A clock beside a host may be wrong by some minutes; what is older than this no page shows.
+# What is left after a sender's clock was set right; what is older than this no page shows.
 AHEAD, OLDEST = timedelta(minutes=5), timedelta(days=60)
+# The way itself takes some time: less is no fault of a clock.
+CLOCKS_AGREE = timedelta(seconds=2)
 MOST_MS = 24 * 3600 * 1000.0
 
 
@@ -28,11 +30,17 @@ class NoRecord(ValueError):
     """Not of the form of a record, or of something that is not this client's."""
 
 
-def take(agent: HostAgent, given: Sequence[Mapping[str, Any]], now: datetime) -> tuple[int, int]:
-    """How many were taken and how many refused. A record that comes twice counts once."""
+def take(
+    agent: HostAgent, given: Sequence[Mapping[str, Any]], now: datetime, sent_at: datetime | None = None
+) -> tuple[int, int]:
+    """How many were taken and how many refused. A record that comes twice counts once.
+
+    `sent_at`: what the sender's clock showed: evidence is counted by time, so that a wrong clock would hide it.
+    """
+    late = now - sent_at if sent_at is not None and abs(now - sent_at) > CLOCKS_AGREE else timedelta()
     with scope.client_scope(agent.client_id, agent.agency_id):
         known = Known.of(agent.client_id, given)
-    read = [_record(agent, one, known, now) for one in given]
+    read = [_record(agent, one, known, now, late) for one in given]
     found = list({record.request_id: record for record in read if record is not None}.values())
     doubled = sum(record is not None for record in read) - len(found)
     taken = _written(agent.client_id, found) + doubled
@@ -77,9 +85,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _record(agent: HostAgent, given: Mapping[str, Any], known: Known, now: datetime) -> Record | None:
+def _record(agent: HostAgent, given: Mapping[str, Any], known: Known, now: datetime, late: timedelta) -> Record | None:
     try:
         read = {name: READ[name](given[name]) for name in READ}
+        read |= {"at": read["at"] + late, "finished_at": read["finished_at"] + late}
         if known.pipeline_of.get(read["version_id"]) != read["pipeline_id"]:
             return None
         rollout = read["rollout_id"]
@@ -89,7 +98,7 @@ def _record(agent: HostAgent, given: Mapping[str, Any], known: Known, now: datet
             return None
         read["body"] = read["body"] if read["pipeline_id"] in known.keeping else None
         return Record(agency_id=agent.agency_id, client_id=agent.client_id, host=agent.host.name, **read)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

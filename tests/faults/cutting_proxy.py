@@ -14,13 +14,13 @@ CHUNK_BYTES = 4096
 class CuttingProxy:
     """Of all connections the share `cut` dies after a random number of bytes; `cuts` counts them.
 
-    `refused`: requests with these bytes get nowhere.
+    `passed_bytes`: both ways together. `refused`: requests with these bytes get nowhere.
     """
 
     def __init__(self, target: int, cut: float, most_bytes: int, seed: int) -> None:
         self._target, self._cut, self._most_bytes = target, cut, most_bytes
         self._random, self._lock, self.cuts = random.Random(seed), threading.Lock(), 0
-        self.refused = b""
+        self.refused, self.passed_bytes = b"", 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
 
@@ -56,6 +56,8 @@ class CuttingProxy:
                     self.cuts += 1
                     break
                 to.sendall(chunk)
+                with self._lock:
+                    self.passed_bytes += len(chunk)
         for one in (source, to):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -41,6 +42,7 @@ from tools.make_worker import pack
 
 pytestmark = pytest.mark.sqlite_only("starts headquarters on the tests' SQLite file")
 ASK = {"model": "support", "messages": [{"role": "user", "content": "hello"}], "stream": False}
+LARGE_BYTES = 128 * 2**20
 GREEDY = {"options": {"temperature": 0, "num_predict": 4}}
 
 
@@ -247,6 +249,49 @@ def test_a_file_that_does_not_arrive_as_it_was_sent_never_reaches_the_host(behin
         assert adapter.push_blob(sent, digest) == len(body)
         assert adapter.has_blob(digest)
     assert not any((Path(behind.agent.environment["RETUNE_WORK_DIR"]) / "files").iterdir())
+
+
+def test_an_agent_killed_in_a_push_goes_on_with_the_same_call_and_sends_no_byte_twice(
+    transactional_db: None, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        proxies: list[CuttingProxy] = []
+
+        def through(port: int) -> int:
+            proxies.append(stack.enter_context(CuttingProxy(port, cut=0.0, most_bytes=1, seed=1).listening()))
+            return proxies[0].port
+
+        behind = stack.enter_context(laid(tmp_path, through))
+        path = tmp_path / "large"
+        path.write_bytes(os.urandom(LARGE_BYTES))
+        with factories.inside(behind.client):
+            bare = store_of(behind.client.pk).put_file(path)
+            sent = store_of(behind.client.pk).path(bare)
+        part = tmp_path / "agent" / "files" / bare
+        told: list[int] = []
+        pushing = threading.Thread(target=lambda: pushed(behind, sent, bare, told))
+        pushing.start()
+        until("some of it is there", lambda: part.exists() and part.stat().st_size > LARGE_BYTES // 8, 60)
+        behind.agent.kill()
+        at = part.stat().st_size
+        assert at < LARGE_BYTES
+        began = time.monotonic()
+        behind.agent.start()
+        pushing.join(60)
+        print(f"killed at {at / LARGE_BYTES:.0%}; done {time.monotonic() - began:.1f} s after it was started again")
+        assert told[-1] >= LARGE_BYTES - 2**20 and told == sorted(told)
+        assert len(set(told)) > 3  # The page saw it come.
+        assert proxies[0].passed_bytes < LARGE_BYTES * 1.06
+        with factories.inside(behind.client), behind.adapter() as adapter:
+            assert adapter.has_blob(f"sha256:{bare}")
+            assert not HostCall.objects.exists()
+        assert not part.exists()
+
+
+def pushed(behind: Behind, path: Path, bare: str, told: list[int]) -> None:
+    with factories.inside(behind.client), behind.adapter() as adapter:
+        adapter.push_blob(path, f"sha256:{bare}", lambda done, _total: told.append(done))
+    connection.close()
 
 
 def test_a_flaky_link_costs_time_and_nothing_else(transactional_db: None, tmp_path: Path) -> None:

@@ -257,6 +257,17 @@ def test_records_count_once_under_the_agents_own_client_and_host(box: Box, versi
         assert not Body.objects.exists()  # The client never asked for them to be kept.
 
 
+def test_a_wrong_clock_beside_the_host_moves_no_evidence(box: Box, version: ModelVersion) -> None:
+    here = datetime.now(UTC)
+    for number, skew in enumerate((timedelta(hours=-3), timedelta(hours=3))):
+        there = (here + skew).isoformat()
+        one = record(version, number, at=there, finished_at=there)
+        assert box.post("records", records=[one], sent_at=there).json() == {"taken": 1, "refused": 0}
+    with factories.inside(box.client):
+        times = list(Exchange.objects.values_list("at", flat=True))
+    assert all(abs(at - here) < timedelta(seconds=30) for at in times)
+
+
 def test_what_is_no_record_of_this_client_is_refused_and_holds_nothing_back(box: Box, version: ModelVersion) -> None:
     other = factories.make_production(factories.make_pipeline(factories.make_client(box.client.agency, "birch")))
     with factories.inside(other):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -67,7 +69,7 @@ def spool(tmp_path: Path) -> Spool:
     link = Told("https://retune.example", "ra_x", room="agent")
     link.sent = []
     made = Spool(link, tmp_path / "records")
-    made.folder.mkdir()
+    made.open()
     return made
 
 
@@ -83,20 +85,68 @@ def record(number: int) -> Record:
 def test_what_was_written_is_sent_oldest_first_and_then_gone(spool: Spool) -> None:
     spool.write(1, [record(1)])
     spool.write(1, [record(2), record(3)])
-    again = Spool(spool.link, spool.folder)  # As after a restart.
-    assert len(again.files()) == 2
+    again = opened(spool)  # As after a restart.
+    assert (len(again.segments), again.waiting) == (1, 3)
+    again.write(1, [record(4)])
     again.send()
     sent = again.link.sent  # type: ignore[attr-defined]
-    assert [body.count(b"request_id") for body in sent] == [1, 2]
+    assert [body.count(b"request_id") for body in sent] == [3, 1]
     assert b'"r1"' in sent[0] and b"client_id" not in sent[0] and b"shop" not in sent[0]
-    assert again.files() == []
+    assert left(again) == []
+
+
+def opened(spool: Spool) -> Spool:
+    again = Spool(spool.link, spool.folder)
+    again.open()
+    return again
+
+
+def left(spool: Spool) -> list[Path]:
+    return list(spool.folder.iterdir())
+
+
+def test_weeks_of_small_writes_are_a_few_files(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agency.agent.spool.SEGMENT_BYTES", 20_000)
+    for number in range(400):
+        spool.write(1, [record(number)])
+    size = sum(place.stat().st_size for place in left(spool))
+    assert size / 20_000 <= len(left(spool)) <= size / 20_000 + 2
+    assert opened(spool).waiting == spool.waiting == 400
+
+
+def test_a_line_that_a_power_cut_left_half_written_holds_nothing_back(spool: Spool) -> None:
+    spool.write(1, [record(1), record(2)])
+    place = left(spool)[0]
+    place.write_bytes(place.read_bytes()[:-40])
+    again = opened(spool)
+    again.send()
+    assert again.link.sent[0].count(b"request_id") == 1  # type: ignore[attr-defined]
+    assert left(again) == []
+
+
+def test_on_a_full_disk_a_write_fails_whole_and_the_next_one_succeeds(spool: Spool) -> None:
+    spool.write(1, [record(1)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (left(spool)[0].stat().st_size + 50, limits[1]))
+        with pytest.raises(OSError):
+            spool.write(1, [record(2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert spool.waiting == 1
+    spool.write(1, [record(3)])
+    spool.send()
+    sent = b"".join(spool.link.sent)  # type: ignore[attr-defined]
+    assert b'"r1"' in sent and b'"r3"' in sent and b'"r2"' not in sent
 
 
 def test_a_batch_that_headquarters_cannot_read_holds_nothing_back(spool: Spool) -> None:
     spool.write(1, [record(1)])
     spool.link.refuses = 422  # type: ignore[attr-defined]
     spool.send()
-    assert (spool.files(), spool.dropped) == ([], 1)
+    assert (left(spool), spool.dropped) == ([], 1)
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -105,13 +155,15 @@ def test_any_other_no_keeps_the_records(spool: Spool, status: int) -> None:
     spool.link.refuses = status  # type: ignore[attr-defined]
     with pytest.raises(Refused):
         spool.send()
-    assert (len(spool.files()), spool.dropped) == (1, 0)
+    assert (len(left(spool)), spool.dropped) == (1, 0)
 
 
-def test_a_full_spool_drops_the_oldest_and_counts_them(spool: Spool) -> None:
-    for number in range(5):
+def test_a_full_spool_drops_the_oldest_and_counts_them(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agency.agent.spool.SEGMENT_BYTES", 1)
+    spool.write(1, [record(0), record(10)])
+    spool.most_bytes = 2 * left(spool)[0].stat().st_size
+    for number in range(1, 5):
         spool.write(1, [record(number), record(number + 10)])
-    spool.most_bytes = 2 * spool.files()[0].stat().st_size
     spool.send()
     sent = b"".join(spool.link.sent)  # type: ignore[attr-defined]
     assert spool.dropped == 6 and b'"r4"' in sent and b'"r3"' in sent and b'"r2"' not in sent
