@@ -25,7 +25,7 @@ from pipelines.worker.link import Link, Refused, Stopped, Unknown
 log = logging.getLogger("retune-agent")
 
 HANDS = 4
-BEAT_S, AGAIN_S = 5.0, 15.0
+BEAT_S, AGAIN_S = 5.0, 30.0
 LINGER_S, LINGER_PAUSE_S = 2.0, 0.1
 LOOK_S = 10.0
 MOST_ANSWER_BYTES = 16 * 2**20
@@ -70,17 +70,19 @@ class Hands:
         name = named(self.files.folder.parent / "hands")
         for number in range(HANDS):
             threading.Thread(
-                target=self._run, args=(f"{name}-{number}",), name=f"agent-hand-{number}", daemon=True
+                target=self._run, args=(f"{name}-{number}", number == 0), name=f"agent-hand-{number}", daemon=True
             ).start()
 
     def call(self) -> None:
         self.called.set()
 
-    def _run(self, hand: str) -> None:
+    def _run(self, hand: str, is_first: bool) -> None:
+        """At once for what it had in hand when the program ended; then when called.
+
+        Who makes a call wakes the next one. A word may be lost, so one of them looks now and then by itself, and only
+        one: a hundred agents at rest are to cost headquarters next to nothing.
+        """
         while not self.ending.is_set():
-            # Each hand looks when one was told, and now and then by itself: a word may be lost.
-            self.called.wait(AGAIN_S)
-            self.called.clear()
             try:
                 self._take(hand)
             except Stopped:
@@ -88,6 +90,9 @@ class Hands:
             except (Unknown, Refused) as wrong:
                 log.warning("No calls are taken: %s", wrong)
                 self.ending.wait(AGAIN_S)
+            while not (self.called.wait(AGAIN_S) or is_first or self.ending.is_set()):
+                pass
+            self.called.clear()
 
     def _take(self, hand: str) -> None:
         """Whoever made one asks on for a moment: a push asks its host some dozens of things in a row."""

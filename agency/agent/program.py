@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import os
+import random
 import sys
 import threading
 from contextlib import suppress
@@ -40,7 +41,7 @@ USAGE = """retune-agent: serves a client's models beside its Ollama. It connects
 
   requirements         prints what it needs, for pip install -r
 """
-HELLO_S = 15.0
+HELLO_S, SPREAD_S = 30.0, 1.0
 PAUSE_S = 5.0
 
 
@@ -82,13 +83,17 @@ class Agent:
         limits = Limits()
         self.plane = Plane(self.mirror, Meter(self.spool.write), Upstream(limits, allow_private=True), limits)
 
+    def begin(self) -> None:
+        """All but the gateway."""
+        self.spool.start()
+        self.hands.start()
+        threading.Thread(target=self._greet, name="agent-hello", daemon=True).start()
+
     def serve(self) -> None:
         """Until the process is asked to end."""
         import uvicorn
 
-        self.spool.start()
-        self.hands.start()
-        threading.Thread(target=self._greet, name="agent-hello", daemon=True).start()
+        self.begin()
         application = beside(self.plane, nothing_else)
         try:
             uvicorn.run(
@@ -109,7 +114,8 @@ class Agent:
                 return
             except (Unknown, Refused) as wrong:
                 log.warning("Headquarters: %s", wrong)
-            self.news.wait(HELLO_S)
+            if self.news.wait(HELLO_S):
+                self.ending.wait(random.uniform(0, SPREAD_S))  # All those of a chain have news at the same moment.
 
     def said(self) -> dict[str, Any]:
         """As the door `agent/hello` takes it."""

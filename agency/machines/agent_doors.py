@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -71,14 +72,14 @@ def answer_call(request: HttpRequest, call: int, status: Query[int], content_typ
 
 
 @router.get("/agent/uploads/{ticket}", response={206: None, 403: Refusal, 416: Refusal}, auth=None)
-def fetch_upload(request: HttpRequest, ticket: str) -> HttpResponse:
+def fetch_upload(request: HttpRequest, ticket: str) -> HttpResponseBase:
     """Bytes of the file of an upload, at most 4 MiB an answer. The address itself is what opens it."""
     span = ranges.asked(request)
     try:
         path, size_bytes = uploads.opened(ticket)
     except (uploads.TicketRefused, ArtifactMissing) as refused:
         raise HttpError(403, _("This address opens nothing any more: nobody waits for the upload.")) from refused
-    return ranges.answer(path, size_bytes, span)
+    return ranges.answer(request, path, size_bytes, span)
 
 
 @router.post("/agent/records", response=RecordsOut)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -117,14 +118,14 @@ def list_inputs(request: HttpRequest, job: int, asked: AgainIn) -> list[dict[str
 
 
 @router.get("/machine/inputs/{ticket}", response={206: None, 403: Refusal, 416: Refusal}, auth=None)
-def fetch_input(request: HttpRequest, ticket: str) -> HttpResponse:
+def fetch_input(request: HttpRequest, ticket: str) -> HttpResponseBase:
     """Bytes of one file, at most 4 MiB an answer. The address itself is what opens it."""
     span = ranges.asked(request)
     try:
         path, file = inputs.opened(ticket)
     except (inputs.TicketRefused, ArtifactMissing) as refused:
         raise HttpError(403, _("This address opens nothing any more: ask for the inputs again.")) from refused
-    return ranges.answer(path, file.size_bytes, span)
+    return ranges.answer(request, path, file.size_bytes, span)
 
 
 @router.post("/machine/jobs/{job}/beat", response={200: BeatOut, 409: Refusal, 410: Refusal})

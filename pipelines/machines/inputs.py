@@ -81,8 +81,7 @@ def opened(text: str) -> tuple[Path, File]:
         return store_of(job.client_id).path(one.digest), file
 
 
-def piece(path: Path, begin: int, end: int | None) -> bytes:
-    """Bytes `begin` to `end` inclusive, and never more than a piece: whoever wants the rest asks again."""
-    with path.open("rb") as file:
-        file.seek(begin)
-        return file.read(MOST_BYTES if end is None else min(end - begin + 1, MOST_BYTES))
+def piece(size_bytes: int, begin: int, end: int | None) -> int:
+    """How many bytes from `begin` to `end` inclusive are answered with: whoever wants the rest asks again."""
+    last = size_bytes - 1 if end is None else min(end, size_bytes - 1)
+    return min(last - begin + 1, MOST_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ import orjson
 from agency.gateway import wire
 from agency.gateway.routes import store
 from agency.gateway.routes.follower import Follower
-from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry, Target
+from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry, Routes, Target
 from agency.gateway.wire import Refused, Scope, Send
 
 AGENT_PATH = "/v1/agent/wait"
@@ -34,6 +35,7 @@ class AgentDoor:
 
     def __init__(self, follower: Follower, wait_s: float = WAIT_S) -> None:
         self.follower, self.wait_s = follower, wait_s
+        self.news = News(follower)
 
     async def answer(self, scope: Scope, send: Send) -> None:
         """GET ?have=<digest>&called=<last call>. `client` is null where nothing changed; `called` is the last call."""
@@ -61,7 +63,37 @@ class AgentDoor:
             last = max(self.follower.called.get(seat.agent_id, 0), called)
             if told.digest != have or last > called or asyncio.get_running_loop().time() >= ends_at:
                 return told, last
+            await self.news.come(ends_at)
+
+
+class News:
+    """One task looks for everybody: thousands that wait cost a wake-up each only when something changed."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._seen: tuple[Routes, Mapping[int, int]] = (follower.current, follower.called)
+        self._looking: asyncio.Task[None] | None = None
+
+    async def come(self, ends_at: float) -> None:
+        """Until something changed, for whomever, and at most until `ends_at` of the loop's clock."""
+        loop = asyncio.get_running_loop()
+        mine: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(mine)
+        if self._looking is None or self._looking.done():
+            self._looking = loop.create_task(self._look())
+        await asyncio.wait((mine,), timeout=max(ends_at - loop.time(), 0.0))
+        self._waiting.discard(mine)
+
+    async def _look(self) -> None:
+        while self._waiting:
             await asyncio.sleep(LOOK_S)
+            now = (self.follower.current, self.follower.called)
+            if now[0] is not self._seen[0] or now[1] != self._seen[1]:
+                self._seen = now
+                for one in self._waiting:
+                    if not one.done():
+                        one.set_result(None)
 
 
 def _number(text: str) -> int:

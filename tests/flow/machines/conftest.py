@@ -58,7 +58,7 @@ class Box:
     def whole(self, url: str, size: int) -> bytes:
         body = b""
         while len(body) < size:
-            body += self.fetch(url, len(body)).content
+            body += self.fetch(url, len(body)).getvalue()
         return body
 
     def put(self, claim: dict[str, Any], name: str, body: bytes, offset: int = 0, digest: str = "") -> HttpResponse:

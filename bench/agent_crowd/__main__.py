@@ -1,0 +1,3 @@
+from bench.agent_crowd import main
+
+main()
