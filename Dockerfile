@@ -21,7 +21,7 @@ RUN apt-get update \
 WORKDIR /app
 COPY --from=build /app/.venv ./.venv
 COPY --from=build /app/.setup/converter ./.setup/converter
-COPY manage.py ./
+COPY manage.py pyproject.toml ./
 COPY agency ./agency
 COPY pipelines ./pipelines
 COPY tenants ./tenants

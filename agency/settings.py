@@ -34,6 +34,7 @@ SECRET_KEY_FALLBACKS = env.items("RETUNE_SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = [*env.items("RETUNE_ALLOWED_HOSTS"), "127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.items("RETUNE_TRUSTED_ORIGINS")
 BASE_URL = env.text("RETUNE_BASE_URL", "http://127.0.0.1:8420")
+GATEWAY_URL = env.text("RETUNE_GATEWAY_URL", BASE_URL).rstrip("/")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -257,11 +257,10 @@ def killed_halfway(hq: Hq, token: str, ollama: str, url: str, asked: list[str]) 
 @contextmanager
 def agent_beside(hq: Hq, url: str, token: str, ollama: str) -> Iterator[Watched]:
     """The packed program, with an environment of its own."""
-    from tools.make_agent import files
-    from tools.make_worker import pack
+    from agency.machines.programs import AGENT, pack
 
     port, packed = free_port(), hq.folder / "retune-agent.pyz"
-    pack(packed, files())
+    pack(packed, AGENT)
     env = {"RETUNE_URL": url, "RETUNE_TOKEN": token, "RETUNE_OLLAMA_URL": ollama, "RETUNE_PAUSE_S": "1"}
     env |= {"RETUNE_LISTEN": f"127.0.0.1:{port}", "RETUNE_WORK_DIR": str(hq.folder / "agent")}
     with processes.process([sys.executable, str(packed)], port, **env) as child:

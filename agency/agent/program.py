@@ -7,10 +7,13 @@ import json
 import logging
 import os
 import random
+import secrets
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from agency.gateway.limits import Limits
 from agency.gateway.meter.flusher import Meter
 from agency.gateway.plane import Plane, beside, nothing_else
 from agency.gateway.upstream import Upstream
+from pipelines.worker import updating
 from pipelines.worker.link import Link, Refused, Stopped, Unknown
 from pipelines.worker.place import alone_in, token
 
@@ -40,6 +44,9 @@ USAGE = """retune-agent: serves a client's models beside its Ollama. It connects
   RETUNE_WORK_DIR      routes, records and files on their way (default ~/.cache/retune-agent)
 
   requirements         prints what it needs, for pip install -r
+  update               takes the program that Retune offers, once; the one of before is kept beside it
+  --update             serves, and takes whatever program Retune offers from then on: only where its operator may run
+                       code on this machine
 """
 HELLO_S, SPREAD_S = 30.0, 1.0
 PAUSE_S = 5.0
@@ -72,8 +79,11 @@ class Terms:
 class Agent:
     """Its parts, each with threads of its own; the gateway has the main one."""
 
-    def __init__(self, terms: Terms, key: str, pause_s: float) -> None:
+    def __init__(self, terms: Terms, key: str, pause_s: float, updates: bool = False) -> None:
         self.terms, self.ending, self.news = terms, threading.Event(), threading.Event()
+        self.session, self.updates, self.has_new_program = secrets.token_hex(8), updates, False
+        self._offered = ""
+        self.server: Any = None
         self.link = Link(terms.url, key, pause_s, room="agent")
         to_gateway = Link(terms.gateway_url, key, pause_s, room="agent")
         self.hands = Hands(self.link, terms.ollama, Files(terms.folder / "files"), ending=self.ending)
@@ -96,10 +106,13 @@ class Agent:
         self.begin()
         application = beside(self.plane, nothing_else)
         try:
-            uvicorn.run(
-                application, host=self.terms.address, port=self.terms.port, access_log=False, proxy_headers=False,
-                log_config=None,
+            self.server = uvicorn.Server(
+                uvicorn.Config(
+                    application, host=self.terms.address, port=self.terms.port, access_log=False, proxy_headers=False,
+                    log_config=None,
+                )
             )  # fmt: skip
+            self.server.run()
         finally:
             self.ending.set()
             self.news.set()
@@ -109,7 +122,8 @@ class Agent:
         while not self.ending.is_set():
             self.news.clear()
             try:
-                self.link.post("hello", self.said(), self.ending.is_set)
+                told = self.link.post("hello", self.said(), self.ending.is_set)
+                self._note_offer(told.get("program"))
             except Stopped:
                 return
             except (Unknown, Refused) as wrong:
@@ -117,11 +131,30 @@ class Agent:
             if self.news.wait(HELLO_S):
                 self.ending.wait(random.uniform(0, SPREAD_S))  # All those of a chain have news at the same moment.
 
+    def _note_offer(self, offer: Mapping[str, Any] | None) -> None:
+        """Where it is asked to: takes the program, once each, and lets the answers under way come to their end."""
+        if not offer or not updating.is_other(offer) or offer["digest"] == self._offered:
+            return
+        self._offered = str(offer["digest"])
+        if not self.updates:
+            log.info("Retune offers another program, %s: run `update`.", offer["version"])
+            return
+        try:
+            updating.take(self.link, self.ending.is_set)
+        except (updating.NotTaken, OSError) as why:
+            log.warning("The offered program is not taken: %s", why)
+            return
+        log.info("The new program is here: starting it.")
+        self.has_new_program = self.server.should_exit = True
+
     def said(self) -> dict[str, Any]:
         """As the door `agent/hello` takes it."""
         version = ollama_version(self.terms.ollama)
         return {
             "version": built(),
+            "program": updating.digest_of_mine(),
+            "session": self.session,
+            "at": datetime.now(UTC).isoformat(),
             "ollama": version,
             "is_ollama_up": bool(version),
             "routes": self.mirror.digest,
@@ -129,6 +162,7 @@ class Agent:
             "records": self.spool.waiting + self.plane.meter.pending,
             "dropped": self.spool.dropped + self.plane.meter.dropped,
             "port": self.terms.port,
+            "address": self.terms.address,
         }
 
 
@@ -145,7 +179,12 @@ def main(arguments: list[str]) -> int:
     if arguments == ["requirements"]:
         print(_packed("requirements.txt"), end="")
         return 0
-    if arguments or not os.environ.get("RETUNE_URL"):
+    if arguments == ["version"]:
+        import uvicorn
+
+        print(built(), uvicorn.__version__)
+        return 0
+    if arguments not in ([], ["update"], ["--update"]) or not os.environ.get("RETUNE_URL"):
         print(USAGE)
         return 0 if arguments in (["help"], ["--help"]) else 2
     # The gateway's code asks for these; there is no database and no application here.
@@ -153,12 +192,18 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         terms = Terms.from_environment()
-        agent = Agent(terms, token(), float(os.environ.get("RETUNE_PAUSE_S", PAUSE_S)))
+        key, pause_s = token(), float(os.environ.get("RETUNE_PAUSE_S", PAUSE_S))
+        if arguments == ["update"]:
+            print(updating.once(Link(terms.url, key, pause_s, room="agent")))
+            return 0
+        agent = Agent(terms, key, pause_s, updates=bool(arguments))
         with alone_in(terms.folder, "retune-agent"):
             agent.serve()
-    except ValueError as wrong:
+    except (ValueError, OSError, Unknown, Refused, updating.NotTaken) as wrong:
         print(wrong, file=sys.stderr)
         return 1
+    if agent.has_new_program:
+        updating.restart()
     return 0
 
 

@@ -67,7 +67,7 @@ class Proxy:
     async def _answer_by(
         self, entry: RouteEntry, arm: Arm, request_id: str, ask: Ask, find_entry: FindEntry, send: Send
     ) -> None:
-        refused = Refused(503, f"no host has model '{ask.model}' right now", _marks(request_id))
+        refused = Refused(503, nobody(entry, ask.model), _marks(request_id))
         for number, attempt in enumerate(self._attempts(entry, arm), 1):
             try:
                 return await self._try(_Try(entry, attempt, request_id, number, ask, find_entry), send)
@@ -146,6 +146,18 @@ class _Try:
         sighting.asked = self.ask.document if self.entry.bodies else None
         sighting.spend = self.ask.spend
         return sighting
+
+
+def nobody(entry: RouteEntry, model: str) -> str:
+    """Why nobody could be asked; where its only hosts have gateways of their own, which those are."""
+    target = entry.target(entry.production)
+    behind = sorted({place.host for place in target.places if not place.url}) if target is not None else []
+    if not behind:
+        return f"no host has model '{model}' right now"
+    return (
+        f"model '{model}' is not served here: its host {', '.join(behind[:5])} can be reached by its own network only. "
+        f"Ask the gateway beside it, usually http://127.0.0.1:8430 on that machine, with the same key"
+    )
 
 
 def _marks(request_id: str, attempt: Attempt | None = None) -> list[Header]:

@@ -20,7 +20,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.timezone import now
 
-from pipelines.machines.agents import silent as silent_agents
+from agency.machines.programs import AGENT, offered
+from pipelines.machines.agents import DOUBLED, OTHER_PROGRAM, SILENT, WRONG_CLOCK, troubled
 from pipelines.machines.page import silent
 from tenants import crossing
 
@@ -133,12 +134,20 @@ def machines() -> Finding:
 
 
 def agents() -> Finding:
-    """Agents beside hosts that have gone silent: they serve on, but are pushed nothing and take no rollback."""
-    names = silent_agents(now())
-    if names:
-        what = "Look at the machine and its link: its models are served, but it takes no new version and no rollback."
-        return Finding("agents", f"not heard of: {', '.join(names[:10])}", what)
-    return Finding("agents", "none is silent")
+    """Agents beside hosts: silent ones serve on, but are pushed nothing and take no rollback."""
+    found = troubled(now(), offered(AGENT).digest)
+    if found:
+        text = "; ".join(f"{what}: {', '.join(names[:10])}" for what, names in found.items())
+        return Finding("agents", text, " ".join(WHAT_TO_DO[what] for what in found))
+    return Finding("agents", "all are heard of, and run the program that belongs here")
+
+
+WHAT_TO_DO = {
+    SILENT: "Look at the machine and its link: its models are served, but it takes no new version and no rollback.",
+    DOUBLED: "Stop one of the two, or make a new token on the host's page and give it to one.",
+    WRONG_CLOCK: "Set the machine's clock: what it meters is set right here, its own limits and logs are not.",
+    OTHER_PROGRAM: "On the machine: python3 retune-agent.pyz update, then restart it.",
+}
 
 
 def converter() -> Finding:

@@ -15,6 +15,7 @@ from ninja.errors import HttpError
 from agency.api.schemas import Refusal
 from agency.machines import ranges, taking
 from agency.machines.auth import AgentToken, agent_in
+from agency.machines.programs import AGENT, offered
 from agency.machines.schemas import AgentIn, AgentOut, BeatOut, CallOut, HandIn, HeardIn, RecordsIn, RecordsOut
 from pipelines.artifacts import ArtifactMissing
 from pipelines.machines import uploads
@@ -29,8 +30,14 @@ router = Router(tags=["machines"], auth=AgentToken())
 def greet_agent(request: HttpRequest, asked: AgentIn) -> dict[str, Any]:
     """What the agent says of itself; whose it is."""
     agent = agent_in(request)
-    agents.note_seen(agent, timezone.now(), asked.model_dump())
-    return {"host": agent.host.name, "client": agent.client.slug}
+    agents.greet(agent, timezone.now(), asked.model_dump(exclude={"at"}), asked.at)
+    return {"host": agent.host.name, "client": agent.client.slug, "program": offered(AGENT).told()}
+
+
+@router.get("/agent/program", auth=AgentToken(is_any_protocol=True), response={200: None})
+def fetch_agent(request: HttpRequest) -> HttpResponseBase:
+    """The program that belongs to this installation; `X-Retune-Digest` is its SHA-256."""
+    return ranges.program_file(offered(AGENT))
 
 
 @router.post("/agent/calls", response={200: CallOut, 204: None})

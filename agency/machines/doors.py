@@ -18,6 +18,7 @@ from ninja.errors import HttpError
 from agency.api.schemas import Refusal
 from agency.machines import ranges
 from agency.machines.auth import Token, agency_of, machine_in
+from agency.machines.programs import WORKER, offered
 from agency.machines.schemas import (
     AbilitiesIn,
     AgainIn,
@@ -67,7 +68,14 @@ def greet_machine(request: HttpRequest, asked: AbilitiesIn) -> dict[str, Any]:
         "is_paused": not machine.is_working,
         "lease_s": settings.JOB_LEASE_S,
         "part_bytes": parts.PART_BYTES,
+        "program": offered(WORKER).told(),
     }
+
+
+@router.get("/machine/program", auth=Token(is_any_protocol=True), response={200: None})
+def fetch_worker(request: HttpRequest) -> HttpResponseBase:
+    """The program that belongs to this installation; `X-Retune-Digest` is its SHA-256."""
+    return ranges.program_file(offered(WORKER))
 
 
 @router.post("/machine/claim", response={200: ClaimOut, 204: None})

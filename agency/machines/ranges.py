@@ -1,4 +1,4 @@
-"""Answering with a piece of a file: whoever fetches asks in ranges of bytes and goes on where a link was cut."""
+"""Answering with a file, whole or a piece: whoever fetches asks in ranges of bytes and goes on where a link was cut."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.translation import gettext as _
 from ninja.errors import HttpError
 
+from agency.machines.programs import Offer
 from pipelines.machines.inputs import piece
 
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -41,6 +42,13 @@ def answer(request: HttpRequest, path: Path, size_bytes: int, span: Range) -> St
     found = StreamingHttpResponse(read(path, begin, length), status=206, content_type="application/octet-stream")
     found["Content-Range"] = f"bytes {begin}-{begin + length - 1}/{size_bytes}"
     found["Content-Length"] = str(length)
+    found["Cache-Control"] = "no-store"
+    return found
+
+
+def program_file(offer: Offer) -> HttpResponse:
+    found = HttpResponse(offer.body, content_type="application/octet-stream")
+    found["X-Retune-Digest"] = offer.digest
     found["Cache-Control"] = "no-store"
     return found
 

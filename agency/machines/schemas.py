@@ -14,12 +14,21 @@ class AbilitiesIn(Asked):
     """What a machine has. `gpus`: a name each; `memory_bytes`: of the machine, not what is free."""
 
     version: str = Field("", max_length=40)
+    program: str = Field("", max_length=64)
     cores: int = Field(1, ge=1, le=4096)
     memory_bytes: int = Field(0, ge=0)
     disk_free_bytes: int = Field(0, ge=0)
     gpus: list[str] = Field([], max_length=64)
     torch: str = Field("", max_length=60)
     cuda: str = Field("", max_length=60)
+
+
+class ProgramOut(Schema):
+    """The program that belongs to this installation; one that has another digest is another."""
+
+    version: str
+    digest: str
+    size_bytes: int
 
 
 class MachineOut(Schema):
@@ -31,6 +40,7 @@ class MachineOut(Schema):
     is_paused: bool
     lease_s: float
     part_bytes: int
+    program: ProgramOut
 
 
 class ClaimIn(Asked):
@@ -114,9 +124,15 @@ class PartsOut(Schema):
 
 
 class AgentIn(Asked):
-    """What an agent says of itself. `routes`: the digest of those it serves; `records`: of its meter, still held."""
+    """What an agent says of itself. `routes`: the digest of those it serves; `records`: of its meter, still held.
+
+    `program`: the digest of the file it runs from; `session`: new at each start; `at`: its clock.
+    """
 
     version: str = Field("", max_length=40)
+    program: str = Field("", max_length=64)
+    session: str = Field("", max_length=40)
+    at: AwareDatetime | None = None
     ollama: str = Field("", max_length=200)
     is_ollama_up: bool = False
     routes: str = Field("", max_length=64)
@@ -124,6 +140,7 @@ class AgentIn(Asked):
     records: int = Field(0, ge=0, lt=2**63)
     dropped: int = Field(0, ge=0, lt=2**63)
     port: int = Field(0, ge=0, le=65535)
+    address: str = Field("", max_length=100)
 
 
 class AgentOut(Schema):
@@ -131,6 +148,7 @@ class AgentOut(Schema):
 
     host: str
     client: str
+    program: ProgramOut
 
 
 class HandIn(Asked):

@@ -29,6 +29,11 @@ class Line:
     job: Job | None
 
     @property
+    def program(self) -> str:
+        """The digest of the file it runs from; empty where it runs from none."""
+        return str(self.machine.abilities.get("program", ""))[:64]
+
+    @property
     def percent(self) -> int:
         return round(100 * float(self.job.progress.get("progress", 0))) if self.job else 0
 

@@ -13,6 +13,8 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.worker.protocol import HEADER, PROTOCOL
+
 TIMEOUT_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 # Answers of a proxy or of a server that is being restarted: not the answer.
@@ -102,7 +104,8 @@ class Link:
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One attempt. OSError or HTTPException: no answer came, or not a whole one."""
-        told = {"Authorization": f"Bearer {self.token}", "User-Agent": f"retune-{self.room}", **(headers or {})}
+        told = {"Authorization": f"Bearer {self.token}", "User-Agent": f"retune-{self.room}", HEADER: str(PROTOCOL)}
+        told |= headers or {}
         request = urllib.request.Request(url, data=body, headers=told, method=method)
         try:
             with self.opener.open(request, timeout=TIMEOUT_S) as response:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any
 
 from pipelines.work.child import Limits, spawn
 from pipelines.work.errand import Errand, Places, Step, carry_out
-from pipelines.worker.abilities import abilities
+from pipelines.worker import updating
+from pipelines.worker.abilities import abilities, built
 from pipelines.worker.aside import Aside
 from pipelines.worker.beats import Beats
 from pipelines.worker.files import Claimed, fetch_all, send_all
@@ -35,7 +37,11 @@ USAGE = """retune-worker: does an agency's heavy jobs on this machine. It connec
   RETUNE_CHILD_MEMORY_BYTES, RETUNE_CHILD_CPU_S, RETUNE_CHILD_FILE_BYTES   limits of one child (default none)
 
   requirements      prints what the work needs, for pip install -r
+  update            takes the program that Retune offers, once; the one of before is kept beside it
+  --update          works, and takes whatever program Retune offers, between two jobs: only where its operator may run
+                    code on this machine
 """
+HELLO_S = 300.0
 
 
 class WorkFailed(RuntimeError):
@@ -52,6 +58,8 @@ class Program:
     link: Link
     folder: Path
     poll_s: float = 3.0
+    updates: bool = False
+    has_new_program: bool = False
     session: str = field(default_factory=lambda: secrets.token_hex(16))
     ending: threading.Event = field(default_factory=threading.Event)
 
@@ -67,16 +75,29 @@ class Program:
         self.aside.keep()
         self.wipe()
         try:
-            hello = self.link.post("hello", abilities(self.folder), self.ending.is_set)
+            hello, greeted_at = self.greet(), time.monotonic()
             log.info("%s: queues %s, trusted: %s", hello["name"], hello["queues"], hello["is_trusted"])
-            while not self.ending.is_set():
+            while not (self.ending.is_set() or self.has_new_program):
                 if not self.claim_one(hello["lease_s"]):
                     self.ending.wait(self.poll_s * random.uniform(0.5, 1.5))
+                if time.monotonic() - greeted_at > HELLO_S:
+                    hello, greeted_at = self.greet(), time.monotonic()
         except Stopped:
             log.info("ending")
         finally:
             self.wipe()
             self.aside.wipe()
+
+    def greet(self) -> Mapping[str, Any]:
+        """What the agency says of this machine; takes another program where it is asked to."""
+        hello: Mapping[str, Any] = self.link.post("hello", abilities(self.folder), self.ending.is_set)
+        if self.updates and updating.is_other(hello.get("program")):
+            try:
+                updating.take(self.link, self.ending.is_set)
+                self.has_new_program = True
+            except (updating.NotTaken, OSError) as why:
+                log.warning("The offered program is not taken: %s", why)
+        return hello
 
     def claim_one(self, lease_s: float) -> bool:
         told = self.link.post("claim", {"session": self.session}, self.ending.is_set)
@@ -176,21 +197,29 @@ def main(arguments: list[str]) -> int:
     if arguments == ["requirements"]:
         print(requirements(), end="")
         return 0
-    if arguments or not os.environ.get("RETUNE_URL"):
+    if arguments == ["version"]:
+        print(built())
+        return 0
+    if arguments not in ([], ["update"], ["--update"]) or not os.environ.get("RETUNE_URL"):
         print(USAGE)
         return 0 if arguments in (["help"], ["--help"]) else 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     folder = Path(os.environ.get("RETUNE_WORK_DIR", "~/.cache/retune-worker")).expanduser().resolve()
     try:
         link = Link(os.environ["RETUNE_URL"], token(), float(os.environ.get("RETUNE_PAUSE_S", LONGEST_PAUSE_S)))
-        program = Program(link, folder, float(os.environ.get("RETUNE_POLL_S", "3")))
+        if arguments == ["update"]:
+            print(updating.once(link))
+            return 0
+        program = Program(link, folder, float(os.environ.get("RETUNE_POLL_S", "3")), updates=bool(arguments))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_ignored: program.ending.set())
         with alone_in(folder, "retune-worker"):
             program.run()
-    except (Unknown, Refused, ValueError) as wrong:
+    except (Unknown, Refused, ValueError, OSError, updating.NotTaken) as wrong:
         print(wrong, file=sys.stderr)
         return 1
+    if program.has_new_program:
+        updating.restart()
     return 0
 
 

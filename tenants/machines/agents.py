@@ -16,6 +16,8 @@ from tenants.models.host import AGENT
 from tenants.models.machine import digest_of
 from tenants.models.machine.agent import PREFIX_CHARS
 
+PAST_SESSIONS = 4
+
 
 def address_of(name: str) -> str:
     """What stands for the host's address: no name under .invalid ever resolves (RFC 6761)."""
@@ -65,6 +67,23 @@ def agent_of(token: str) -> HostAgent | None:
     client_id, pk = found[0]
     with scope.client_scope(client_id):
         return HostAgent.objects.select_related("host", "client").filter(pk=pk).first()
+
+
+def greet(agent: HostAgent, now: datetime, said: Mapping[str, Any], at: datetime | None = None) -> None:
+    """What it says of itself, with what only we can tell: how far its clock is off, and whether there are two of it.
+
+    A program names its session, new at each start. One that speaks again after a later one did runs beside it.
+    """
+    before, session = agent.said, said.get("session", "")
+    past = [one for one in before.get("past", []) if isinstance(one, str)]
+    told = dict(said) | {"past": past, "doubled_at": before.get("doubled_at", "")}
+    if session and session != before.get("session"):
+        told["past"] = [one for one in [before.get("session", ""), *past] if one and one != session][:PAST_SESSIONS]
+        if session in past:
+            told["doubled_at"] = now.isoformat()
+    if at is not None:
+        told["clock_s"] = round((at - now).total_seconds(), 1)
+    note_seen(agent, now, told)
 
 
 def note_seen(agent: HostAgent, now: datetime, said: Mapping[str, Any] | None = None) -> None:

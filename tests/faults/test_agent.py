@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from agency.machines.programs import AGENT, offered, pack
 from pipelines.artifacts import store_of
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.release import place
@@ -37,8 +40,6 @@ from tests.faults.cutting_proxy import CuttingProxy
 from tests.servers import free_port
 from tests.unit.ollama_host.host_process import running_host
 from tests.unit.ollama_host.tiny_gguf import write_model
-from tools.make_agent import files
-from tools.make_worker import pack
 
 pytestmark = pytest.mark.sqlite_only("starts headquarters on the tests' SQLite file")
 ASK = {"model": "support", "messages": [{"role": "user", "content": "hello"}], "stream": False}
@@ -88,7 +89,7 @@ def agent_process(var: Path, hq_port: int, token: str, ollama: str) -> Process:
     env = {key: os.environ[key] for key in ("PATH", "LANG", "HOME") if key in os.environ}
     env |= {"RETUNE_URL": f"http://127.0.0.1:{hq_port}", "RETUNE_TOKEN": token, "RETUNE_OLLAMA_URL": ollama}
     env |= {"RETUNE_LISTEN": f"127.0.0.1:{port}", "RETUNE_WORK_DIR": str(var / "agent"), "RETUNE_PAUSE_S": "1"}
-    pack(var / "retune-agent.pyz", files())
+    pack(var / "retune-agent.pyz", AGENT)
     return Process([sys.executable, str(var / "retune-agent.pyz")], env, var / "agent.log", port)
 
 
@@ -312,6 +313,30 @@ def test_a_flaky_link_costs_time_and_nothing_else(transactional_db: None, tmp_pa
         time.sleep(2.0)
         assert behind.exchanges() == asked
         assert proxies[0].cuts > 0
+
+
+def test_only_an_agent_started_to_do_so_takes_the_program_that_headquarters_offers(behind: Behind) -> None:
+    """Another file, as of an older release; first without the word, then with it."""
+    packed = Path(behind.agent.command[-1])
+    behind.agent.kill()
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("older.txt", "of another release")
+    older, ours = hashlib.sha256(packed.read_bytes()).hexdigest(), offered(AGENT).digest
+    behind.agent.start()
+    until("it says what it runs", lambda: behind.row().said["program"] == older, 30, behind.agent.log)
+    until("it says what to do", lambda: "run `update`" in behind.agent.log.read_text(), 30)
+    assert hashlib.sha256(packed.read_bytes()).hexdigest() == older
+
+    behind.push(1)
+    behind.flip(1)
+    until("the agent's gateway serves v1", lambda: behind.version() == "v1", 20, behind.agent.log)
+    behind.agent.kill()
+    behind.agent.command.append("--update")
+    behind.agent.start()
+    until("it runs what is offered", lambda: behind.row().said["program"] == ours, 60, behind.agent.log)
+    assert hashlib.sha256(packed.with_name(f"{packed.name}.before").read_bytes()).hexdigest() == older
+    until("it serves as before", lambda: behind.version() == "v1", 30, behind.agent.log)
+    assert behind.agent.running is not None and behind.agent.running.poll() is None  # The very same process.
 
 
 def test_a_revoked_agent_is_told_nothing_and_serves_on(behind: Behind) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from django.utils.timezone import now
 
+from agency.machines.programs import WORKER, pack
 from pipelines.artifacts import parts_of, store_of
 from pipelines.machines.claims import MACHINE_ATTEMPTS
 from pipelines.models import Job, JobPart, Run
@@ -24,7 +25,6 @@ from tests.engines.processes import ROOT, Workers, embedded, until
 from tests.engines.story import Story
 from tests.faults.cutting_proxy import CuttingProxy
 from tests.faults.test_real_workers import effects
-from tools.make_worker import pack
 
 # Long enough for the beats of a machine that is busy with other things.
 LEASE_S = "15"
@@ -36,7 +36,7 @@ class Boxes:
     def __init__(self, pipeline: Pipeline, var: Path, port: int) -> None:
         self.pipeline, self.var, self.port = pipeline, var, port
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        pack(var / "retune-worker.pyz")
+        pack(var / "retune-worker.pyz", WORKER)
 
     def start(self, name: str) -> None:
         agency = self.pipeline.agency

@@ -445,6 +445,7 @@ drain_host              POST    200  403         404          404           401 
 undrain_host            POST    409  403         404          404           401          401
 send_feedback           POST    409  403         409          409           401          401
 greet_machine           POST    401  401         401          401           401          401
+fetch_worker            GET     401  401         401          401           401          401
 claim_job               POST    401  401         401          401           401          401
 list_inputs             POST    401  401         401          401           401          401
 fetch_input             GET     416  416         416          416           416          416
@@ -454,6 +455,7 @@ put_part                PUT     401  401         401          401           401 
 hand_in_job             POST    401  401         401          401           401          401
 fail_job                POST    401  401         401          401           401          401
 greet_agent             POST    401  401         401          401           401          401
+fetch_agent             GET     401  401         401          401           401          401
 claim_call              POST    401  401         401          401           401          401
 beat_call               POST    401  401         401          401           401          401
 answer_call             PUT     401  401         401          401           401          401

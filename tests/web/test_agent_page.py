@@ -13,7 +13,8 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from pipelines.machines.agents import silent
+from agency.machines.programs import AGENT, offered
+from pipelines.machines.agents import troubled
 from pipelines.models import Placement
 from pipelines.shipping.route import flip
 from tenants.machines import agents
@@ -115,6 +116,22 @@ def test_a_viewer_sees_the_state_and_is_offered_no_order(viewer: Browser, acorn:
     assert "Its agent" in text and "New token" not in text and "RETUNE_TOKEN" not in text
 
 
+def test_another_program_is_named_with_the_line_that_brings_the_right_one(
+    engineer: Browser, acorn: Client, token: str
+) -> None:
+    ours = offered(AGENT).digest
+    with factories.inside(acorn):
+        agents.note_seen(row_of(acorn), timezone.now(), SAID | {"program": ours})
+        assert "the one that belongs here" in engineer.get(HERE).text
+        agents.note_seen(row_of(acorn), timezone.now(), SAID | {"program": "0" * 64})
+    text = engineer.get(HERE).text
+    assert "retune-agent.pyz update" in text and ours[:8] in text
+    said = StringIO()
+    with pytest.raises(CommandError):
+        call_command("doctor", stdout=said)
+    assert "another program than the one here: office" in said.getvalue()
+
+
 def test_the_doctor_names_an_agent_that_was_not_heard_of_for_long(acorn: Client, token: str) -> None:
     with factories.inside(acorn):
         agents.note_seen(row_of(acorn), timezone.now() - timedelta(hours=1), SAID)
@@ -125,4 +142,4 @@ def test_the_doctor_names_an_agent_that_was_not_heard_of_for_long(acorn: Client,
 
 
 def test_one_that_was_never_heard_of_is_no_fault_yet(acorn: Client, token: str) -> None:
-    assert silent(timezone.now() + timedelta(days=1)) == []
+    assert troubled(timezone.now() + timedelta(days=1), "") == {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -22,6 +24,7 @@ from agency.portal.views.hosts.forms import AgentHostForm, HostForm
 from agency.portal.views.people import invite
 from pipelines.actions.hosts import sealed
 from pipelines.fleet.look import Seen
+from pipelines.machines.agents import gateways
 from pipelines.models import Drill
 from pipelines.reports.overview import pipeline_lines
 from pipelines.shipping.back.drills import latest_by_host
@@ -41,7 +44,9 @@ def page_of(request: HttpRequest, row: Client, status: int = 200, **forms: Retun
     shown: dict[str, RetuneForm] = {"host_form": HostForm(row), "key_form": KeyForm(), "member_form": MemberForm()}
     shown |= {"agent_form": AgentHostForm(row)} | forms
     lines = pipeline_lines(Pipeline.objects.filter(client=row), timezone.now())
-    lists = {"hosts": _hosts(row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
+    lists: dict[str, Any] = {"hosts": _hosts(row), "keys": ApiKey.objects.filter(client=row).order_by("-id")}
+    asked = Pipeline.objects.filter(client=row).values_list("slug", flat=True).first()
+    lists |= {"gateways": gateways(row, settings.GATEWAY_URL), "asked": asked}
     key_text = request.session.pop("new_key", "")
     return client_page(
         request,

@@ -26,10 +26,12 @@ from agency.gateway.meter.judge import Record
 from agency.gateway.routes.agents import AGENT_PATH, AgentDoor
 from pipelines.artifacts import store_of
 from pipelines.hosts import HostDown, HostRefused, open_host
+from pipelines.machines.agents import DOUBLED, AgentLine, line_of, troubled
 from pipelines.models import Body, Exchange, ModelVersion, Traffic
 from pipelines.outbound import Access
 from pipelines.reach import for_child, open_row, secret_for_child
 from pipelines.shipping.route import flip
+from pipelines.worker import protocol
 from tenants.machines import agents, calls
 from tenants.machines.calls import Wanted
 from tenants.models import AuditEvent, Client, Host, HostAgent, HostCall
@@ -108,7 +110,41 @@ def test_a_token_is_told_once_kept_as_a_digest_and_written_down(box: Box, client
     assert row.digest == hashlib.sha256(box.token.encode()).hexdigest()
     assert box.token.rpartition("_")[2] not in f"{vars(row)} {line.detail}"
     assert (box.host.kind, box.host.url) == ("agent", "http://shop.agent.invalid")
-    assert box.post("hello").json() == {"host": "shop", "client": "acorn"}
+    told = box.post("hello").json()
+    assert (told["host"], told["client"]) == ("shop", "acorn")
+
+
+def test_it_is_offered_the_program_that_belongs_here_and_told_when_its_own_is_too_old(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = box.post("hello").json()["program"]
+    answer = Browser().get("/rest/v1/agent/program", headers=box.headers)
+    assert hashlib.sha256(answer.content).hexdigest() == told["digest"] == answer["X-Retune-Digest"]
+    assert Browser().get("/rest/v1/agent/program").status_code == 401
+
+    monkeypatch.setattr(protocol, "OLDEST", 2)
+    old = box.post("hello")
+    assert old.status_code == 426
+    assert "needs 2 or later. On its machine run: python3 retune-agent.pyz update" in old.json()["error"]["message"]
+    assert Browser().get("/rest/v1/agent/program", headers=box.headers).status_code == 200
+    box.headers |= {protocol.HEADER: "2"}
+    assert box.post("hello").status_code == 200
+
+
+def test_two_programs_with_one_token_are_noticed_and_a_restart_is_not(box: Box, client: Client) -> None:
+    def line() -> AgentLine:
+        with factories.inside(client):
+            found = line_of(box.host, timezone.now())
+        assert found is not None
+        return found
+
+    for session in ("one", "one", "restarted", "restarted"):
+        box.post("hello", session=session, at=(timezone.now() + timedelta(hours=1)).isoformat())
+    assert not line().is_doubled
+    assert line().is_clock_wrong and 3590 < line().clock_s < 3610
+    box.post("hello", session="one")
+    assert line().is_doubled
+    assert list(troubled(timezone.now(), "")) == [DOUBLED]
 
 
 def test_what_it_says_of_itself_is_kept(box: Box, client: Client) -> None:

@@ -16,9 +16,8 @@ from agency.agent.hands import is_allowed
 from agency.agent.program import Terms
 from agency.agent.spool import BATCH_BYTES, Spool, batches
 from agency.gateway.meter.judge import Record
+from agency.machines.programs import AGENT, pack
 from pipelines.worker.link import Answer, Link, Refused
-from tools.make_agent import NEEDED, files
-from tools.make_worker import pack
 
 BLOB = f"/api/blobs/sha256:{'0' * 64}"
 # Whatever those bring along.
@@ -194,7 +193,7 @@ def test_terms_that_cannot_work_are_refused_with_an_example(
 
 
 def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path: Path) -> None:
-    pack(tmp_path / "agent.pyz", files())
+    pack(tmp_path / "agent.pyz", AGENT)
     look = (
         "import sys; sys.path.insert(0, sys.argv[1]); import agency.agent.program, uvicorn;"
         "from agency.gateway.meter import redaction; from pipelines.metrics import formats;"
@@ -204,16 +203,16 @@ def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path:
     command = [sys.executable, "-c", look, str(tmp_path / "agent.pyz")]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     assert said[0].startswith(str(tmp_path))
-    known = {MODULE_OF.get(name, name.replace("-", "_")) for name in NEEDED} | BROUGHT
+    known = {MODULE_OF.get(name, name.replace("-", "_")) for name in AGENT.needed} | BROUGHT
     found = {name for name in said[1].split() if not name.startswith("_")}
     assert found - known <= {"agency", "pipelines", "tenants", "cython_runtime"}
 
 
 def test_it_says_what_it_needs_and_how_it_is_used(tmp_path: Path) -> None:
-    pack(tmp_path / "agent.pyz", files())
+    pack(tmp_path / "agent.pyz", AGENT)
     run = [sys.executable, str(tmp_path / "agent.pyz")]
     needs = subprocess.run([*run, "requirements"], capture_output=True, text=True, check=True, env={}).stdout
-    assert [line.partition("==")[0] for line in needs.splitlines()] == sorted(NEEDED)
+    assert [line.partition("==")[0] for line in needs.splitlines()] == sorted(AGENT.needed)
     bare = subprocess.run(run, capture_output=True, text=True, check=False, env={})
     assert bare.returncode == 2 and "RETUNE_OLLAMA_URL" in bare.stdout
     env = {"RETUNE_URL": "http://retune.example", "RETUNE_TOKEN": "ra_x", "HOME": str(tmp_path)}

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 
 from agency.actor import open_client
 from agency.htmx import go, partials
+from agency.machines.programs import AGENT, offered
 from agency.portal.context import client_page, who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.probe import ask, keep
@@ -58,6 +59,7 @@ def page_of(
     now = timezone.now()
     shown: dict[str, Any] = {"page": host_page(row, now), "drilled": latest_by_host(client.pk).get(row.name)}
     shown |= {"agent": line_of(row, now), "token": _new_token(request, row), "origin": _origin(request)}
+    shown["offered"] = offered(AGENT)
     return client_page(request, client, "portal/hosts/host.html", status, host=row, **shown, **forms)
 
 

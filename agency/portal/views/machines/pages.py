@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agency.actor import Actor, open_agency
 from agency.htmx import go, partials
+from agency.machines.programs import WORKER, offered
 from agency.portal.context import who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.views.machines.forms import MachineForm
@@ -37,6 +38,7 @@ def _page(request: HttpRequest, actor: Actor, form: MachineForm, status: int = 2
         "waiting": list(page.waiting(now)),
         "form": form,
         "may_administer": actor.may(access.ADMINISTER),
+        "offered": offered(WORKER),
         "token": request.session.pop("new_machine", ""),
         "address": request.build_absolute_uri("/").rstrip("/"),
     }
