@@ -67,7 +67,7 @@ def test_no_password_stands_in_the_file() -> None:
 
     shown = {key: value for key, value in secret.items() if not value.startswith("/run/secrets/")}
     assert shown.pop("RETUNE_HEARTBEAT_URL") == "${RETUNE_HEARTBEAT_URL:-}"  # Comes from outside, or not at all.
-    assert shown.keys() == {"RETUNE_BASE_URL"}
+    assert shown.keys() == {"RETUNE_BASE_URL", "RETUNE_GATEWAY_URL"}
 
 
 def test_only_the_migration_holds_the_owners_secrets() -> None:
