@@ -14,7 +14,7 @@ APP_RIGHTS = "LOGIN NOBYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE"
 
 
 class RoleMismatch(ValueError):
-    """The addresses given cannot make a safe pair of roles."""
+    """The addresses given cannot make a safe pair of roles, or a database that holds every text."""
 
     permanent = True
 
@@ -59,10 +59,14 @@ def _role(admin: psycopg.Connection, login: Login, rights: str) -> str:
 
 
 def _database(admin: psycopg.Connection, owner: Login) -> str:
-    known = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner.database]).fetchone()
+    encoding = "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s"
+    known = admin.execute(encoding, [owner.database]).fetchone()
+    if known and known[0] != "UTF8":
+        advice = "Make one with ENCODING 'UTF8' TEMPLATE template0, or name another in the addresses."
+        raise RoleMismatch(f"Database {owner.database} keeps text as {known[0]} and would refuse most of it. {advice}")
     if not known:
         name, who = sql.Identifier(owner.database), sql.Identifier(owner.user)
-        _run(admin, "CREATE DATABASE {name} OWNER {who}", name=name, who=who)
+        _run(admin, "CREATE DATABASE {name} OWNER {who} ENCODING 'UTF8' TEMPLATE template0", name=name, who=who)
     return f"database {owner.database}: {'there' if known else 'made'}"
 
 

@@ -48,6 +48,28 @@ def test_repeating_mends_the_roles_rights(addresses: dict[str, str], postgres: P
     assert rights == (False,)
 
 
+def test_a_database_that_cannot_hold_every_text_is_refused(
+    addresses: dict[str, str], postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, user in (("DATABASE_OWNER_URL", "second_owner"), ("DATABASE_URL", "second_app")):
+        monkeypatch.setenv(name, postgres.url(user, "x1", "plain"))
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+
+        with pytest.raises(CommandError, match=r"plain keeps text as SQL_ASCII.*ENCODING 'UTF8'"):
+            call_command("setup_postgresql", stdout=StringIO())
+
+        admin.execute("DROP DATABASE plain")
+
+
+def test_the_database_is_made_for_every_text(addresses: dict[str, str], postgres: PostgresServer) -> None:
+    """Though the server may have been set up for another encoding."""
+    call_command("setup_postgresql", stdout=StringIO())
+
+    with psycopg.connect(addresses["DATABASE_URL"]) as app:
+        assert app.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+
+
 def test_one_role_for_both_is_refused(addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", addresses["DATABASE_OWNER_URL"])
 

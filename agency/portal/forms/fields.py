@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -39,6 +41,31 @@ def dress(widget: forms.Widget) -> None:
             pass
         case _:
             widget.attrs.setdefault("class", "form-control")
+
+
+class AddressValidator(URLValidator):
+    """Of http and https. The host may be one word, as a compose file's service or a machine of the office is called."""
+
+    one_word = re.compile(r"(?=[^.]*[a-z])[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
+
+    def __init__(self) -> None:
+        super().__init__(schemes=["http", "https"])
+
+    def __call__(self, value: str) -> None:
+        try:
+            parts = urlsplit(value)
+            place = "localhost" if parts.port is None else f"localhost:{parts.port}"
+        except ValueError:
+            return super().__call__(value)
+        if "@" not in parts.netloc and self.one_word.fullmatch(parts.hostname or ""):
+            value = parts._replace(netloc=place).geturl()
+        return super().__call__(value)
+
+
+class AddressField(forms.URLField):
+    """The address of a server that we call."""
+
+    default_validators = (AddressValidator(),)
 
 
 def judged(url: str) -> str:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import RetuneForm, judged
+from agency.portal.forms.fields import AddressField, RetuneForm, judged
 from pipelines.judges import JUDGES
 from tenants.models import Client, JudgeEndpoint
 
@@ -20,7 +20,7 @@ class JudgeForm(RetuneForm):
 
     name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Name"), max_length=60)
     kind = forms.ChoiceField(label=gettext_lazy("Speaks"), choices=[(name, name) for name in sorted(JUDGES)])
-    url = forms.URLField(
+    url = AddressField(
         label=gettext_lazy("Address"),
         max_length=300,
         assume_scheme="http",

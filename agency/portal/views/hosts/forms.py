@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.fields import AddressField, RetuneForm
 from pipelines.outbound import Access, AccessRefused
 from tenants.models import Client, DriftPolicy, Host
 
@@ -92,7 +92,7 @@ class HostForm(AccessForm):
     """An Ollama host of the client, and what we show it."""
 
     name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=_("Name"), max_length=60)
-    url = forms.URLField(
+    url = AddressField(
         label=_("Address"),
         max_length=300,
         assume_scheme="http",

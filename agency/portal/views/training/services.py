@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from agency.actor import open_agency, open_client
 from agency.htmx import go
 from agency.portal.context import client_page, who
-from agency.portal.forms.fields import RetuneForm, judged
+from agency.portal.forms.fields import AddressField, RetuneForm, judged
 from pipelines.outbound.access import VALUE
 from tenants import access, training
 from tenants.models import Agency, TrainingConsent, TrainingService
@@ -28,7 +28,7 @@ class ServiceForm(RetuneForm):
     """A seat at a service. The key is sealed and shown nowhere."""
 
     name = forms.RegexField(r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Name"), max_length=50)
-    url = forms.URLField(
+    url = AddressField(
         label=gettext_lazy("Address"),
         max_length=300,
         assume_scheme="https",
