@@ -26,7 +26,7 @@ class Settings:
     slow_ms: int = 0
     max_queue: int = MAX_QUEUE
     disk_bytes: int = 0
-    extra_hosts: tuple[str, ...] = ()
+    bind: str = "127.0.0.1"
 
     @property
     def shown_version(self) -> str:

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT; models end with the server."""
     settings = Settings(
         arguments.store, Generation(arguments.generation), arguments.shown_version, arguments.max_loaded,
-        arguments.slow_ms, arguments.max_queue, arguments.disk_bytes,
+        arguments.slow_ms, arguments.max_queue, arguments.disk_bytes, arguments.bind,
     )  # fmt: skip
     config = uvicorn.Config(
         App(settings), host=arguments.bind, port=arguments.port, log_level="warning", lifespan="on",

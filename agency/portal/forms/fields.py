@@ -65,7 +65,7 @@ class AddressValidator(URLValidator):
 class AddressField(forms.URLField):
     """The address of a server that we call."""
 
-    default_validators = (AddressValidator(),)
+    default_validators = [AddressValidator()]
 
 
 def judged(url: str) -> str:

@@ -209,6 +209,13 @@ def test_foreign_origins_and_hosts_are_turned_away(url: str, headers: dict[str, 
     assert httpx2.get(f"{url}/api/tags", headers=headers, trust_env=False).status_code == status
 
 
+def test_a_host_that_listens_on_a_network_is_called_by_any_name(tmp_path: Path) -> None:
+    with running_host(tmp_path / "store", "B", "--bind", "0.0.0.0") as url:
+        asked = f"{url.replace('0.0.0.0', '127.0.0.1')}/api/tags"
+        assert httpx2.get(asked, headers={"Host": "ollama:11434"}, trust_env=False).status_code == 200
+        assert httpx2.get(asked, headers={"Origin": "https://example.com"}, trust_env=False).status_code == 403
+
+
 def test_openai_streams_end_with_a_finish_chunk_and_done(url: str) -> None:
     answer = post(url, "/v1/chat/completions", model="m0", messages=CHAT, max_tokens=5, temperature=0, stream=True)
     events = [line.removeprefix("data: ") for line in answer.text.split("\n") if line]
