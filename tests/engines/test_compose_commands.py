@@ -68,7 +68,7 @@ class Place:
         """What the service's process sees, and nothing of this shell's."""
         given = {key: self.here(str(value)) for key, value in SERVICES[name].get("environment", {}).items()}
         path = f"{self.folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        own = {"PATH": path, "HOSTNAME": name, "CELERY_WORKER_HOSTNAME": f"celery@{name}", "HOME": str(self.folder)}
+        own = {"PATH": path, "CELERY_WORKER_HOSTNAME": f"celery@{name}", "HOME": str(self.folder)}
         return {**own, "PYTHONUNBUFFERED": "1", **given}
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
@@ -83,7 +83,8 @@ class Place:
 
     def is_healthy(self, name: str) -> bool:
         kind, *words = (self.here(str(word)) for word in SERVICES[name]["healthcheck"]["test"])
-        command = words if kind == "CMD" else ["sh", "-c", words[0]]
+        # Each container has a name of its own; here all stand on one machine.
+        command = words if kind == "CMD" else ["sh", "-c", words[0].replace("$(uname -n)", name)]
         asked = subprocess.run(
             command, cwd=ROOT, env=self.environment(name), capture_output=True, timeout=120, check=False
         )
