@@ -18,7 +18,7 @@ from pipelines.machines.agents import troubled
 from pipelines.models import Placement
 from pipelines.shipping.route import flip
 from tenants.machines import agents
-from tenants.models import AuditEvent, Client, HostAgent
+from tenants.models import AuditEvent, Client, Host, HostAgent
 from tests import factories
 
 ADD, HERE = reverse("add-agent-host", args=["acorn"]), reverse("host", args=["acorn", "office"])
@@ -76,6 +76,21 @@ def test_the_page_says_what_the_agent_said_and_how_far_behind_it_serves(
         newest = engineer.get(HERE).text
     assert "1 pipeline behind" in behind and "0.33.0" in behind and "8430" in behind
     assert "the newest routes" in newest and "does not answer" in newest and "3 dropped" in newest
+
+
+def test_the_clients_page_says_where_its_programs_ask(viewer: Browser, acorn: Client, token: str) -> None:
+    """Beside a host behind NAT where its agent says that it listens, and here only while we reach a host ourselves."""
+    factories.make_pipeline(acorn)
+    with factories.inside(acorn):
+        agents.note_seen(row_of(acorn), timezone.now(), SAID | {"address": "0.0.0.0"})
+    both = viewer.get(reverse("client", args=["acorn"])).context["gateways"]
+    assert [one.host for one in both] == ["", "office"]
+
+    with factories.inside(acorn):
+        Host.objects.exclude(name="office").update(is_enabled=False)
+    page = viewer.get(reverse("client", args=["acorn"]))
+    assert [one.url for one in page.context["gateways"]] == ["http://MACHINE-OF-OFFICE:8430"]
+    assert "curl http://MACHINE-OF-OFFICE:8430/api/chat" in page.text
 
 
 def test_a_new_token_ends_the_old_one_and_a_revoked_one_opens_nothing(

@@ -12,6 +12,7 @@ import pytest
 from agency.gateway.limits import Limits
 from agency.gateway.routes.orders import send_order, sockets
 from pipelines.models import Placement
+from tenants.models import Host
 from tests import factories
 from tests.flow.gateway.conftest import CHAT, Door, Ground, Open
 from tests.flow.gateway.double import Double, wait_for
@@ -205,3 +206,16 @@ def test_an_order_for_a_version_on_no_host_is_refused_with_a_sentence(door: Door
     answer = send_order(door.gateway.admin.path, order)
     assert not answer["ok"] and "v9 of acorn/support lies on no host" in answer["error"]
     assert not send_order(door.gateway.admin.path, {"reboot": 1})["ok"]
+
+
+def test_where_only_an_agent_reaches_the_host_the_refusal_says_where_to_ask(door: Door, ground: Ground) -> None:
+    wait_for(lambda: serves(door, "v1"))
+    with factories.inside(ground.client):
+        Host.objects.filter(client=ground.client).update(kind="agent", url="http://office.agent.invalid")
+    ground.flip(1)
+
+    wait_for(lambda: door.chat().status_code == 503)
+
+    sentence = door.chat().json()["error"]
+    assert "its host shop can be reached by its own network only" in sentence
+    assert "http://127.0.0.1:8430 on that machine" in sentence
