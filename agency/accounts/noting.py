@@ -11,7 +11,6 @@ from allauth.mfa import signals as mfa
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.utils import timezone
 
-from agency.accounts.telling import tell
 from tenants.models import User
 from tenants.people.accounts import note
 
@@ -37,7 +36,13 @@ def _heard(signal: Any, user: User, authenticator: Any = None, **more: Any) -> N
     detail = {"kind": str(authenticator.type)} if authenticator is not None else {}
     now, former = timezone.now(), more.get("from_email_address")
     note(user, VERBS[signal], now, detail)
-    tell(user, VERBS[signal], detail.get("kind", ""), now, former.email if former else "")
+    _tell(user, VERBS[signal], detail.get("kind", ""), now, former.email if former else "")
+
+
+def _tell(*what: Any) -> None:
+    from agency.accounts.telling import tell  # With its first call: mails bring a style sheet reader and numpy along.
+
+    tell(*what)
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
@@ -48,4 +53,4 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
         super().end_sessions(rows)
         if rows:
             note(rows[0].user, "account.sessions-end", now := timezone.now(), {"sessions": len(rows)})
-            tell(rows[0].user, "account.sessions-end", "", now)
+            _tell(rows[0].user, "account.sessions-end", "", now)

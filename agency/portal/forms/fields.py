@@ -44,12 +44,9 @@ def dress(widget: forms.Widget) -> None:
 
 
 class AddressValidator(URLValidator):
-    """Of http and https. The host may be one word, as a compose file's service or a machine of the office is called."""
+    """The host may be one word, as a compose file's service or a machine of the office is called."""
 
     one_word = re.compile(r"(?=[^.]*[a-z])[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
-
-    def __init__(self) -> None:
-        super().__init__(schemes=["http", "https"])
 
     def __call__(self, value: str) -> None:
         try:

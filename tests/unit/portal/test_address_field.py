@@ -26,7 +26,6 @@ def test_a_host_may_be_one_word(typed: str) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        "ftp://ollama",
         "http://ollama:99999",
         "http://",
         "http://-ollama",
