@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -10,7 +11,7 @@ from typing import Any, Self
 from pipelines.worker.link import Gone, Refused, Stopped, Unknown
 
 
-class Kept:
+class Kept(ABC):
     """`is_over`: it is given to somebody else or nobody waits for it, or this program is asked to end."""
 
     def __init__(self, every_s: float, is_ending: Callable[[], bool]) -> None:
@@ -29,9 +30,9 @@ class Kept:
         finally:
             self._through.set()
 
+    @abstractmethod
     def say(self) -> Mapping[str, Any]:
         """One beat, and its answer with `go_on`. What it raises as Stopped is tried again while the block lasts."""
-        raise NotImplementedError
 
     def when_gone(self) -> None:
         """What ends at once, by the beating thread."""
