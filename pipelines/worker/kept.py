@@ -34,7 +34,7 @@ class Kept(ABC):
     def say(self) -> Mapping[str, Any]:
         """One beat, and its answer with `go_on`. What it raises as Stopped is tried again while the block lasts."""
 
-    def when_gone(self) -> None:
+    def when_gone(self) -> None:  # noqa: B027 - a kind of work that asks `is_over` often enough needs none
         """What ends at once, by the beating thread."""
 
     def _beat(self) -> None:
