@@ -12,17 +12,16 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.gateway import begin_django
 from bench.gateway_peers import processes
+from bench.ground import on_postgresql
 from bench.push import sparse
 from bench.report import Figure, at_least, at_most, report, wants_json
 from tests.servers import free_port
@@ -90,20 +89,11 @@ class Watched:
 def main() -> None:
     as_json = wants_json()
     figures: dict[str, Figure] = dict.fromkeys(TARGETS)
-    with tempfile.TemporaryDirectory(prefix="retune-bench-") as name, ExitStack() as stack:
-        from tests import servers
-        from tests.installation import install
-
-        begin_django(Path(name))
-        installation = install(stack.enter_context(servers.postgres_server()))
-        os.environ |= installation.environment
-        from tests.installation import as_default
-
-        stack.enter_context(as_default(installation.app_url))
-        port = free_port()
-        command = [sys.executable, "-m", "uvicorn", "agency.asgi:application", "--host", "127.0.0.1"]
-        web = stack.enter_context(processes.process([*command, "--port", str(port), "--no-access-log"], port))
-        hq = Hq(port, Watched(web.pid), Path(name))
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "agency.asgi:application", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--no-access-log"]
+    with on_postgresql() as (folder, _installation), processes.process(command, port) as web:
+        hq = Hq(port, Watched(web.pid), folder)
         figures |= many(hq)
         figures |= large(hq)
     report("agents", figures, TARGETS, as_json)
@@ -177,11 +167,8 @@ def many(hq: Hq) -> dict[str, Figure]:
             took.append(crowd.wait_for_all(flipped(number + 1), 30))
             time.sleep(1.0)
         rest_mb = hq.web.memory_mb("VmRSS") - before
-    return {"agents": AGENTS, "flip_all_s": max(took), "flip_all_median_s": sorted(took)[len(took) // 2]} | {
-        "rest_cpu_share": share,
-        "alone_cpu_share": alone,
-        "rest_mb": rest_mb,
-    }
+    flips = {"flip_all_s": max(took), "flip_all_median_s": sorted(took)[len(took) // 2]}
+    return {"agents": AGENTS, **flips, "rest_cpu_share": share, "alone_cpu_share": alone, "rest_mb": rest_mb}
 
 
 @contextmanager

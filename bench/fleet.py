@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bench.ground import dress, on_postgresql
 from bench.report import Figure, at_most, exactly, report
 
 BEGIN = datetime(2026, 4, 6, 12, 0, tzinfo=UTC)
@@ -42,14 +41,14 @@ Slots = Callable[[Any], set[datetime]]
 
 def main() -> int:
     asked = _asked()
-    with tempfile.TemporaryDirectory(prefix="retune-bench-") as folder, ExitStack() as stack:
-        owner_url = _set_up(folder, stack)
+    with on_postgresql(RETUNE_ENGINE="eager", RETUNE_SCHEDULE_SPREAD_S="900") as (_folder, installation):
+        dress()
         figures = _year(asked.year)
         each = max(1, asked.pipelines // asked.clients)
         pipelines = _grow(max(1, asked.played // each), each)
         figures |= {"clients": asked.clients, "pipelines": each * asked.clients}
         figures = _together(figures, _month(pipelines, asked.workers, asked.hands))
-        figures |= _filled(owner_url, pipelines[0], asked.clients)
+        figures |= _filled(installation.owner_url, pipelines[0], asked.clients)
     report("fleet", figures, TARGETS, asked.json)
     return 1 if figures["missed"] or figures["doubled"] else 0
 
@@ -70,28 +69,6 @@ def _together(one: dict[str, Figure], other: dict[str, Figure]) -> dict[str, Fig
     """What was missed or doubled in either."""
     both = {name: int(one.get(name) or 0) + int(other.get(name) or 0) for name in ("missed", "doubled")}
     return one | other | both
-
-
-def _set_up(folder: str, stack: ExitStack) -> str:
-    """Django on a throw-away PostgreSQL, as the app's role; gives the owner's URL."""
-    os.environ |= {"RETUNE_VAR": folder, "RETUNE_ENGINE": "eager", "RETUNE_LOG_LEVEL": "ERROR"}
-    os.environ |= {"RETUNE_SCHEDULE_SPREAD_S": "900"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
-    import django
-
-    django.setup()
-    from django.conf import settings
-    from django.core.management import call_command
-
-    from tests import servers
-    from tests.installation import as_default, install
-
-    settings.ALLOWED_HOSTS = ["*"]
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    call_command("collectstatic", verbosity=0, interactive=False)
-    installation = install(stack.enter_context(servers.postgres_server()))
-    stack.enter_context(as_default(installation.app_url))
-    return installation.owner_url
 
 
 def _grow(clients: int, each: int) -> list[Any]:

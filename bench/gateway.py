@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.gateway_peers import load, processes
 from bench.gateway_peers.load import Spot
+from bench.ground import begin_django
 from bench.report import Figure, at_least, at_most, exactly, report, wants_json
 
 QUICK = bool(os.environ.get("BENCH_QUICK"))
@@ -49,14 +50,6 @@ def main() -> None:
         figures["idle_1000_streams_mb"] = idle_mb(key)
         figures |= flips(upstream, key, flip)
     report("gateway", figures, TARGETS, as_json)
-
-
-def begin_django(var: Path) -> None:
-    os.environ |= {"RETUNE_VAR": str(var), "RETUNE_ENGINE": "q2", "RETUNE_LOG_LEVEL": "ERROR"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
-    import django
-
-    django.setup()
 
 
 def set_up(var: Path, upstream: int) -> tuple[str, Callable[[int, int | None], None]]:
@@ -135,7 +128,9 @@ def in_turns(spots: list[Spot], callers: int, rounds: int = 3, **fields: Any) ->
     """The median rate and p99 of each, one after the other, several times."""
     every = [[load.throughput(spot, callers, SECONDS / 2, **fields) for spot in spots] for _ in range(rounds)]
     columns = zip(*every, strict=True)
-    return [tuple(statistics.median(values) for values in zip(*column, strict=True)) for column in columns]  # type: ignore[misc]
+    return [
+        (statistics.median(rate), statistics.median(p99)) for rate, p99 in (zip(*one, strict=True) for one in columns)
+    ]
 
 
 def idle_mb(key: str) -> float:

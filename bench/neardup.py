@@ -169,7 +169,7 @@ def by_update(texts: Iterable[str]) -> Iterable[MinHash]:
 
 
 def by_generator(texts: Iterable[str]) -> Iterable[MinHash]:
-    return MinHash.generator((_cut(text) for text in texts), num_perm=PERMUTATIONS)  # type: ignore[no-any-return]
+    return MinHash.generator((_cut(text) for text in texts), num_perm=PERMUTATIONS)
 
 
 def _cut(text: str) -> set[bytes]:

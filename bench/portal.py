@@ -8,14 +8,16 @@ and a client's month. Beside each: the least processor time of all rounds, to wh
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from bench.ground import begin_django, dress
 from bench.report import Figure, at_least, at_most, report, wants_json
 
 FEW, MANY, RUNS, ROUNDS = 50, 500, 40, 15
@@ -45,24 +47,17 @@ OF_ONE = (
 def main() -> None:
     as_json = wants_json()
     with tempfile.TemporaryDirectory(prefix="retune-bench-") as folder:
-        _set_up(folder)
+        _set_up(Path(folder))
         figures = measure()
     report("portal", figures, TARGETS, as_json)
 
 
-def _set_up(folder: str) -> None:
-    os.environ |= {"RETUNE_VAR": folder, "RETUNE_ENGINE": "eager", "RETUNE_LOG_LEVEL": "ERROR"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
-    import django
-
-    django.setup()
-    from django.conf import settings
+def _set_up(folder: Path) -> None:
+    begin_django(folder, RETUNE_ENGINE="eager")
     from django.core.management import call_command
 
-    settings.ALLOWED_HOSTS = ["*"]
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     call_command("migrate", verbosity=0)
-    call_command("collectstatic", verbosity=0, interactive=False)
+    dress()
 
 
 def measure() -> dict[str, Figure]:
@@ -83,7 +78,7 @@ def measure() -> dict[str, Figure]:
     naive_ms = _timed(lambda: _n_plus_1(agency), 3)[1]
     figures |= {"overview_p50_ms_500_clients": wall_ms, "overview_cpu_ms": cpu_ms}
     figures["vs_n_plus_1"] = naive_ms / _timed(lambda: _lines(agency))[1]
-    found = {name: _timed(lambda path=path: _fetch(browser, path)) for name, path in _paths().items()}
+    found = {name: _timed(partial(_fetch, browser, path)) for name, path in _paths().items()}
     slowest = max(found, key=lambda name: found[name][1])
     figures |= {"page_p50_ms": found[slowest][0], "page_cpu_ms": found[slowest][1], "slowest_page": slowest}
     figures["all_pages_cpu_ms"] = ", ".join(f"{name} {cpu:.0f}" for name, (_wall, cpu) in found.items())

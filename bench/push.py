@@ -141,7 +141,7 @@ class _Sink(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         left, buffer = int(self.headers["Content-Length"]), memoryview(bytearray(1 << 20))
-        while left and (count := self.rfile.readinto(buffer[: min(left, len(buffer))])):  # type: ignore[attr-defined]
+        while left and (count := self.rfile.readinto(buffer[: min(left, len(buffer))])):
             left -= count
         self.known.add(self.path)
         self._reply(201)

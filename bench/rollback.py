@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.gateway import begin_django
 from bench.gateway_peers import load, processes
 from bench.gateway_peers.load import Connection, Spot
+from bench.ground import on_postgresql
 from bench.report import Figure, at_most, report, wants_json
 
 QUICK = bool(os.environ.get("BENCH_QUICK"))
@@ -127,14 +126,7 @@ def lay(upstream: int) -> Ground:
 def main() -> None:
     as_json = wants_json()
     figures: dict[str, Figure] = dict.fromkeys(TARGETS)
-    with tempfile.TemporaryDirectory(prefix="retune-bench-") as name, ExitStack() as stack:
-        from tests import servers
-        from tests.installation import install
-
-        begin_django(Path(name))
-        installation = install(stack.enter_context(servers.postgres_server()))
-        os.environ |= installation.environment
-        stack.enter_context(_default_is(installation.app_url))
+    with on_postgresql() as (folder, installation), ExitStack() as stack:
         upstream = stack.enter_context(processes.upstream())
         ground = lay(upstream)
         ground.canary()
@@ -146,16 +138,8 @@ def main() -> None:
         with _untold(installation.owner_url):
             polled = with_database(ground, spots)
         figures |= {f"polled_{name}": polled[name] for name in ("median_s", "p99_s")}
-        figures |= without_database(Path(name), installation.admin_url, ground, spots)
+        figures |= without_database(folder, installation.admin_url, ground, spots)
     report("rollback", figures, TARGETS, as_json)
-
-
-@contextmanager
-def _default_is(url: str) -> Iterator[None]:
-    from tests.installation import as_default
-
-    with as_default(url):
-        yield
 
 
 @contextmanager

@@ -62,15 +62,16 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
 def facts_of(
     state: PipelineState, settings: judge.TriggerSettings, last: TriggerDecision | None, now: datetime
 ) -> judge.TriggerFacts:
+    """What these settings can ask of: of thousands of pipelines each is looked at every few minutes."""
     pipeline = state.pipeline
     runs = Run.objects.filter(pipeline=pipeline)
-    quality, sample = quality_of(state, now)
+    quality, sample = quality_of(state, now) if settings.quality_below is not None else (None, 0)
     last_rollback = Rollback.objects.filter(pipeline=pipeline).order_by("-id").first()
     late = list(runs.filter(Q(status__in=LIVE) | Q(created_at__gt=now - DAY)).values_list("status", "created_at"))
     quality_run = runs.filter(occasion__kind="quality", finished_at__isnull=False).order_by("-finished_at").first()
     return judge.TriggerFacts(
         schedule_handled_until=max(filter(None, (state.schedule_seen_at, settings.schedule_set_at)), default=None),
-        new_examples=new_examples(pipeline),
+        new_examples=new_examples(pipeline) if settings.new_examples is not None else 0,
         quality=quality,
         quality_sample=sample,
         quality_run_ended_at=quality_run.finished_at if quality_run else None,

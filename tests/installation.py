@@ -52,7 +52,7 @@ def _patiently(owner: psycopg.Connection, statement: str) -> None:
     """Again after a deadlock: workers of the test may still be reading."""
     for _ in range(PATIENCE):
         with suppress(psycopg.errors.DeadlockDetected):
-            owner.execute(statement)  # type: ignore[arg-type]
+            owner.execute(statement)
             return
     raise RuntimeError(f"The tables could not be emptied in {PATIENCE} tries.")
 

@@ -6,7 +6,10 @@ none yet, a rollback in the first month. The played run is the last of its pipel
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.models import Model
 
 MONTHS = 12
 LAST = 1000 + MONTHS  # Numbers of runs; copies have those before it.
@@ -26,7 +29,7 @@ def fill(owner_url: str, pipeline: Any, clients: int) -> dict[str, float]:
     with psycopg.connect(owner_url, autocommit=True) as owner:
         _copy_clients(owner, pipeline.client, clients)
         owner.execute("UPDATE pipelines_run SET number = %s WHERE id <> %s", [LAST, version.run_id])
-        last = owner.execute("SELECT MAX(id) FROM pipelines_run").fetchone()[0]
+        (last,) = owner.execute("SELECT MAX(id) FROM pipelines_run").fetchall()[0]
         owner.execute(_copied_runs(), {"run": told.pk})
         for model in _children():
             owner.execute(_copied(model), {"run": told.pk, "last": last})
@@ -66,12 +69,13 @@ def _copy_clients(owner: Any, client: Any, clients: int) -> None:
     owner.execute(_insert(Client, names, many))
     of_new = {"agency_id": "c.agency_id", "client_id": "c.id"}
     source = f"tenants_client c, {{}} t WHERE t.client_id = {client.pk} AND c.id > {last}"
-    for model, more in ((Host, {}), (Pipeline, {"revision_id": "NULL"})):
-        owner.execute(_insert(model, of_new | more, source.format(model._meta.db_table)))
+    owner.execute(_insert(Host, of_new, source.format("tenants_host")))
+    owner.execute(_insert(Pipeline, of_new | {"revision_id": "NULL"}, source.format("tenants_pipeline")))
     linked = f"tenants_pipeline p JOIN tenants_pipeline f ON f.slug = p.slug AND f.client_id = {client.pk}"
     new = {"agency_id": "p.agency_id", "client_id": "p.client_id", "pipeline_id": "p.id"}
     new |= {"production_id": "NULL", "latest_run_id": "NULL", "due_at": "NULL"}
-    for model in (SettingsRevision, PipelineState):
+    models: tuple[type[Model], ...] = (SettingsRevision, PipelineState)
+    for model in models:
         source = f"{linked} JOIN {model._meta.db_table} t ON t.pipeline_id = f.id WHERE p.client_id > {last}"
         owner.execute(_insert(model, new, source))
     owner.execute(

@@ -90,7 +90,7 @@ def side_by_side(spots: Sequence[Spot], number: int, rounds: int = 20) -> list[l
     """Times in ms of one caller at each spot, in turns, so that a busy machine is as busy for all of them."""
 
     async def run() -> list[list[float]]:
-        connections, times = [Connection(spot) for spot in spots], [[] for _ in spots]
+        connections, times = [Connection(spot) for spot in spots], [list[float]() for _ in spots]
         for connection in connections:
             for _ in range(50):
                 assert await connection.ask(request(connection.spot)) == 200

@@ -68,7 +68,7 @@ def wait_for_port(child: subprocess.Popen[bytes], port: int) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         if child.poll() is not None:
-            raise NotThere(f"{child.args[0]} ended with {child.returncode}")  # type: ignore[index]
+            raise NotThere(f"{child.args!r} ended with {child.returncode}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -68,8 +68,7 @@ class Story:
         return events(run)
 
     def start(self, first: int) -> Run:
-        source = {"token": f"t{first}", "actor": "tests", "now": now()}
-        actions.add_examples(self.pipeline, lines(first, 30), **source)
+        actions.add_examples(self.pipeline, lines(first, 30), token=f"t{first}", actor="tests", now=now())
         return actions.start_run(self.pipeline, actor="owner", now=now())
 
     def approve(self, run: Run) -> None:
