@@ -1,6 +1,6 @@
 """A fleet on a virtual clock: real triggers, engine, queues and PostgreSQL; trainings that only take time.
 
-First a small fleet (--year) is played over a whole year of schedules, 29 February and all changes of the clocks among
+First a smaller fleet (--year) is played over a whole year of schedules, 29 February and all changes of the clocks among
 them. Then every pipeline of a large one is due on the first Tuesday at 04:00, in three time zones; --played of them are
 played from there until the last run is over, by --hands processes. The rest of that fleet and its year are then written
 as those left it, and the pages are asked at that size. Looks at triggers that find nothing (one each five minutes for
@@ -43,7 +43,7 @@ def main() -> int:
     asked = _asked()
     with on_postgresql(RETUNE_ENGINE="eager", RETUNE_SCHEDULE_SPREAD_S="900") as (_folder, installation):
         dress()
-        figures = _year(asked.year)
+        figures = _year(asked.year, asked.hands)
         each = max(1, asked.pipelines // asked.clients)
         pipelines = _grow(max(1, asked.played // each), each)
         figures |= {"clients": asked.clients, "pipelines": each * asked.clients}
@@ -59,7 +59,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--pipelines", type=int, default=5000, help="of all clients together")
     parser.add_argument("--played", type=int, default=5000, help="pipelines whose first Tuesday is played")
-    parser.add_argument("--year", type=int, default=40, help="pipelines of the small fleet")
+    parser.add_argument("--year", type=int, default=100, help="clients whose one pipeline is played over a year")
     parser.add_argument("--workers", type=int, default=100, help="of the queue gpu; cpu has half as many")
     parser.add_argument("--hands", type=int, default=2, help="processes that play")
     return parser.parse_args()
@@ -83,11 +83,12 @@ def _grow(clients: int, each: int) -> list[Any]:
     return made
 
 
-def _year(count: int) -> dict[str, Figure]:
-    """A small fleet of an agency of its own, over a year of schedules of five kinds."""
+def _year(count: int, players: int) -> dict[str, Figure]:
+    """So many clients of another agency, one pipeline each, over a year of schedules of five kinds."""
     from bench.fleet_year import slots
+    from bench.fleet_year.hands import ManyHanded, hands
     from tests import factories
-    from tests.fleet import Fleet, body, played
+    from tests.fleet import body, played
 
     agency, due = factories.make_agency("year"), dict[int, set[datetime]]()
     pipelines = []
@@ -99,8 +100,9 @@ def _year(count: int) -> dict[str, Figure]:
     if not pipelines:
         return {}
     _look_at(pipelines, slots.BEGIN)
-    fleet, begun = Fleet(pipelines, slots.BEGIN, {"gpu": 4, "cpu": 2}, killed_share=0.02), time.perf_counter()
-    with played(fleet):
+    workers, begun = max(4, count // 50), time.perf_counter()
+    fleet = ManyHanded(pipelines, slots.BEGIN, {"gpu": workers, "cpu": workers // 2}, killed_share=0.02)
+    with played(fleet), hands(fleet, players):
         fleet.play(slots.END)
     figures = _judged(pipelines, fleet, lambda pipeline: due[pipeline.pk])
     _look_at(pipelines, None)

@@ -91,14 +91,16 @@ def test_a_line_that_went_silent_is_found_out_and_opened_anew(
     wait_for(lambda: follower.listener.is_hearing)
     with psycopg.connect(on_postgres.owner_url, autocommit=True) as owner:
         owner.execute("ALTER TABLE pipelines_route DISABLE TRIGGER routes_changed")
-        serial = ground.flip(1)
-        assert wait_for(lambda: door.gateway.status()["serial"] == serial) < 3  # By the look alone.
+        # The word of the flip before may still be on its way: then the look that finds the first of these was told.
+        for number in (1, 2):
+            serial = ground.flip(number)
+            assert wait_for(lambda serial=serial: door.gateway.status()["serial"] == serial) < 3  # By the look alone.
         wait_for(lambda: not follower.listener.is_hearing)
         owner.execute("ALTER TABLE pipelines_route ENABLE TRIGGER routes_changed")
     with psycopg.connect(on_postgres.admin_url, autocommit=True) as admin:
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
     wait_for(lambda: listeners(on_postgres) == 1)
-    ground.flip(2)
+    ground.flip(1)
     wait_for(lambda: follower.listener.is_hearing)
 
 
