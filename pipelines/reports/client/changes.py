@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext as _
 
 from pipelines.models import GateResult, ModelVersion, Scorecard
+from pipelines.reports.client.calendar import Month
+from pipelines.reports.client.figures import grouped
 from pipelines.reports.client.words import metric_name, test_name, test_words
 from pipelines.reports.judging.comparison import CaseLine, Wanted, comparison, with_questions
 from pipelines.reports.scorecards import MetricLine, metric_lines
-from tenants.models import SharedExample, User
+from tenants.models import Pipeline, SharedExample, User
 
 EXAMPLES = 10
 DIFFERENT = {"won": "better", "lost": "worse", "reworded": "reworded", "flaky": "flaky"}
@@ -61,9 +64,30 @@ class Example:
     is_shared: bool
 
 
-def change_of(version: ModelVersion, is_new: bool) -> Change:
-    card = Scorecard.objects.filter(version=version).first()
-    gates = GateResult.objects.filter(run_id=version.run_id)
+def changes_in(
+    pipelines: Sequence[Pipeline], month: Month, in_service: Mapping[int, ModelVersion]
+) -> dict[int, tuple[Change, ...]]:
+    """{pipeline: what went live in the month, newest first; where nothing did, what was in service before it}."""
+    rows = ModelVersion.objects.filter(pipeline__in=pipelines, promoted_at__gte=month.begin, promoted_at__lt=month.end)
+    versions = list(rows.select_related("dataset", "run").order_by("-promoted_at"))
+    news = {version.pipeline_id for version in versions}
+    versions += [one for pk, one in in_service.items() if pk not in news and _was_there(one, month)]
+    cards = {card.version_id: card for card in Scorecard.objects.filter(version__in=versions)}
+    gates: dict[int, list[GateResult]] = defaultdict(list)
+    for gate in GateResult.objects.filter(run__in={version.run_id for version in versions}):
+        gates[gate.run_id].append(gate)
+
+    def change(version: ModelVersion) -> Change:
+        return _change(version, version.pipeline_id in news, cards.get(version.pk), gates[version.run_id])
+
+    return grouped(pipelines, versions, change)
+
+
+def _was_there(version: ModelVersion, month: Month) -> bool:
+    return version.promoted_at is not None and version.promoted_at < month.begin
+
+
+def _change(version: ModelVersion, is_new: bool, card: Scorecard | None, gates: list[GateResult]) -> Change:
     metrics = (MetricLine(metric_name(m.name), m.candidate, m.production) for m in metric_lines(card))
     return Change(
         version=version,

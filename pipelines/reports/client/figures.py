@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from django.db.models import Aggregate, Count, Model, Q, Sum
 from django.utils.translation import gettext as _
@@ -18,7 +18,13 @@ from tenants.models import Pipeline
 
 FRESH = timedelta(days=1)
 KEPT_BACK = ("stopped", "rejected")
+Line = TypeVar("Line")
+Row = TypeVar("Row", bound="OfPipeline")
 Grouped = dict[tuple[int, bool], tuple[Any, ...]]
+
+
+class OfPipeline(Protocol):
+    pipeline_id: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,16 @@ def counts_of(pipelines: Sequence[Pipeline], month: Month, now: datetime) -> dic
         return Counts(requests, errors, went_live, kept_back.get(key, (0,))[0], backs.get(key, (0,))[0], learnt)
 
     return {pk: (counts((pk, True)), counts((pk, False))) for pk in ids}
+
+
+def grouped(
+    pipelines: Sequence[Pipeline], rows: Iterable[Row], line: Callable[[Row], Line]
+) -> dict[int, tuple[Line, ...]]:
+    """{pipeline: a line for each of its rows, in their order}; those without any are there too."""
+    found: dict[int, list[Line]] = {pipeline.pk: [] for pipeline in pipelines}
+    for row in rows:
+        found[row.pipeline_id].append(line(row))
+    return {pk: tuple(lines) for pk, lines in found.items()}
 
 
 def _of(model: type[Model], ids: Sequence[int]) -> Any:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 
+from django.db.models import Window
+from django.db.models.functions import RowNumber
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from pipelines.models import ModelVersion, PipelineState, Run
 from pipelines.reports.client.calendar import Month, month_of
-from pipelines.reports.client.changes import Change, change_of
+from pipelines.reports.client.changes import Change, changes_in
 from pipelines.reports.client.data import data_words
-from pipelines.reports.client.figures import NOTHING, Counts, Figure, counts_of, figures
+from pipelines.reports.client.figures import NOTHING, Counts, Figure, counts_of, figures, grouped
 from pipelines.reports.client.problems import Problem, problems_in
 from pipelines.reports.client.words import run_words
 from pipelines.reports.schedule import anchors_of, next_scheduled
@@ -130,43 +132,43 @@ def pipeline_report(pipeline: Pipeline, now: datetime, month: Month | None = Non
 def _report(client: Client, now: datetime, month: Month | None, rows: tuple[Pipeline, ...]) -> ClientReport:
     wanted = month or month_of(now, client.zone)
     first = month_of(client.created_at, client.zone)
-    counts = counts_of(rows, wanted, now)
-    parts = tuple(_pipeline(row, wanted, now, counts[row.pk]) for row in rows)
-    return ClientReport(now, wanted, min(first, wanted), parts)
+    return ClientReport(now, wanted, min(first, wanted), _parts(client, rows, wanted, now))
 
 
-def _pipeline(row: Pipeline, month: Month, now: datetime, counts: tuple[Counts, Counts]) -> PipelineMonth:
+def _parts(client: Client, rows: tuple[Pipeline, ...], month: Month, now: datetime) -> tuple[PipelineMonth, ...]:
+    """One for each pipeline, with as many queries for ten of them as for one."""
     related = ("production__dataset", "production__run", "latest_run")
-    state = PipelineState.objects.filter(pipeline=row).select_related(*related).first()
-    here, before = counts
-    production = state.production if state else None
-    return PipelineMonth(
-        name=row.name,
-        slug=row.slug,
-        version=production,
-        counts=here,
-        before=before,
-        changes=_changes(row, month, production),
-        problems=problems_in(row, month),
-        runs=_runs(row, month),
-        data=data_words(row, month),
-        next_at=next_scheduled(row, now, anchors_of([row]).get(row.pk)),
-        is_being_tried=bool(state and state.latest_run and state.latest_run.is_live),
-    )
+    states = {one.pipeline_id: one for one in PipelineState.objects.filter(pipeline__in=rows).select_related(*related)}
+    in_service = {pk: state.production for pk, state in states.items() if state.production}
+    counts, changes = counts_of(rows, month, now), changes_in(rows, month, in_service)
+    problems, runs, data = problems_in(rows, month), _runs(rows, month), data_words(client, rows, month)
+    set_at = anchors_of(rows)
+
+    def part(row: Pipeline) -> PipelineMonth:
+        state, (here, before) = states.get(row.pk), counts[row.pk]
+        return PipelineMonth(
+            name=row.name,
+            slug=row.slug,
+            version=in_service.get(row.pk),
+            counts=here,
+            before=before,
+            changes=changes[row.pk],
+            problems=problems[row.pk],
+            runs=runs[row.pk],
+            data=data[row.pk],
+            next_at=next_scheduled(row, now, set_at.get(row.pk)),
+            is_being_tried=bool(state and state.latest_run and state.latest_run.is_live),
+        )
+
+    return tuple(part(row) for row in rows)
 
 
-def _changes(row: Pipeline, month: Month, production: ModelVersion | None) -> tuple[Change, ...]:
-    versions = ModelVersion.objects.filter(pipeline=row, promoted_at__gte=month.begin, promoted_at__lt=month.end)
-    found = [change_of(version, True) for version in versions.select_related("dataset", "run").order_by("-promoted_at")]
-    was_there = production is not None and production.promoted_at is not None and production.promoted_at < month.begin
-    if not found and production is not None and was_there:
-        found = [change_of(production, False)]
-    return tuple(found)
-
-
-def _runs(row: Pipeline, month: Month) -> tuple[RunLine, ...]:
-    runs = Run.objects.filter(pipeline=row, created_at__gte=month.begin, created_at__lt=month.end)
-    return tuple(_run(run) for run in runs.select_related("model_version")[:RECENT_RUNS])
+def _runs(rows: tuple[Pipeline, ...], month: Month) -> dict[int, tuple[RunLine, ...]]:
+    """The newest of each pipeline."""
+    place = Window(RowNumber(), partition_by="pipeline", order_by="-number")
+    runs = Run.objects.filter(pipeline__in=rows, created_at__gte=month.begin, created_at__lt=month.end)
+    newest = runs.annotate(place=place).filter(place__lte=RECENT_RUNS).select_related("model_version")
+    return grouped(rows, newest, _run)
 
 
 def _run(run: Run) -> RunLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from django.db.models import Sum
 
 from pipelines.models import Rollback, Traffic, TrafficSpan, Unit
 from pipelines.reports.client.calendar import Month
+from pipelines.reports.client.figures import grouped
 from pipelines.reports.client.words import phase_words, why_taken_back
 from pipelines.rollups import begin_of
 from tenants.models import Pipeline
@@ -38,9 +40,10 @@ class Problem:
         return self.rollback.seconds
 
 
-def problems_in(pipeline: Pipeline, month: Month) -> tuple[Problem, ...]:
-    found = Rollback.objects.filter(pipeline=pipeline, decided_at__gte=month.begin, decided_at__lt=month.end)
-    return tuple(problem_of(row) for row in found.select_related("from_version", "to_version", "rollout"))
+def problems_in(pipelines: Sequence[Pipeline], month: Month) -> dict[int, tuple[Problem, ...]]:
+    """{pipeline: what was taken back, newest first}."""
+    found = Rollback.objects.filter(pipeline__in=pipelines, decided_at__gte=month.begin, decided_at__lt=month.end)
+    return grouped(pipelines, found.select_related("from_version", "to_version", "rollout"), problem_of)
 
 
 def problem_of(row: Rollback) -> Problem:
