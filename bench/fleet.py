@@ -1,10 +1,10 @@
 """A fleet on a virtual clock: real triggers, engine, queues and PostgreSQL; trainings that only take time.
 
-First a smaller fleet (--year) is played over a whole year of schedules, 29 February and all changes of the clocks among
-them. Then every pipeline of a large one is due on the first Tuesday at 04:00, in three time zones; --played of them are
-played from there until the last run is over, by --hands processes. The rest of that fleet and its year are then written
-as those left it, and the pages are asked at that size. Looks at triggers that find nothing (one each five minutes for
-each pipeline) are left out.
+Every pipeline of a large fleet is due on the first Tuesday at 04:00, in three time zones; --played of them are played
+from there until the last run is over, by --hands processes. The rest of that fleet and its year are then written as
+those left it, and the pages are asked at that size. Beside it a smaller fleet (--year) is played over a whole year of
+schedules, 29 February and all changes of the clocks among them. Looks at triggers that find nothing (one each five
+minutes for each pipeline) are left out.
 
 missed, doubled: due times without a run, and runs or jobs beyond the first for one due time, of all that were played.
 queue_wait_*: from a job's making to its claim, virtual time. expected_off_p50_s: between the real start and the one
@@ -43,12 +43,12 @@ def main() -> int:
     asked = _asked()
     with on_postgresql(RETUNE_ENGINE="eager", RETUNE_SCHEDULE_SPREAD_S="900") as (_folder, installation):
         dress()
-        figures = _year(asked.year, asked.hands)
         each = max(1, asked.pipelines // asked.clients)
         pipelines = _grow(max(1, asked.played // each), each)
-        figures |= {"clients": asked.clients, "pipelines": each * asked.clients}
-        figures = _together(figures, _month(pipelines, asked.workers, asked.hands))
+        figures: dict[str, Figure] = {"clients": asked.clients, "pipelines": each * asked.clients}
+        figures |= _month(pipelines, asked.workers, asked.hands)
         figures |= _filled(installation.owner_url, pipelines[0], asked.clients)
+        figures = _together(figures, _year(asked.year, asked.hands))
     report("fleet", figures, TARGETS, asked.json)
     return 1 if figures["missed"] or figures["doubled"] else 0
 

@@ -26,6 +26,7 @@ def pages(month: str, run: int) -> dict[str, float]:
     paths |= {name: reverse(name) for name in OF_AGENCY} | {name: reverse(name, args=where) for name in OF_PIPELINE}
     paths |= {"client": reverse("client", args=where[:1]), "run": reverse("run", args=[*where, run])}
     paths |= {"host": reverse("host", args=["client-0", "shop"]), "value": f"{reverse('value')}?month={month}"}
+    paths["month"] = f"/report/client-0/?month={month}"
     figures: dict[str, float] = {}
     for name, path in paths.items():
         figures |= _page(browser, name.replace("-", "_"), path)
