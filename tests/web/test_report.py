@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -40,6 +41,20 @@ def test_it_says_how_it_is_what_changed_and_what_was_tested(reader: Browser, his
     assert "1 new version went live, after it had passed its tests." in text
     assert "What v1 was tested on" in text and "It passed every safety question." in text
     assert "the tests below; it did not need a person" in text
+
+
+def test_queries_do_not_grow_with_pipelines(
+    in_acorn: Client, history: None, django_assert_max_num_queries: Any
+) -> None:
+    month = read_month("2026-03", factories.NOW, ZoneInfo("Europe/Madrid"))
+    with django_assert_max_num_queries(30) as few:
+        [alone] = client_report(in_acorn, factories.NOW, month).pipelines
+    for number in range(4):
+        factories.make_production(factories.make_pipeline(in_acorn, f"task-{number}"))
+    with django_assert_max_num_queries(len(few.captured_queries)):
+        report = client_report(in_acorn, factories.NOW, month)
+    assert len(report.pipelines) == 5 and all(part.changes and part.runs for part in report.pipelines)
+    assert alone in report.pipelines
 
 
 def test_what_went_wrong_is_told_in_a_clients_words(reader: Browser, history: None) -> None:
