@@ -46,9 +46,9 @@ def main() -> int:
         each = max(1, asked.pipelines // asked.clients)
         pipelines = _grow(max(1, asked.played // each), each)
         figures: dict[str, Figure] = {"clients": asked.clients, "pipelines": each * asked.clients}
-        figures |= _month(pipelines, asked.workers, asked.hands)
-        figures |= _filled(installation.owner_url, pipelines[0], asked.clients)
-        figures = _together(figures, _year(asked.year, asked.hands))
+        figures |= _told(_month(pipelines, asked.workers, asked.hands))
+        figures |= _told(_filled(installation.owner_url, pipelines[0], asked.clients))
+        figures = _together(figures, _told(_year(asked.year, asked.hands)))
     report("fleet", figures, TARGETS, asked.json)
     return 1 if figures["missed"] or figures["doubled"] else 0
 
@@ -63,6 +63,12 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=100, help="of the queue gpu; cpu has half as many")
     parser.add_argument("--hands", type=int, default=2, help="processes that play")
     return parser.parse_args()
+
+
+def _told(figures: dict[str, Figure]) -> dict[str, Figure]:
+    """Each part by itself as soon as it is there: the whole takes long."""
+    print(figures, file=sys.stderr, flush=True)
+    return figures
 
 
 def _together(one: dict[str, Figure], other: dict[str, Figure]) -> dict[str, Figure]:
