@@ -17,13 +17,18 @@ from tenants.people.sign_in import Rules
 class Grant:
     """One membership: a role in an agency, or (readers, staff of named clients) at one client of it.
 
-    `rules`: what that agency asks of the person's session.
+    `client`: that client's short name. `rules`: what that agency asks of the person's session.
     """
 
     agency_id: int
     client_id: int | None
     role: str
     rules: Rules = field(default_factory=Rules)
+    client: str = ""
+
+    def may_hold(self, slug: str) -> bool:
+        """Whether it is worth looking for that client in this grant's scope."""
+        return self.client_id is None or self.client == slug
 
     def covers(self, client: Client, verb: str) -> bool:
         inside = self.client_id == client.pk if self.client_id else self.agency_id == client.agency_id
@@ -61,12 +66,20 @@ class Actor:
 
 
 def actor_of(user: Any) -> Actor:
-    grants = []
-    for agency_id, client_id, _pk in crossing.ask("memberships_of_user", user=user.pk):
-        with scope.agency_scope(agency_id):
-            row = Membership.objects.select_related("agency").get(pk=_pk)
-        grants.append(Grant(agency_id, client_id, row.role, Rules.of(row.agency)))
-    return Actor(name=user.email, grants=tuple(grants))
+    """One query for each agency, however many clients a person sees there."""
+    found: dict[int, list[int]] = {}
+    for agency_id, _client_id, pk in crossing.ask("memberships_of_user", user=user.pk):
+        found.setdefault(agency_id, []).append(pk)
+    return Actor(name=user.email, grants=tuple(grant for one in found.items() for grant in _grants(*one)))
+
+
+def _grants(agency_id: int, memberships: list[int]) -> list[Grant]:
+    with scope.agency_scope(agency_id):
+        rows = Membership.objects.select_related("agency", "client").filter(pk__in=memberships).order_by("pk")
+        return [
+            Grant(agency_id, row.client_id, row.role, Rules.of(row.agency), row.client.slug if row.client else "")
+            for row in rows
+        ]
 
 
 def open_agency(request: HttpRequest, verb: str = access.VIEW) -> Actor:
@@ -81,7 +94,7 @@ def open_client(request: HttpRequest, slug: str, verb: str) -> Client:
     """The client `slug` if the actor may `verb` there, and its scope for the rest of the request; else 404."""
     actor: Actor = request.actor  # type: ignore[attr-defined]
     for grant in actor.grants:
-        client = _client_of(grant, slug)
+        client = _client_of(grant, slug) if grant.may_hold(slug) else None
         if client is not None and grant.covers(client, verb):
             scope.narrow(client.pk, client.agency_id)
             return client

@@ -51,11 +51,12 @@ def _client(actor: Actor, pk: int) -> Viewing | None:
     row = Client.objects.filter(pk=pk).first()
     if row is None or not any(grant.covers(row, access.VIEW) for grant in actor.grants):
         return None
-    return Viewing(row.name, (Grant(row.agency_id, row.pk, Role.READER),))
+    return Viewing(row.name, (Grant(row.agency_id, row.pk, Role.READER, client=row.slug),))
 
 
 def _member(actor: Actor, pk: int) -> Viewing | None:
-    row = Membership.objects.select_related("user").filter(pk=pk).first()
+    row = Membership.objects.select_related("user", "client").filter(pk=pk).first()
     if row is None or not actor.may(access.ADMINISTER):
         return None
-    return Viewing(row.user.email, (Grant(row.agency_id, row.client_id, row.role),))
+    slug = row.client.slug if row.client else ""
+    return Viewing(row.user.email, (Grant(row.agency_id, row.client_id, row.role, client=slug),))

@@ -88,6 +88,20 @@ def test_a_blackout_set_after_the_run_began_counts(pipeline: Pipeline, add_rows:
     assert pressed(run).reason == f"rollout waits: blackout {text}"
 
 
+def test_a_client_called_agency_is_frozen_alone(pipeline: Pipeline) -> None:
+    with scope.entered(None):
+        agency = pipeline.client.agency
+        named = factories.make_client(agency)
+        with scope.agency_scope(agency.pk):
+            type(named).objects.filter(pk=named.pk).update(slug="agency")
+        browser = Browser()
+        browser.force_login(factories.make_member(agency, Role.ENGINEER))
+        for place in ("agency", "-"):
+            assert browser.post(reverse("freezes"), {"where": place, "reason": "year end"}).status_code == 303
+    with scope.agency_scope(agency.pk):
+        assert set(Freeze.objects.values_list("client", flat=True)) == {named.pk, None}
+
+
 def test_a_freeze_is_set_seen_and_lifted_on_its_page(pipeline: Pipeline) -> None:
     with scope.entered(None):
         person = factories.make_member(pipeline.client.agency, Role.ENGINEER)

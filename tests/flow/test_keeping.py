@@ -122,9 +122,7 @@ def test_drafts_of_killed_workers_are_swept_by_age(pipeline: Pipeline, clock: Cl
     assert [path.name for path in incoming.iterdir()] == ["under-way"]
 
 
-def test_the_command_verifies_and_collects(
-    pipeline: Pipeline, clock: Clock, tmp_path: Path, capsys: Any
-) -> None:
+def test_the_command_verifies_and_collects(pipeline: Pipeline, clock: Clock, tmp_path: Path, capsys: Any) -> None:
     store = store_of(pipeline.client_id)
     kept = factories.make_production(pipeline).model_version
     kept.gguf_digest = store.put_bytes(b"weights")

@@ -11,8 +11,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.timezone import now
 
+from agency.portal.forms.fields import WallTimeField
 from pipelines import actions
 from pipelines.models import ModelVersion, Rollout
 from pipelines.reports.changes.ledger import changed_between, served_at
@@ -77,6 +79,39 @@ def test_what_changed_names_each_fact_that_did(pipeline: Pipeline, add_rows: Cal
     assert {"support gguf", "support dataset"} <= {name for what, name in changed if what == "production"}
     assert "settings.change" in [act.verb for act in found.acts]
     assert changed_between(pipeline.client, now(), now() + timedelta(seconds=1)).differences == []
+
+
+# In Madrid the hour from two to three occurs twice on 25 October and not at all on 29 March.
+@pytest.mark.parametrize("moment", ["2026-10-25T00:30Z", "2026-10-25T01:30Z", "2026-11-24T01:30Z", "2026-04-28T00:30Z"])
+def test_the_page_opens_in_the_hour_in_which_the_clocks_are_changed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    moment_at = datetime.fromisoformat(moment)
+    with scope.entered(None):
+        browser = Browser()
+        browser.force_login(factories.make_member(pipeline.client.agency, Role.VIEWER))
+    with scope.client_scope(pipeline.client_id, pipeline.agency_id):
+        type(pipeline.client).objects.filter(pk=pipeline.client_id).update(timezone="Europe/Madrid")
+    monkeypatch.setattr("agency.portal.views.changes.ledger.timezone.now", lambda: moment_at)
+    with scope.entered(None):
+        page = browser.get(reverse("ledger", args=[pipeline.client.slug]))
+    assert page.status_code == 200
+    assert timedelta(0) <= page.context["at"] - moment_at < timedelta(hours=1, minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_last", "meant"),
+    [
+        ("2026-10-25T02:30", False, "2026-10-25T00:30Z"),
+        ("2026-10-25T02:30", True, "2026-10-25T01:30Z"),
+        ("2026-03-29T02:30", False, "2026-03-29T01:30Z"),
+        ("2026-07-01T12:00", False, "2026-07-01T10:00Z"),
+        ("2026-07-01T12:00Z", False, "2026-07-01T12:00Z"),
+    ],
+)
+def test_a_time_on_the_wall_is_one_moment(typed: str, is_last: bool, meant: str) -> None:
+    with timezone.override("Europe/Madrid"):
+        assert WallTimeField(is_last=is_last).clean(typed) == datetime.fromisoformat(meant)
 
 
 def test_page_and_command_answer_alike(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:

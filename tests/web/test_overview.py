@@ -12,7 +12,7 @@ from django.urls import reverse
 from pipelines.models import Drill, Example, Job, Run, Scorecard
 from pipelines.reports.overview import Need
 from pipelines.reports.schedule import anchors_of, next_scheduled
-from tenants.models import Agency, Client, Host, Pipeline, SettingsRevision
+from tenants.models import Agency, Client, Host, Pipeline, Role, SettingsRevision, User
 from tests import factories
 
 
@@ -52,6 +52,29 @@ def test_the_number_of_queries_does_not_grow_with_the_clients(
         owner.get("/")
 
     assert len(many) == len(few)
+
+
+def test_a_page_asks_as_much_for_who_sees_thirty_clients_as_for_who_sees_two(
+    agency: Agency, django_assert_max_num_queries: Any
+) -> None:
+    def join(number: int) -> None:
+        client = factories.make_client(agency, f"mine-{number}")
+        factories.make_pipeline(client)
+        factories.make_member(agency, Role.ENGINEER, client, "ed@north.example")
+
+    browser = Browser()
+    for number in range(2):
+        join(number)
+    browser.force_login(User.objects.get(email="ed@north.example"))
+    with django_assert_max_num_queries(100) as few:
+        assert browser.get(reverse("client", args=["mine-1"])).status_code == 200
+    for number in range(2, 30):
+        join(number)
+    with django_assert_max_num_queries(100) as many:
+        assert browser.get(reverse("client", args=["mine-1"])).status_code == 200
+    assert len(many) == len(few)
+    first, second = browser.get("/"), browser.get("/?page=2")
+    assert (first.text.count("<section"), second.text.count("<section")) == (25, 5)
 
 
 def test_the_search_looks_at_clients_and_pipelines_and_lives_in_the_address(

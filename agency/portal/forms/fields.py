@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +12,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -74,6 +77,29 @@ def judged(url: str) -> str:
     except OSError as fault:
         raise ValidationError(_("Its name does not resolve: check the address.")) from fault
     return url
+
+
+# Marks a time that was typed without a zone.
+TYPED = fixed(timedelta(0), "typed")
+
+
+class WallTimeField(forms.DateTimeField):
+    """A time on the wall of the active time zone. Where the clocks are changed, one that occurs twice is its first, or
+    its second with `is_last`; one that is left out is as much later. In UTC."""
+
+    widget = forms.DateTimeInput({"type": "datetime-local"})
+
+    def __init__(self, *, is_last: bool = False, **more: Any) -> None:
+        super().__init__(**more)
+        self.is_last = is_last
+
+    def to_python(self, value: Any) -> datetime | None:
+        zone = timezone.get_current_timezone()
+        with timezone.override(TYPED):
+            found = super().to_python(value)
+        if found is None or found.tzinfo is not TYPED:
+            return found
+        return found.replace(tzinfo=zone, fold=int(self.is_last)).astimezone(UTC)
 
 
 class ReasonForm(RetuneForm):

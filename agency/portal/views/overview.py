@@ -92,13 +92,13 @@ def jump(request: HttpRequest) -> HttpResponse:
 
 def own_clients(request: HttpRequest) -> HttpResponse:
     """The start page of staff who see named clients only: those, each with its pipelines."""
-    found = []
-    for grant in actor_of(request).grants:
-        if grant.client_id is not None and access.can(grant.role, access.VIEW):
-            with scope.client_scope(grant.client_id, grant.agency_id):
-                client = Client.objects.get(pk=grant.client_id)
-                found.append((client, pipeline_lines(Pipeline.objects.filter(client=client), timezone.now())))
-    return TemplateResponse(request, "portal/own_clients.html", {"clients": found})
+    grants = [g for g in actor_of(request).grants if g.client_id is not None and access.can(g.role, access.VIEW)]
+    page, found = paged(request, sorted(grants, key=lambda grant: grant.client), LINES_A_PAGE), []
+    for grant in page:
+        with scope.client_scope(grant.client_id, grant.agency_id):
+            client = Client.objects.get(pk=grant.client_id)
+            found.append((client, pipeline_lines(Pipeline.objects.filter(client=client), timezone.now())))
+    return TemplateResponse(request, "portal/own_clients.html", {"clients": found, "page": page})
 
 
 def new_client(request: HttpRequest) -> HttpResponse:

@@ -10,11 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from agency.portal.forms.fields import ReasonForm, RetuneForm
+from pipelines.reports.logs import AGENCY_ITSELF
 from tenants.freezing import Place
 from tenants.models import Agency, Client, Pipeline
 from tenants.people.four_eyes import Topic
-
-AGENCY = "agency"
 
 
 class FreezeForm(RetuneForm):
@@ -38,14 +37,14 @@ class FreezeForm(RetuneForm):
         super().__init__(data)
         self.agency = agency
         names = [*clients, *(f"{client}/{pipeline}" for client, pipeline in pipelines)]
-        choices = [(AGENCY, _("The whole agency")), *((name, name) for name in names)]
+        choices = [(AGENCY_ITSELF, _("The whole agency")), *((name, name) for name in names)]
         self.fields["where"].choices = choices  # type: ignore[attr-defined]
 
     @property
     def place(self) -> Place:
         """What the chosen value stands for."""
         client, _slash, pipeline = self.cleaned_data["where"].partition("/")
-        if client == AGENCY:
+        if client == AGENCY_ITSELF:
             return self.agency
         if not pipeline:
             return Client.objects.get(slug=client)

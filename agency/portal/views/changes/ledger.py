@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from agency.actor import open_client
 from agency.portal.context import client_page
-from agency.portal.forms.fields import RetuneForm
+from agency.portal.forms.fields import RetuneForm, WallTimeField
 from pipelines.reports.changes.ledger import changed_between, served_at
 from tenants import access
 
@@ -23,12 +23,8 @@ PARTS = ("settings", "hosts", "keys", "people", "waivers", "freezes")
 class LedgerForm(RetuneForm):
     """Times in the client's time zone."""
 
-    since = forms.DateTimeField(
-        label=gettext_lazy("Changes since"), widget=forms.DateTimeInput({"type": "datetime-local"})
-    )
-    at = forms.DateTimeField(
-        label=gettext_lazy("What served at"), widget=forms.DateTimeInput({"type": "datetime-local"})
-    )
+    since = WallTimeField(label=gettext_lazy("Changes since"))
+    at = WallTimeField(label=gettext_lazy("What served at"), is_last=True)
 
     def clean(self) -> dict[str, datetime]:
         found = super().clean() or {}
