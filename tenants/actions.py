@@ -127,7 +127,7 @@ class StaleSettings(RuntimeError):
 
 
 class MadeFrom(TypedDict, total=False):
-    """The number of the revision that the person saw; without it the newest one is taken."""
+    """The number of the revision that the person saw, 0 for none; without it the newest one is taken."""
 
     base: int
 
@@ -144,7 +144,7 @@ def change_settings(
     stored = settings.model_dump(mode="json")
     locked = Pipeline.objects.select_for_update(of=("self",)).select_related("revision").get(pk=pipeline.pk)
     current = locked.revision
-    if "base" in seen and (current is None or current.number != seen["base"]):
+    if "base" in seen and seen["base"] != (current.number if current else 0):
         raise StaleSettings(f"{pipeline.slug} has other settings by now.")
     if current is not None and current.body == stored:
         return current

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from agency.as_code.document import BadDocument
 from agency.as_code.possible import problems
 from pipelines.heavy.preflight import folder_digest
-from tenants.actions import change_settings
+from tenants.actions import MadeFrom, change_settings
 from tenants.models import Pipeline, SettingsRevision
 from tenants.models.settings_revision import changed
 from tenants.pipeline_settings import PipelineSettings
@@ -22,13 +22,19 @@ Change = tuple[str, Any, Any]
 
 def changes(pipeline: Pipeline, wanted: PipelineSettings) -> list[Change]:
     """(path, before, after) of every value that would differ."""
-    return changed(pipeline.settings.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    held = pipeline.settings.model_dump(mode="json") if pipeline.revision else {}
+    return changed(held, wanted.model_dump(mode="json"))
 
 
-def apply(pipeline: Pipeline, wanted: PipelineSettings, actor: str, reason: str, now: datetime) -> SettingsRevision:
-    """A new revision, or the one that holds where nothing differs. Raises BadDocument, and TwoPeopleNeeded."""
+def apply(
+    pipeline: Pipeline, wanted: PipelineSettings, actor: str, reason: str, now: datetime, **seen: Unpack[MadeFrom]
+) -> SettingsRevision:
+    """A new revision, or the one that holds where nothing differs.
+
+    Raises BadDocument, TwoPeopleNeeded, and StaleSettings where another than `base` holds by then.
+    """
     refuse(pipeline, wanted, now)
-    return change_settings(pipeline, wanted.model_dump(mode="json"), actor, now, reason)
+    return change_settings(pipeline, wanted.model_dump(mode="json"), actor, now, reason, **seen)
 
 
 def refuse(pipeline: Pipeline, wanted: PipelineSettings, now: datetime) -> None:

@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client as Browser
 
-from agency.as_code import document
+from agency.as_code import changing, document
 from agency.as_code.document import BadDocument
+from tenants.actions import change_settings
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 
@@ -154,6 +155,42 @@ def test_a_program_reads_tries_and_changes_settings(pipeline: Pipeline, acorn: C
     assert (stale.status_code, stale.json()["error"]["message"][:20]) == (409, "Revision r2 holds no")
     with factories.inside(pipeline):
         assert AuditEvent.objects.get(subject="support r2").actor.startswith("key-")
+
+
+def test_of_two_programs_that_change_the_same_revision_at_once_one_is_told_to_read_again(
+    pipeline: Pipeline, acorn: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, possible = Program(acorn, "settings"), changing.refuse
+    held = program.get().json()
+    wanted = factories.merged(held["settings"], {"recipe": {"epochs": 5}})
+    first = factories.merged(held["settings"], {"triggers": {"new_examples": 250}})
+
+    def another_is_faster(row: Pipeline, *asked: Any) -> None:
+        possible(row, *asked)
+        change_settings(Pipeline.objects.get(pk=row.pk), first, "another", factories.NOW)
+
+    monkeypatch.setattr(changing, "refuse", another_is_faster)
+    second = program.put({"settings": wanted, "base": held["revision"]})
+
+    assert (second.status_code, second.json()["error"]["message"][:20]) == (409, "Revision r2 holds no")
+    with factories.inside(pipeline):
+        newest = Pipeline.objects.get(pk=pipeline.pk)
+        assert (newest.settings.triggers.new_examples, newest.settings.recipe.epochs) == (
+            250,
+            held["settings"]["recipe"]["epochs"],
+        )
+
+
+def test_base_0_gives_a_pipeline_its_first_settings_and_only_those(pipeline: Pipeline, acorn: Client) -> None:
+    program = Program(acorn, "settings")
+    wanted = program.get().json()["settings"]
+    with factories.inside(pipeline):
+        pipeline.revision = None
+        pipeline.save(update_fields=["revision"])
+
+    first, second = (program.put({"settings": wanted, "base": 0}) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (200, 409)
 
 
 def test_a_program_is_told_what_cannot_work(pipeline: Pipeline, acorn: Client) -> None:

@@ -21,6 +21,7 @@ from agency.as_code import changing as as_code
 from agency.as_code.document import BadDocument, sentences
 from pipelines import actions
 from pipelines.models import PipelineState, TriggerDecision
+from tenants.actions import StaleSettings
 from tenants.models import Pipeline
 from tenants.people.four_eyes import TwoPeopleNeeded
 from tenants.pipeline_settings import PipelineSettings
@@ -77,21 +78,31 @@ def change_settings(request: HttpRequest, slug: str, asked: SettingsIn) -> dict[
     409: `base` is not the revision that holds any more, or two people must agree. `dry_run` changes nothing.
     """
     row = open_pipeline(request, slug)
-    held = row.revision.number if row.revision else 0
-    if asked.base != held:
-        raise HttpError(409, _("Revision r%(n)s holds now: read it, then send your change again.") % {"n": held})
+    if asked.base != _number(row):
+        raise _stale(row)
     wanted, now = _wanted(asked.settings), timezone.now()
     found = as_code.changes(row, wanted)
     try:
         if asked.dry_run:
             as_code.refuse(row, wanted, now)
         else:
-            as_code.apply(row, wanted, actor_of(key_in(request)), asked.reason, now)
+            as_code.apply(row, wanted, actor_of(key_in(request)), asked.reason, now, base=asked.base)
+    except StaleSettings as stale:
+        raise _stale(open_pipeline(request, slug)) from stale
     except BadDocument as bad:
         raise HttpError(422, str(bad)) from bad
     except TwoPeopleNeeded as two:
         raise HttpError(409, str(two)) from two
     return _settings(row, found)
+
+
+def _number(row: Pipeline) -> int:
+    return row.revision.number if row.revision else 0
+
+
+def _stale(row: Pipeline) -> HttpError:
+    words = _("Revision r%(n)s holds now: read it, then send your change again.")
+    return HttpError(409, words % {"n": _number(row)})
 
 
 def _wanted(body: dict[str, Any]) -> PipelineSettings:
@@ -103,8 +114,7 @@ def _wanted(body: dict[str, Any]) -> PipelineSettings:
 
 def _settings(row: Pipeline, found: list[as_code.Change]) -> dict[str, Any]:
     changes = [{"path": path, "before": old, "after": new} for path, old, new in found]
-    number = row.revision.number if row.revision else 0
-    return {"revision": number, "settings": row.settings.model_dump(mode="json"), "changes": changes}
+    return {"revision": _number(row), "settings": row.settings.model_dump(mode="json"), "changes": changes}
 
 
 def _shown(row: Pipeline) -> dict[str, Any]:
