@@ -25,14 +25,21 @@ def send_trial(recipients: Sequence[str], asked_by: str) -> tuple[bool, str]:
     said = _("This is a test: mails of Retune arrive here. %(who)s asked for it.") % {"who": asked_by}
     html = format_html("<p>{}</p>", said)
     message = Message(_("Test mail from Retune"), html, said, make_msgid(domain="retune.invalid"))
-    try:
-        load("email").send(message, recipients)
-    except SendFailed as error:
-        return False, str(error)
+    if failures := [said for address in recipients if (said := _failure(message, address))]:
+        return False, " ".join(failures)
     if not is_mailed():
         words = {"folder": settings.EMAIL_FILE_PATH}
         return True, _("No mail server is configured: the mail lies as a file in %(folder)s.") % words
     return True, _("The mail server took it for %(who)s. Look into the mailbox.") % {"who": ", ".join(recipients)}
+
+
+def _failure(message: Message, address: str) -> str:
+    """By itself: a server may take a message for some of several, and say nothing of the others."""
+    try:
+        load("email").send(message, [address])
+    except SendFailed as failed:
+        return f"{address}: {failed}"
+    return ""
 
 
 def _refusal(recipients: Sequence[str]) -> str:

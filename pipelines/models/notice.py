@@ -9,7 +9,8 @@ from tenants.models.owned import ClientOwned
 class Notice(ClientOwned):
     """Subject and body are composed when it is sent; `detail` keeps what was true when it was written.
 
-    `unique(key)`: told once. `delivered` are those of the recipients who have it already.
+    `unique(key)`: told once. `delivered` are those of the recipients who have it already; `detail["refused"]` those who
+    are not tried any more, and why. `error` names whoever lacks it.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="notices")

@@ -41,16 +41,30 @@ class Message:
 class SendFailed(Exception):
     """The message was not taken. The sentence says by whom and why; trying again later may help.
 
-    `wish_s` is how long a server asked to be left alone; `is_gone`: it wants nothing ever again.
+    Of a channel: `wish_s` is how long the server asked to be left alone; `is_gone`: it wants nothing ever again. Of a
+    mail: `is_permanent`: this recipient will never be taken; `is_away`: no server takes anything now, for whomever.
     """
 
-    def __init__(self, sentence: str, code: int | None = None, wish_s: float = 0, *, is_gone: bool = False) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        code: int | None = None,
+        wish_s: float = 0,
+        *,
+        is_gone: bool = False,
+        is_permanent: bool = False,
+        is_away: bool = False,
+    ) -> None:
         super().__init__(sentence)
         self.code, self.wish_s, self.is_gone = code, wish_s, is_gone
+        self.is_permanent, self.is_away = is_permanent, is_away
 
 
 class Notifier(Protocol):
-    """Hands a message to the recipients. Raises `SendFailed`; a return means that it was taken for delivery."""
+    """Hands a message to the recipients. Raises `SendFailed`; a return means that it was taken for delivery.
+
+    For several recipients it means that it was taken for one of them: where each counts, each gets a call.
+    """
 
     def send(self, message: Message, recipients: Sequence[str]) -> None: ...
 

@@ -56,9 +56,9 @@ def recipients_of(notice: Notice) -> list[str]:
     return owners_of(notice.agency_id) if notice.kind == "escalated" else list(notice.recipients)
 
 
-def mail_refused(notice: Notice, reason: str, now: datetime) -> None:
-    """Mails are refused again and again: the agency's other channels are told, once until one is taken again."""
-    if notice.attempts >= MAIL_DOWN_ATTEMPTS and not _is_told_down(notice.agency_id):
+def mail_refused(notice: Notice, tries: int, reason: str, now: datetime) -> None:
+    """So many tries met no mail server: the agency's other channels are told, once until a mail is taken again."""
+    if tries >= MAIL_DOWN_ATTEMPTS and not _is_told_down(notice.agency_id):
         _tell_channels(notice, "mail_down", reason, now)
 
 

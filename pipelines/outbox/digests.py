@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from pipelines import notifiers
 from pipelines.notifiers import Message, Notifier, SendFailed
-from tenants.models import MailChoice
+from pipelines.outbox.deliveries import ACTOR
+from pipelines.outbox.mails import REFUSE
+from tenants.models import AuditEvent, MailChoice
 from tenants.telling.choices import next_digest
 
 # A server that is away is met again within the day; a week that could not be mailed is followed by the next.
@@ -39,7 +43,17 @@ def send_due(choice_id: int, now: datetime, notifier: Notifier | None = None) ->
         return False
     try:
         (notifier or notifiers.load("email")).send(message, [row.address])
-    except SendFailed:
+    except SendFailed as failed:
+        if failed.is_permanent:
+            _give_up(row, failed, now)
         return False
     mine.update(due_at=next_digest(now), digest_at=now)
     return True
+
+
+@transaction.atomic
+def _give_up(row: MailChoice, failed: SendFailed, now: datetime) -> None:
+    """This week's is not tried again; the next one is, for the mailbox may be there by then."""
+    MailChoice.objects.filter(pk=row.pk, due_at__isnull=False).update(due_at=next_digest(now))
+    said = {"kind": "digest", "said": str(failed).replace(row.address, "…")}
+    AuditEvent.append(row, ACTOR, REFUSE, row.address, now, said)

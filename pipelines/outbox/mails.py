@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
 
 from pipelines import notifiers
 from pipelines.models import Notice
 from pipelines.notifiers import Message, Notifier, SendFailed
 from pipelines.outbox import alarms, deliveries
+from tenants.models import AuditEvent
 from tenants.telling.choices import wanting
 
 BACKOFF = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60))
 MAX_ATTEMPTS = 27  # The last pause repeats: a mail server may be down for a day.
+# In `detail`: {address: why it is not tried any more}, and how many tries in which nothing was taken met no server.
+REFUSED, AWAY = "refused", "away"
+REFUSE = "mail.refuse"  # In the ledger: an address that does not hear of something.
 
 # For one address: its own way to have no more of them stands in it.
 Composer = Callable[[Notice, str], Message]
@@ -38,7 +45,7 @@ def send_due(notice_id: int, now: datetime, composer: Composer | None = None, no
     if notice is None:
         return False
     if not alarms.is_needed(notice):
-        _close(notice, error="Nobody needed it any more.")
+        _note(notice, due_at=None, error="Nobody needed it any more.")
         return False
     if notice.kind in alarms.LATER:
         deliveries.spread(notice, now)
@@ -59,30 +66,72 @@ def _claim(notice_id: int, now: datetime) -> Notice | None:
 
 
 def _hand_over(notice: Notice, composer: Composer, notifier: Notifier, now: datetime) -> bool:
-    """Whoever has it already does not get it again when the server went away between two of them."""
-    row = Notice.objects.filter(pk=notice.pk, client_id=notice.client_id)
-    try:
-        for address in _wanted(notice):
-            if address not in notice.delivered:
-                notifier.send(composer(notice, address), [address])
-                notice.delivered = [*notice.delivered, address]
-                row.update(delivered=notice.delivered)
-    except SendFailed as error:
-        row.update(error=str(error))
-        alarms.mail_refused(notice, str(error), now)
-        return False
-    _close(notice, sent_at=now, error="")
-    if notice.delivered:
+    """Each address by itself, and none twice: one that is refused keeps nobody else from hearing."""
+    had, again, is_away = len(notice.delivered), {}, False
+    for address in _in_turn(notice):
+        try:
+            notifier.send(composer(notice, address), [address])
+        except SendFailed as failed:
+            is_away = failed.is_away
+            if failed.is_permanent:
+                _give_up(notice, address, str(failed), now)
+            else:
+                again[address] = str(failed)
+        else:
+            _note(notice, delivered=[*notice.delivered, address])
+        if is_away:
+            break
+    if len(notice.delivered) > had:
         alarms.mail_taken(notice, now)
-    return True
+    elif is_away:
+        _note(notice, detail=notice.detail | {AWAY: notice.detail.get(AWAY, 0) + 1})
+        alarms.mail_refused(notice, notice.detail[AWAY], "; ".join(again.values()), now)
+    return _settle(notice, again, now)
+
+
+def _settle(notice: Notice, again: dict[str, str], now: datetime) -> bool:
+    """Closed when nobody is left, or when that was the last try; else due again, saying who is left and why."""
+    if notice.due_at is None:
+        for address in _left(notice):
+            _give_up(notice, address, again.get(address) or "; ".join(again.values()), now)
+    refused = notice.detail.get(REFUSED, {})
+    error = "\n".join(f"{address}: {said}" for address, said in (refused | again).items())
+    if _left(notice):
+        _note(notice, error=error)
+        return False
+    is_told = bool(notice.delivered) or not refused
+    _note(notice, due_at=None, sent_at=now if is_told else None, error=error)
+    return is_told
+
+
+@transaction.atomic
+def _give_up(notice: Notice, address: str, said: str, now: datetime) -> None:
+    """No more tries for this address: on the notice, and in the ledger, where staff find it."""
+    _note(notice, detail=notice.detail | {REFUSED: notice.detail.get(REFUSED, {}) | {address: said}})
+    told = {"kind": notice.kind, "pipeline": notice.pipeline.slug, "said": said.replace(address, "…")}
+    AuditEvent.append(notice, deliveries.ACTOR, REFUSE, address, now, told)
+
+
+def _left(notice: Notice) -> list[str]:
+    done = {*notice.delivered, *notice.detail.get(REFUSED, {})}
+    return [address for address in _wanted(notice) if address not in done]
+
+
+def _in_turn(notice: Notice) -> list[str]:
+    """Each try begins with another: an address at which a server breaks off cannot always be the first."""
+    left = _left(notice)
+    first = (notice.attempts - 1) % len(left) if left else 0
+    return left[first:] + left[:first]
 
 
 def _wanted(notice: Notice) -> list[str]:
     return wanting(notice.agency_id, notice.client_id, notice.kind, alarms.recipients_of(notice))
 
 
-def _close(notice: Notice, **fields: object) -> None:
-    Notice.objects.filter(pk=notice.pk, client_id=notice.client_id).update(due_at=None, **fields)
+def _note(notice: Notice, **fields: Any) -> None:
+    Notice.objects.filter(pk=notice.pk, client_id=notice.client_id).update(**fields)
+    for name, value in fields.items():
+        setattr(notice, name, value)
 
 
 def _registered() -> Composer:

@@ -6,19 +6,15 @@ from __future__ import annotations
 import email
 import email.policy
 import json
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message as MessageHandler
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from pipelines import notifiers
@@ -26,6 +22,7 @@ from pipelines.notifiers import Message, SendFailed
 from pipelines.notifiers.events import Event, Target
 from pipelines.notifiers.fake import FakeNotifier
 from pipelines.notifiers.webhook import is_secret, new_secret
+from tests.smtp import Inbox, free_port, serving, to_nobody
 from tests.unit.outbound.answering import says, server
 
 TO = ("owner@north.example", "night@north.example")
@@ -38,39 +35,10 @@ MESSAGE = Message(
 )
 
 
-class Inbox(MessageHandler):
-    """Keeps what an SMTP client handed over, parsed by the standard library."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mails: list[EmailMessage] = []
-
-    def prepare_message(self, session: Any, envelope: Any) -> EmailMessage:
-        mail = email.message_from_bytes(envelope.original_content, policy=email.policy.default)
-        mail["X-RcptTo"] = ", ".join(envelope.rcpt_tos)
-        return mail
-
-    def handle_message(self, message: Any) -> None:
-        self.mails.append(message)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def smtp(settings: Any) -> Iterator[Inbox]:
-    """A real SMTP server in a thread, and settings that point at it."""
-    inbox = Inbox()
-    server = Controller(inbox, hostname="127.0.0.1", port=free_port())
-    server.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-    yield inbox
-    server.stop()
+    with serving(settings) as inbox:
+        yield inbox
 
 
 @pytest.fixture
@@ -109,25 +77,59 @@ def test_embedded_mail_becomes_one_file_per_message(files: Path) -> None:
     assert {letter["Message-ID"] for letter in letters} == {MESSAGE.message_id}
 
 
-def _no_server(settings: Any) -> None:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+@pytest.fixture
+def fake() -> Iterator[None]:
+    FakeNotifier.reset()
+    yield
+    FakeNotifier.reset()
 
 
-def _refusing(settings: Any) -> None:
+@pytest.mark.parametrize("name", sorted(notifiers.NOTIFIERS))
+def test_a_server_that_is_away_is_a_send_failed_with_a_sentence(name: str, settings: Any, fake: None) -> None:
+    to_nobody(settings)
     FakeNotifier.refusals = 1
 
-
-@pytest.mark.parametrize(("name", "arrange"), [("email", _no_server), ("fake", _refusing)])
-def test_a_message_that_is_not_taken_is_a_send_failed_with_a_sentence(
-    name: str, arrange: Callable[[Any], None], settings: Any
-) -> None:
-    arrange(settings)
-
-    with pytest.raises(SendFailed, match="mail server"):
+    with pytest.raises(SendFailed, match="mail server") as caught:
         notifiers.load(name).send(MESSAGE, TO)
 
-    FakeNotifier.reset()
+    assert (caught.value.is_away, caught.value.is_permanent) == (True, False)
+
+
+@pytest.mark.parametrize("name", sorted(notifiers.NOTIFIERS))
+@pytest.mark.parametrize(
+    ("answer", "is_permanent"),
+    [
+        ("550 5.1.1 No such user", True),
+        ("550 unknown", True),
+        ("552 5.2.2 Mailbox full", True),
+        ("450 4.2.0 Greylisted", False),
+        ("451 try later", False),
+        ("554 5.7.1 Relay access denied", False),
+    ],
+)
+def test_a_refused_recipient_is_told_from_a_server_that_is_away_and_for_good_from_for_now(
+    name: str, answer: str, is_permanent: bool, smtp: Inbox, fake: None
+) -> None:
+    FakeNotifier.refused[TO[0]] = smtp.refused[TO[0]] = answer
+
+    with pytest.raises(SendFailed, match="mail server refused") as caught:
+        notifiers.load(name).send(MESSAGE, TO[:1])
+    notifiers.load(name).send(MESSAGE, TO[1:])
+
+    assert (caught.value.is_permanent, caught.value.is_away) == (is_permanent, False)
+    assert answer in str(caught.value)
+    assert len(smtp.mails) + len(FakeNotifier.sent) == 1
+
+
+@pytest.mark.parametrize("name", sorted(notifiers.NOTIFIERS))
+@pytest.mark.parametrize("answer", ["421 4.3.2 Shutting down", "530 5.7.0 Must issue a STARTTLS command first"])
+def test_a_server_that_takes_no_recipient_at_all_is_away(name: str, answer: str, smtp: Inbox, fake: None) -> None:
+    FakeNotifier.refused[TO[0]] = smtp.refused[TO[0]] = answer
+
+    with pytest.raises(SendFailed) as caught:
+        notifiers.load(name).send(MESSAGE, TO[:1])
+
+    assert (caught.value.is_away, caught.value.is_permanent) == (True, False)
 
 
 def test_the_fake_keeps_what_it_was_given() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client as Browser
@@ -15,6 +16,7 @@ from pipelines.outbox import send_due
 from tenants import sharing
 from tenants.models import AuditEvent, Client
 from tests import factories
+from tests.smtp import serving
 
 HOSTILE = "<script>alert(1)</script>\u202e =cmd()\r\nBcc: all@evil.example"
 
@@ -63,6 +65,35 @@ def test_it_goes_out_as_it_was_written(engineer: Browser, address: str, acorn: C
     assert notice.recipients == ["reader@north.example", "boss@acorn.example"]
     assert message.subject == "We are sorry" and message.text.strip() == "One\n\nTwo"
     assert "sent" in engineer.get(address).text and "We are sorry" in engineer.get(address).text
+
+
+def test_a_mailbox_that_refused_the_letter_is_named_on_its_page(
+    engineer: Browser, address: str, acorn: Client, settings: Any
+) -> None:
+    given = {"to": ["reader@north.example"], "others": "boss@acorn.example", "subject": "We are sorry", "body": "One"}
+    engineer.post(address, given)
+
+    with serving(settings) as inbox, factories.inside(acorn):
+        inbox.refused["reader@north.example"] = "550 5.1.1 <b>No such user</b>"
+        assert send_due(Notice.objects.get(kind="letter").pk, timezone.now())
+
+    assert [mail["To"] for mail in inbox.mails] == ["boss@acorn.example"]
+    page = engineer.get(address).text
+    assert "reader@north.example: The mail server refused the recipient: 550 5.1.1 &lt;b&gt;No such user" in page
+
+
+def test_a_letter_that_nobody_took_is_not_on_its_way_for_ever(
+    engineer: Browser, address: str, acorn: Client, settings: Any
+) -> None:
+    engineer.post(address, {"to": ["reader@north.example"], "subject": "We are sorry", "body": "One"})
+    assert "on its way" in engineer.get(address).text
+
+    with serving(settings) as inbox, factories.inside(acorn):
+        inbox.refused["reader@north.example"] = "550 5.1.1 No such user"
+        assert not send_due(Notice.objects.get(kind="letter").pk, timezone.now())
+
+    page = engineer.get(address).text
+    assert "not taken" in page and "on its way" not in page
 
 
 def test_hostile_text_stays_text_in_every_part(engineer: Browser, address: str, acorn: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
@@ -22,6 +23,7 @@ from tenants.people import roles
 from tenants.telling import choices
 from tests import factories
 from tests.conftest import Clock
+from tests.smtp import serving
 
 OWNER = "owner@north.example"
 MONDAY = datetime(2026, 3, 9, 7, 0, tzinfo=UTC)
@@ -138,6 +140,22 @@ def test_the_digest_says_what_needs_somebody_first_and_comes_once_a_week(
     path = mail.extra_headers["List-Unsubscribe"].strip("<>").removeprefix("http://127.0.0.1:8420")
     assert Browser().post(path).status_code == 200
     assert choice(acorn).due_at is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "next_try", "noted"),
+    [("550 5.1.1 No such user", timedelta(days=7), 1), ("450 4.2.0 Greylisted", timedelta(hours=1), 0)],
+)
+def test_a_digest_that_its_mailbox_refuses_for_good_waits_for_the_next_week_and_is_noted(
+    acorn: Client, owner: Browser, settings: Any, answer: str, next_try: timedelta, noted: int
+) -> None:
+    row = saved(acorn, digest=True)
+    with serving(settings) as inbox, scope.agency_scope(acorn.agency_id):
+        inbox.refused[OWNER] = answer
+        assert not digests.send_due(row.pk, MONDAY)
+        assert AuditEvent.objects.filter(verb="mail.refuse", subject=OWNER).count() == noted
+
+    assert choice(acorn).due_at == MONDAY + next_try
 
 
 def test_whoever_left_the_agency_gets_no_digest(acorn: Client) -> None:

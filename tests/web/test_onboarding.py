@@ -14,6 +14,7 @@ from agency.mail import trial
 from pipelines.models import Batch, Example
 from tenants.models import Agency, Client, EvalSet, Host, Pipeline, Role
 from tests import factories
+from tests.smtp import serving
 
 ROWS = "\n".join(f'{{"input": "Where is parcel {n}?", "output": "{factories.LABELS[n % 3]}"}}' for n in range(150))
 PIPELINE = {"name": "Support", "slug": "support", "preset": "classification", "base": "tiny",
@@ -122,6 +123,15 @@ def test_a_mail_server_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch) -
     is_good, said = trial.send_trial(["team@north.example"], "ann@north.example")
 
     assert not is_good and "nobody listens" in said
+
+
+def test_a_test_mail_that_one_of_several_mailboxes_refuses_is_no_success(settings: Any) -> None:
+    with serving(settings) as inbox:
+        inbox.refused["dead@north.example"] = "550 5.1.1 No such user"
+        is_good, said = trial.send_trial(["team@north.example", "dead@north.example"], "ann@north.example")
+
+    assert not is_good and "dead@north.example: The mail server refused" in said and "team@" not in said
+    assert [mail["To"] for mail in inbox.mails] == ["team@north.example"]
 
 
 def test_without_a_server_the_page_says_where_the_mail_lies(settings: Any, tmp_path: Path) -> None:
