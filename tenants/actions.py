@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, LiteralString, TypedDict, Unpack
 
 from django.db import transaction
 from django.db.models import Max
@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from tenants import access, scope
+from tenants import access, naming, scope
 from tenants.billing import caps
 from tenants.following.fields import shared
 from tenants.models import (
@@ -73,8 +73,10 @@ def create_client(
 ) -> Client:
     """A new client of the agency.
 
-    The slug is unique in the installation, because it is part of model names on hosts.
+    The slug is unique in the installation, because it is part of model names on hosts. Raises `naming.BadName`.
     """
+    naming.short_name(slug, naming.CLIENT_RESERVED)
+    naming.time_zone(timezone)
     client = Client(agency=agency, name=name, slug=slug, timezone=timezone, created_at=now, **more)
     client.save()
     with scope.client_scope(client.pk, agency.pk):
@@ -108,18 +110,25 @@ def add_host(client: Client, name: str, url: str, actor: str, now: datetime, **m
 def create_pipeline(client: Client, name: str, slug: str, body: dict[str, Any], actor: str, now: datetime) -> Pipeline:
     """A pipeline with its first settings revision. Raises pydantic's ValidationError with a sentence per field.
 
-    One more than the caps allow is such a sentence, of no field.
+    One more than the caps allow is such a sentence, of no field; a short name that cannot be is one of `slug`.
     """
     try:
+        naming.short_name(slug, naming.PIPELINE_RESERVED)
         caps.refuse_beyond(CapKind.PIPELINES, client.agency_id, client.pk, caps.pipelines_of(client.agency_id))
+    except naming.BadName as bad:
+        raise _refusal("bad_name", bad, "slug") from bad
     except caps.CapReached as reached:
-        why = PydanticCustomError("cap_reached", "{why}", {"why": str(reached)})
-        raise ValidationError.from_exception_data("pipeline", [{"type": why, "loc": (), "input": None}]) from reached
+        raise _refusal("cap_reached", reached) from reached
     pipeline = Pipeline(agency_id=client.agency_id, client=client, name=name, slug=slug, created_at=now)
     pipeline.save()
     AuditEvent.append(client, actor, "pipeline.create", slug, now)
     change_settings(pipeline, body, actor, now, reason=_("first settings"))
     return pipeline
+
+
+def _refusal(kind: LiteralString, why: Exception, *field: str) -> ValidationError:
+    told = PydanticCustomError(kind, "{why}", {"why": str(why)})
+    return ValidationError.from_exception_data("pipeline", [{"type": told, "loc": field, "input": None}])
 
 
 class StaleSettings(RuntimeError):

@@ -130,6 +130,19 @@ def test_a_pipeline_is_made_only_where_that_is_asked_for(file: Path, acorn: Clie
         assert Pipeline.objects.get(slug="second").name == "The second"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("My.Pipe", "no short name"), ("my pipe", "no short name"), ("audit", "a word of the product")]
+)
+def test_a_pipeline_that_would_have_no_page_is_not_made(file: Path, acorn: Client, name: str, said: str) -> None:
+    edit(file, {"pipeline": name})
+
+    with pytest.raises(CommandError, match=said):
+        run("apply", f"acorn/{name}", str(file), create=True)
+
+    with factories.inside(acorn):
+        assert not Pipeline.objects.filter(slug=name).exists()
+
+
 class Program:
     def __init__(self, client: Client, *verbs: str) -> None:
         self.browser, self.headers = Browser(), {"Authorization": f"Bearer {factories.make_key(client, *verbs)}"}

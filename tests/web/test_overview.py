@@ -116,6 +116,7 @@ def test_a_client_is_made_on_its_form(owner: Browser) -> None:
     [
         ({"name": "Alder", "slug": "acorn", "timezone": "UTC"}, "slug"),
         ({"name": "Alder", "slug": "Al der", "timezone": "UTC"}, "slug"),
+        ({"name": "Alder", "slug": "agency", "timezone": "UTC"}, "slug"),
         ({"name": "Alder", "slug": "alder", "timezone": "Mars/Olympus"}, "timezone"),
     ],
 )

@@ -157,6 +157,15 @@ def test_a_classification_without_labels_is_refused_beside_them(engineer: Browse
         assert not Pipeline.objects.exists()
 
 
+def test_a_pipeline_is_not_called_like_a_page_of_its_client(engineer: Browser, acorn: Client) -> None:
+    given = {"name": "Ledger", "slug": "ledger", "preset": "writing", "base": "tiny"}
+
+    response = engineer.post(reverse("new-pipeline", args=["acorn"]), given)
+
+    assert response.status_code == 422
+    assert "a word of the product itself" in str(response.context["form"].errors["slug"])
+
+
 def test_a_pause_is_shown_with_who_and_why_and_ends_by_its_button(
     engineer: Browser, viewer: Browser, support: Pipeline
 ) -> None:

@@ -220,6 +220,16 @@ def test_a_copy_takes_settings_and_nothing_of_the_neighbour(engineer: Browser, a
         assert "acorn" not in said.lower()
 
 
+def test_a_copy_is_not_called_like_a_page_of_its_client(engineer: Browser, acorn: Client, birch: Client) -> None:
+    factories.make_pipeline(acorn)
+
+    page = engineer.post(
+        reverse("clone-pipeline", args=["acorn", "support"]), {"client": "birch", "name": "Caps", "slug": "caps"}
+    )
+
+    assert page.status_code == 422 and "a word of the product itself" in page.text
+
+
 def test_a_copy_needs_the_right_at_both_ends(agency: Agency, acorn: Client, birch: Client) -> None:
     factories.make_pipeline(acorn)
     browser = Browser()

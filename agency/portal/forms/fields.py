@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed
 from typing import Any
@@ -17,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from pipelines.outbound import OutboundRefused, check_url
+from tenants import naming
 
 UNITS_S = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(sec|min|s|m|h|d)\b", re.IGNORECASE)
@@ -66,6 +68,20 @@ class AddressField(forms.URLField):
     """The address of a server that we call."""
 
     default_validators = [AddressValidator()]
+
+
+class ShortNameField(forms.CharField):
+    """The short name of a client or a pipeline (tenants/naming). `reserved`: names that cannot be taken."""
+
+    def __init__(self, reserved: Set[str], **kwargs: Any) -> None:
+        super().__init__(max_length=naming.SHORT_NAME_MOST, **{"label": gettext_lazy("Short name")} | kwargs)
+        self.reserved = reserved
+
+    def clean(self, value: Any) -> str:
+        try:
+            return naming.short_name(super().clean(value), self.reserved)
+        except naming.BadName as bad:
+            raise ValidationError(str(bad)) from bad
 
 
 def judged(url: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import password_validation
@@ -11,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import ReasonForm, RetuneForm
+from agency.portal.forms.fields import ReasonForm, RetuneForm, ShortNameField
+from tenants import naming
 from tenants.access import KEY_VERBS
 from tenants.models import Client, Role
 
@@ -53,9 +53,7 @@ class ClientForm(RetuneForm):
     """A new client."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
-    slug = forms.RegexField(
-        r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT
-    )
+    slug = ShortNameField(naming.CLIENT_RESERVED, help_text=SLUG_HINT)
     timezone = forms.CharField(
         label=gettext_lazy("Time zone"),
         initial="Europe/Madrid",
@@ -63,12 +61,10 @@ class ClientForm(RetuneForm):
     )
 
     def clean_timezone(self) -> str:
-        name: str = self.cleaned_data["timezone"]
-        if name not in available_timezones():
-            raise ValidationError(
-                _("There is no time zone “%(name)s”. Write for example Europe/Madrid.") % {"name": name}
-            )
-        return name
+        try:
+            return naming.time_zone(self.cleaned_data["timezone"])
+        except naming.BadName as bad:
+            raise ValidationError(str(bad)) from bad
 
 
 class KeyForm(RetuneForm):

@@ -10,10 +10,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import LinesField, RetuneForm
+from agency.portal.forms.fields import LinesField, RetuneForm, ShortNameField
 from agency.portal.forms.people import SLUG_HINT
 from agency.portal.presets import PRESETS
 from pipelines.models import ModelVersion
+from tenants import naming
 from tenants.models import Client, Pipeline
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
@@ -66,9 +67,7 @@ class PipelineForm(RetuneForm):
     """A new pipeline from one of three presets; everything can be changed later."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
-    slug = forms.RegexField(
-        r"^[a-z0-9]+(-[a-z0-9]+)*$", label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT
-    )
+    slug = ShortNameField(naming.PIPELINE_RESERVED, help_text=SLUG_HINT)
     preset = forms.ChoiceField(
         label=gettext_lazy("What the model does"),
         choices=[(name, p.label) for name, p in PRESETS.items()],

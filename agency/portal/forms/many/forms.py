@@ -10,10 +10,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import RetuneForm, dress
+from agency.portal.forms.fields import RetuneForm, ShortNameField, dress
 from agency.portal.forms.people import SLUG_HINT
 from agency.portal.forms.settings import Group, SettingsForm
 from agency.portal.forms.settings_fields import SECTIONS
+from tenants import naming
 from tenants.following.fields import is_own
 from tenants.models import Client, SettingsPreset
 from tenants.pipeline_settings import PipelineSettings
@@ -91,7 +92,7 @@ class CloneForm(RetuneForm):
 
     client = forms.ChoiceField(label=gettext_lazy("To the client"))
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
-    slug = forms.RegexField(SLUG, label=gettext_lazy("Short name"), max_length=60, help_text=SLUG_HINT)
+    slug = ShortNameField(naming.PIPELINE_RESERVED, help_text=SLUG_HINT)
 
     def __init__(self, clients: Sequence[Client], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
