@@ -16,7 +16,7 @@ from django.db import models
 from django.utils import timezone
 
 from agency.backup.manifest import NotAnArchive
-from agency.leaving.bring.client import BringRefused, bring_all
+from agency.leaving.bring.client import STAYS_BEHIND, BringRefused, bring_all
 from agency.leaving.bring.reading import opened
 from agency.leaving.export.archive import client_archive, write
 from agency.leaving.tables import tables
@@ -26,7 +26,8 @@ from pipelines.models import DatasetVersion, Example, Job, ModelVersion, Placeme
 from tenants import actions, scope
 from tenants.billing import caps
 from tenants.machines.agents import add_agent_host
-from tenants.models import Agency, AuditEvent, CapKind, Client, Host, Pipeline
+from tenants.models import Agency, AuditEvent, Cap, CapKind, Client, Host, Pipeline
+from tenants.models.owned import AgencyOwned
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +87,25 @@ def cap(agency: Agency, most: int) -> None:
         caps.set_caps(agency, None, {CapKind.BYTES: most}, "tests", timezone.now())
 
 
+def written(client: Client, folder: Path) -> Path:
+    write(folder / "client.tar", client_archive(client, timezone.now()))
+    return folder / "client.tar"
+
+
+def test_a_client_with_a_cap_of_its_own_comes_in_without_it(acorn: Client, elsewhere: Agency, tmp_path: Path) -> None:
+    with scope.agency_scope(acorn.agency_id):
+        caps.set_caps(acorn.agency, acorn, {CapKind.BYTES: 2**40}, "tests", timezone.now())
+
+    bring(written(acorn, tmp_path), elsewhere)
+
+    with scope.agency_scope(elsewhere.pk):
+        assert not Cap.objects.exists()
+
+
+def test_what_is_the_agencys_stays_behind() -> None:
+    assert {model for model in tables() if issubclass(model, AgencyOwned)} <= set(STAYS_BEHIND)
+
+
 def counts(client: Client) -> dict[str, int]:
     with scope.agency_scope(client.agency_id):
         return {m._meta.db_table: m._default_manager.filter(client_id=client.pk).count() for m in tables()}
@@ -93,7 +113,7 @@ def counts(client: Client) -> dict[str, int]:
 
 STAYS = {
     f"tenants_{name}"
-    for name in ("apikey", "sharelink", "invitation", "membership", "proposal", "auditevent", "hostagent")
+    for name in ("apikey", "sharelink", "invitation", "membership", "proposal", "auditevent", "hostagent", "cap")
 }
 
 

@@ -27,6 +27,7 @@ from tenants.models import (
     Agency,
     ApiKey,
     AuditEvent,
+    Cap,
     CapKind,
     Channel,
     Client,
@@ -40,11 +41,11 @@ from tenants.models import (
     TrainingConsent,
 )
 
-# People and programs are let in anew, consents and channels are given anew; the ledger comes as a file, because its
-# digests hold the old client's number.
+# People and programs are let in anew, consents and channels are given anew, caps are those of the agency that receives;
+# the ledger comes as a file, because its digests hold the old client's number.
 STAYS_BEHIND = (
     ApiKey, ShareLink, Invitation, Membership, Proposal, AuditEvent, JudgeEndpoint, TrainingConsent, SignatureBlock,
-    Channel, Delivery, HostAgent, HostCall,
+    Channel, Delivery, HostAgent, HostCall, Cap,
 )  # fmt: skip
 
 
