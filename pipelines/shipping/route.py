@@ -57,8 +57,13 @@ def flip(
                 raise
 
 
+def next_serial() -> int:
+    """Whoever commits a route with it first has it: for the other, the row cannot be written."""
+    return int(crossing.ask("last_route_serial")[0][0] or 0) + 1
+
+
 def _write(owner: ModelVersion, fields: dict[str, object]) -> Route:
-    serial = (crossing.ask("last_route_serial")[0][0] or 0) + 1
+    serial = next_serial()
     found = Route.objects.select_for_update().filter(pipeline_id=owner.pipeline_id).first()
     _refuse_over(fields["rollout"])
     route = found or Route.of(owner, pipeline_id=owner.pipeline_id)

@@ -16,17 +16,18 @@ from django.db import models
 from django.utils import timezone
 
 from agency.backup.manifest import NotAnArchive
-from agency.leaving.bring.client import STAYS_BEHIND, BringRefused, bring_all
+from agency.leaving.bring.client import LAST, STAYS_BEHIND, BringRefused, bring_all
 from agency.leaving.bring.reading import opened
 from agency.leaving.export.archive import client_archive, write
-from agency.leaving.tables import tables
+from agency.leaving.tables import needs, tables
 from pipelines import keeping
 from pipelines.artifacts import store_of
 from pipelines.models import DatasetVersion, Example, Job, ModelVersion, Placement, Route, Run
+from pipelines.shipping import route as routing
 from tenants import actions, scope
 from tenants.billing import caps
 from tenants.machines.agents import add_agent_host
-from tenants.models import Agency, AuditEvent, Cap, CapKind, Client, Host, Pipeline
+from tenants.models import Agency, AuditEvent, Cap, CapKind, Client, EvalCase, Host, Pipeline
 from tenants.models.owned import AgencyOwned
 from tests import factories
 
@@ -87,9 +88,42 @@ def cap(agency: Agency, most: int) -> None:
         caps.set_caps(agency, None, {CapKind.BYTES: most}, "tests", timezone.now())
 
 
+def with_routes(acorn: Client, tmp_path: Path) -> Path:
+    """Acorn with two pipelines in production, each with its route."""
+    for slug in ("support", "letters"):
+        factories.make_production(factories.make_pipeline(acorn, slug))
+    return written(acorn, tmp_path)
+
+
 def written(client: Client, folder: Path) -> Path:
     write(folder / "client.tar", client_archive(client, timezone.now()))
     return folder / "client.tar"
+
+
+def serials(client: Client) -> list[int]:
+    with factories.inside(client):
+        return sorted(Route.objects.filter(client=client).values_list("serial", flat=True))
+
+
+def test_routes_of_several_pipelines_come_in_with_a_serial_each(
+    acorn: Client, elsewhere: Agency, tmp_path: Path
+) -> None:
+    archive = with_routes(acorn, tmp_path)
+    last = max(serials(acorn))
+
+    assert serials(bring(archive, elsewhere)) == [last + 1, last + 2]
+
+
+def test_a_serial_that_a_flip_took_at_the_same_moment_is_taken_anew(
+    acorn: Client, elsewhere: Agency, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = with_routes(acorn, tmp_path)
+    last, asked = max(serials(acorn)), routing.next_serial
+    answers = iter([last])  # As it was before the flip was committed.
+
+    monkeypatch.setattr(routing, "next_serial", lambda: next(answers, 0) or asked())
+
+    assert serials(bring(archive, elsewhere)) == [last + 1, last + 2]
 
 
 def test_a_client_with_a_cap_of_its_own_comes_in_without_it(acorn: Client, elsewhere: Agency, tmp_path: Path) -> None:
@@ -104,6 +138,31 @@ def test_a_client_with_a_cap_of_its_own_comes_in_without_it(acorn: Client, elsew
 
 def test_what_is_the_agencys_stays_behind() -> None:
     assert {model for model in tables() if issubclass(model, AgencyOwned)} <= set(STAYS_BEHIND)
+
+
+def test_nothing_needs_or_names_what_comes_last() -> None:
+    named = {field.related_model for model in tables() for field in model._meta.local_fields if field.is_relation}
+
+    assert set(LAST) <= set(tables()) and not set(LAST) & named
+    assert not set(LAST) & {other for model in LAST for other in needs(model)}
+
+
+def test_a_case_that_asks_what_had_trained_already_does_not_keep_the_client_here(
+    acorn: Client, elsewhere: Agency, tmp_path: Path
+) -> None:
+    made = factories.make_pipeline(acorn)
+    factories.make_production(made)
+    with factories.inside(made):
+        row = Example.objects.exclude(dataset=None).first()
+        Example.objects.filter(pk=row.pk).update(input_digest=actions.input_digest(row.messages))
+        case = {"id": "late", "messages": row.messages[:1], "check": "", "expected": {}}
+        actions.put_eval_set(made, "heldout", [case], "tests", factories.NOW)
+
+    new = bring(written(acorn, tmp_path), elsewhere)
+
+    with factories.inside(new):
+        [asked] = EvalCase.objects.values_list("input_digest", flat=True)
+        assert Example.objects.exclude(dataset=None).filter(input_digest=asked).exists()
 
 
 def counts(client: Client) -> dict[str, int]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext as _
 
 from agency.backup.manifest import NotAnArchive
@@ -20,7 +20,7 @@ from agency.leaving.bring.rows import Bringing
 from agency.leaving.tables import tables
 from pipelines import usage
 from pipelines.artifacts import store_of
-from pipelines.models import Delivery, SignatureBlock
+from pipelines.models import Delivery, Route, SignatureBlock
 from tenants import scope
 from tenants.billing.caps import CapReached
 from tenants.models import (
@@ -31,6 +31,7 @@ from tenants.models import (
     CapKind,
     Channel,
     Client,
+    EvalCase,
     HostAgent,
     HostCall,
     Invitation,
@@ -47,6 +48,9 @@ STAYS_BEHIND = (
     ApiKey, ShareLink, Invitation, Membership, Proposal, AuditEvent, JudgeEndpoint, TrainingConsent, SignatureBlock,
     Channel, Delivery, HostAgent, HostCall, Cap,
 )  # fmt: skip
+# Once every key between the others leads somewhere: from when a case is there, no row that asks the same is tied to a
+# dataset; and from when a route is there until the commit, whoever moves traffic elsewhere waits.
+LAST: tuple[type[models.Model], ...] = (EvalCase, Route)
 
 
 class BringRefused(ValueError):
@@ -83,7 +87,7 @@ def _bring(archive: Archive, name: str, agency: Agency, actor: str, now: datetim
             return _rows(archive, name, client, actor, now, files)
     except IntegrityError as clash:
         raise BringRefused(
-            _("A row of this client is in this installation already, where it can be once only: %(why)s")
+            _("A row of this client cannot be here: it is here already, or contradicts another one: %(why)s")
             % {"why": clash}
         ) from clash
 
@@ -122,9 +126,8 @@ def _files(archive: Archive, place: str, client: Client) -> int:
 
 def _rows(archive: Archive, name: str, client: Client, actor: str, now: datetime, files: int) -> Brought:
     place, to, count = f"clients/{name}", Bringing(client, now), 0
-    for model in tables():
-        if model not in STAYS_BEHIND:
-            count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
+    for model in (model for model in tables() if model not in (*STAYS_BEHIND, *LAST)):
+        count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
     to.finish()
     try:  # Now that all of it counts; another that comes in at once waits here.
         usage.refuse_beyond(client, now, CapKind.BYTES, more=0)
@@ -132,6 +135,8 @@ def _rows(archive: Archive, name: str, client: Client, actor: str, now: datetime
         raise BringRefused(str(reached)) from reached
     told = archive.manifest.clients[name]
     ledger = store_of(client.pk).put_chunks(archive.chunks(f"{place}/ledger.jsonl"))
+    for model in LAST:
+        count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
     client.origin |= {"is_whole": True, "ledger": ledger, "acts": told.acts, "head": told.head, "slug": name}
     client.save(update_fields=["origin"])
     detail: dict[str, Any] = {"rows": count, "files": files, "ledger": ledger, "acts": told.acts, "head": told.head}
