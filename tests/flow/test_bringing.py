@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -124,6 +125,15 @@ def test_a_serial_that_a_flip_took_at_the_same_moment_is_taken_anew(
     monkeypatch.setattr(routing, "next_serial", lambda: next(answers, 0) or asked())
 
     assert serials(bring(archive, elsewhere)) == [last + 1, last + 2]
+
+
+def test_a_route_that_is_there_twice_is_refused_and_not_tried_for_ever(archive: Path, elsewhere: Agency) -> None:
+    def twice(body: bytes) -> bytes:
+        [row] = [json.loads(line) for line in body.splitlines()]
+        return b"\n".join(json.dumps(row | {"id": pk}).encode() for pk in (1, 2))
+
+    with pytest.raises(BringRefused, match="contradicts another"):
+        bring(forged(archive, {table("pipelines_route"): twice}), elsewhere)
 
 
 def test_a_client_with_a_cap_of_its_own_comes_in_without_it(acorn: Client, elsewhere: Agency, tmp_path: Path) -> None:
@@ -321,3 +331,127 @@ def test_the_command_says_what_came(archive: Path, elsewhere: Agency, capsys: An
     assert "acorn-2:" in capsys.readouterr().out
     with pytest.raises(CommandError, match="There is no agency"):
         call_command("leave", "bring", str(archive), "--agency", "nowhere")
+
+
+def table(name: str) -> str:
+    return f"clients/acorn/tables/{name}.jsonl"
+
+
+def forged(archive: Path, changes: dict[str, Callable[[bytes], bytes]]) -> Path:
+    """An archive with other members, whose manifest says so; one that is changed to nothing is left out."""
+    with tarfile.open(archive) as tar:
+        bodies = {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+    told = json.loads(bodies.pop("manifest.json"))
+    for name, change in changes.items():
+        bodies[name] = change(bodies[name])
+    bodies = {name: body for name, body in bodies.items() if body or name not in changes}
+    told["pieces"] = {n: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for n, b in bodies.items()}
+    out = archive.with_name("forged.tar")
+    with tarfile.open(out, "w") as new:
+        for name, body in (bodies | {"manifest.json": json.dumps(told).encode()}).items():
+            new.addfile(member(name, size=len(body)), io.BytesIO(body))
+    return out
+
+
+def saying(**other: Any) -> Callable[[bytes], bytes]:
+    """Every row, or the one fact, with other values; None takes one away."""
+
+    def change(body: bytes) -> bytes:
+        try:
+            rows = [json.loads(body)]
+        except ValueError:
+            rows = [json.loads(line) for line in body.splitlines()]
+        gone = {name for name, value in other.items() if value is None}
+        return b"\n".join(json.dumps({k: v for k, v in (r | other).items() if k not in gone}).encode() for r in rows)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("pipelines_run", {"status": None}, "Row 1 of pipelines_run is none: it does not say 'status'"),
+        ("pipelines_run", {"status": "flying"}, "Row 1 of pipelines_run is none: status: “flying”"),
+        ("pipelines_run", {"number": "one"}, "Row 1 of pipelines_run is none: number:"),
+        ("pipelines_run", {"number": 2**70}, "Row 1 of pipelines_run is none: number:"),
+        ("pipelines_run", {"number": float("inf")}, "Row 1 of pipelines_run is none: number:"),
+        ("pipelines_run", {"created_at": 7}, "Row 1 of pipelines_run is none: created_at:"),
+        ("pipelines_run", {"pipeline_id": {}}, "Row 1 of pipelines_run is none:"),
+        ("pipelines_run", {"id": "1"}, "Row 1 of pipelines_run is none: A row of the archive has no number"),
+        ("pipelines_datasetversion", {"batches": ["1"]}, "Row 1 of pipelines_datasetversion is none"),
+        ("pipelines_datasetversion", {"batches": {"a": 1}}, "Row 1 of pipelines_datasetversion is none"),
+        ("pipelines_example", {"rule": "r" * 41}, "Row 1 of pipelines_example is none: rule:"),
+        ("tenants_host", {"name": "the shop"}, "Row 1 of tenants_host is none: name:"),
+        ("tenants_pipeline", {"slug": "My.Pipe"}, "Row 1 of tenants_pipeline is none"),
+        ("tenants_pipeline", {"slug": "my_pipe"}, "Row 1 of tenants_pipeline is none: “my_pipe” is no short name"),
+        ("tenants_pipeline", {"slug": 5}, "Row 1 of tenants_pipeline is none"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_row_that_is_none_is_named_by_its_table_and_number(
+    archive: Path, elsewhere: Agency, name: str, row: dict[str, Any], said: str
+) -> None:
+    changed = forged(archive, {table(name): saying(**row)})
+
+    with pytest.raises(CommandError, match=said):
+        call_command("leave", "bring", str(changed), "--agency", elsewhere.slug, "--as", "acorn-2")
+
+    with scope.agency_scope(elsewhere.pk):
+        assert not Pipeline.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _body: b"", "client.json is not in the archive"),
+        (lambda _body: b"[[1, 2]]", "client.json says nothing"),
+        (lambda _body: b"{", "client.json is no JSON"),
+        (saying(timezone="Mars/X"), "There is no time zone “Mars/X”"),
+        (saying(timezone="../../etc/passwd"), "There is no time zone"),
+        (saying(timezone=None), "it does not say 'timezone'"),
+        (saying(language="tlh"), "There is no language “tlh”"),
+        (saying(name="a" * 201), "name: "),
+        (saying(keep_days="ever"), "keep_days: "),
+    ],
+)
+def test_a_client_that_no_page_could_show_is_refused(
+    archive: Path, elsewhere: Agency, change: Callable[[bytes], bytes], said: str
+) -> None:
+    changed = forged(archive, {"clients/acorn/client.json": change})
+
+    with pytest.raises(NotAnArchive, match=said):
+        bring(changed, elsewhere)
+
+    with scope.agency_scope(elsewhere.pk):
+        assert not Client.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["acme gmbh", "acme.eu", "Acme", "-", "acme-", "a" * 61, "agency", "acme\n"])
+def test_a_short_name_that_cannot_be_is_refused_with_the_way_out(archive: Path, elsewhere: Agency, name: str) -> None:
+    with pytest.raises(CommandError, match=r"short name.*--as"):
+        call_command("leave", "bring", str(archive), "--agency", elsewhere.slug, "--as", name)
+
+    with scope.agency_scope(elsewhere.pk):
+        assert not Client.objects.exists()
+
+
+def test_an_archive_that_calls_its_client_as_none_can_be_called_comes_in_under_another_name(
+    archive: Path, elsewhere: Agency
+) -> None:
+    def renamed(name: str, body: bytes) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+        if name == "manifest.json":
+            body = body.replace(b"clients/acorn/", b"clients/acme.eu/").replace(b'"acorn":', b'"acme.eu":')
+        yield member(name.replace("clients/acorn/", "clients/acme.eu/")), body
+
+    changed = rewritten(archive, renamed)
+
+    with pytest.raises(BringRefused, match=r"“acme.eu” is no short name.*--as"):
+        list(bring_all(changed, elsewhere, "tests", timezone.now()))
+    assert bring(changed, elsewhere, "acme-eu").slug == "acme-eu"
+
+
+def test_a_pipeline_with_a_name_that_is_reserved_by_now_still_comes_along(archive: Path, elsewhere: Agency) -> None:
+    new = bring(forged(archive, {table("tenants_pipeline"): saying(slug="audit")}), elsewhere)
+
+    with factories.inside(new):
+        assert Pipeline.objects.get().slug == "audit"

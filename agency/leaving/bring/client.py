@@ -15,13 +15,14 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext as _
 
 from agency.backup.manifest import NotAnArchive
+from agency.leaving.bring.columns import cleaned, why
 from agency.leaving.bring.reading import Archive, opened
-from agency.leaving.bring.rows import Bringing
+from agency.leaving.bring.rows import UNREADABLE, Bringing
 from agency.leaving.tables import tables
 from pipelines import usage
 from pipelines.artifacts import store_of
 from pipelines.models import Delivery, Route, SignatureBlock
-from tenants import scope
+from tenants import naming, scope
 from tenants.billing.caps import CapReached
 from tenants.models import (
     Agency,
@@ -51,6 +52,8 @@ STAYS_BEHIND = (
 # Once every key between the others leads somewhere: from when a case is there, no row that asks the same is tied to a
 # dataset; and from when a route is there until the commit, whoever moves traffic elsewhere waits.
 LAST: tuple[type[models.Model], ...] = (EvalCase, Route)
+JUDGED = {"timezone": naming.time_zone, "language": naming.language}
+FACTS = ("name", "timezone", "language", "contact", "keep_versions", "keep_days")
 
 
 class BringRefused(ValueError):
@@ -94,25 +97,42 @@ def _bring(archive: Archive, name: str, agency: Agency, actor: str, now: datetim
 
 def _begun(archive: Archive, place: str, agency: Agency, slug: str, now: datetime) -> Client:
     """The client of this archive as far as it came, or a new one. Raises BringRefused where the name is taken."""
+    told = archive.fact(f"{place}/client.json")
     digest = archive.manifest.pieces[f"{place}/client.json"].sha256
     found = Client.objects.filter(slug=slug).first()
     if found is not None and found.origin.get("archive") == digest and not found.origin.get("is_whole"):
         return found
+    client = Client(agency=agency, slug=_short_name(slug), created_at=now, **_facts(told, place))
+    client.origin = {"archive": digest, "is_whole": False}
     try:
         with transaction.atomic():
-            told = archive.fact(f"{place}/client.json")
-            names = ("name", "timezone", "language", "contact", "keep_versions", "keep_days")
-            client = Client(agency=agency, slug=slug, created_at=now, **{name: told[name] for name in names})
-            client.origin = {"archive": digest, "is_whole": False}
             client.save()
     except IntegrityError as taken:
         words = {"slug": slug}
         raise BringRefused(
             _("This installation has a client %(slug)s already: bring it in under another short name (--as).") % words
         ) from taken
-    except KeyError as missing:
-        raise NotAnArchive(f"{place}/client.json does not say the client's {missing}.") from missing
     return client
+
+
+def _short_name(slug: str) -> str:
+    try:
+        return naming.short_name(slug, naming.CLIENT_RESERVED)
+    except naming.BadName as bad:
+        raise BringRefused(_("%(why)s Bring it in under such a name (--as).") % {"why": bad}) from bad
+
+
+def _facts(told: dict[str, Any], place: str) -> dict[str, Any]:
+    """Raises NotAnArchive for what no client can have."""
+    found: dict[str, Any] = {}
+    for name in FACTS:
+        try:
+            found[name] = cleaned(Client._meta.get_field(name), told[name])
+            if name in JUDGED:
+                JUDGED[name](found[name])
+        except UNREADABLE as fault:
+            raise NotAnArchive(f"{place}/client.json, {name}: {why(fault)}") from fault
+    return found
 
 
 def _files(archive: Archive, place: str, client: Client) -> int:

@@ -36,15 +36,24 @@ class Archive:
         while stream is not None and (line := stream.readline(LINE_MOST)):
             try:
                 row = json.loads(line)
-            except ValueError as fault:
+            except (ValueError, RecursionError) as fault:
                 raise NotAnArchive(f"{name} holds a line that is no JSON: {fault}") from fault
             if not isinstance(row, dict):
                 raise NotAnArchive(f"{name} holds a line that is no row.")
             yield row
 
     def fact(self, name: str) -> dict[str, Any]:
+        """Raises NotAnArchive where the member is not there, or is no JSON object."""
         stream = self._stream(name)
-        return dict(json.loads(stream.read(MANIFEST_MOST))) if stream is not None else {}
+        if stream is None:
+            raise NotAnArchive(f"{name} is not in the archive.")
+        try:
+            said = json.loads(stream.read(MANIFEST_MOST))
+        except (ValueError, RecursionError) as fault:
+            raise NotAnArchive(f"{name} is no JSON: {fault}") from fault
+        if not isinstance(said, dict):
+            raise NotAnArchive(f"{name} says nothing.")
+        return said
 
     def chunks(self, name: str) -> Iterator[bytes]:
         stream = self._stream(name)

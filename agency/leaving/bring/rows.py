@@ -8,10 +8,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, models, transaction
 from django.utils.translation import gettext as _
 
 from agency.backup.manifest import NotAnArchive
+from agency.leaving.bring.columns import cleaned, why
 from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, JobStatus, RolloutStatus, RunStatus
 from pipelines.models import (
     Batch,
@@ -26,10 +28,13 @@ from pipelines.models import (
     Run,
 )
 from pipelines.shipping import route
+from tenants import naming
 from tenants.models import Client, Host, Pipeline
 
 BATCH = 500
 OpenKey = tuple[str, Any, int]
+# What reading a row raises where it holds something else than a row of its table does.
+UNREADABLE = (ValidationError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 ENDED = "was under way when the archive was made"
 Row = dict[str, Any]
 
@@ -47,11 +52,10 @@ class Bringing:
     def bring(self, model: type[models.Model], rows: Iterable[Row]) -> int:
         """Makes the rows of one table, in the scope of the client. Raises NotAnArchive."""
         known = self.ids.setdefault(model, {})
-        todo, count = iter(rows), 0
+        todo, count = enumerate(rows, start=1), 0
         while chunk := list(islice(todo, BATCH)):
-            made = [one for row in chunk if (one := self._made(model, row)) is not None]
-            save = _routed if model is Route else model._default_manager.bulk_create
-            saved = save([row for _old, row, _open in made])
+            made = [one for number, row in chunk if (one := self._read(model, number, row)) is not None]
+            saved = _saved(model, [row for _old, row, _open in made])
             for (old, _row, open_keys), row in zip(made, saved, strict=True):
                 known[old] = row.pk
                 self.later += [(model, row.pk, name, other, target) for name, other, target in open_keys]
@@ -67,6 +71,13 @@ class Bringing:
             if found is not None:
                 model._default_manager.filter(pk=pk).update(**{name: found})
 
+    def _read(self, model: type[models.Model], number: int, row: Row) -> tuple[int, Any, list[OpenKey]] | None:
+        try:
+            return self._made(model, row)
+        except UNREADABLE as fault:
+            words = {"table": model._meta.db_table, "number": number, "why": why(fault)}
+            raise NotAnArchive(_("Row %(number)s of %(table)s is none: %(why)s") % words) from fault
+
     def _made(self, model: type[models.Model], row: Row) -> tuple[int, Any, list[OpenKey]] | None:
         """None for a row that names one that went while the archive was written."""
         values, open_keys = {}, []
@@ -80,7 +91,9 @@ class Bringing:
                     return None
                 if is_open:
                     open_keys.append((column.attname, column.related_model, row[column.attname]))
-            values[column.attname] = column.to_python(value)
+                values[column.attname] = value
+            else:
+                values[column.attname] = _named(column, value)
         values |= {"agency_id": self.client.agency_id, "client_id": self.client.pk}
         values |= CHANGES[model](row, self) if model in CHANGES else {}
         return _number(row), model(**values), open_keys
@@ -91,6 +104,23 @@ class Bringing:
             return (0 if value is not None else None), False
         found = self.ids.get(column.related_model, {}).get(value)
         return found, found is None and column.null
+
+
+def _named(column: models.Field, value: Any) -> Any:
+    """Raises ValidationError, with the column's name."""
+    try:
+        return cleaned(column, value)
+    except UNREADABLE as fault:
+        raise ValidationError(f"{column.attname}: {why(fault)}") from fault
+
+
+def _saved(model: type[models.Model], rows: list[Any]) -> list[Any]:
+    """Raises NotAnArchive for what the database cannot hold, IntegrityError for what it must not."""
+    try:
+        return _routed(rows) if model is Route else model._default_manager.bulk_create(rows)
+    except (DataError, ValueError, TypeError, OverflowError) as fault:
+        words = {"table": model._meta.db_table, "why": why(fault)}
+        raise NotAnArchive(_("Rows of %(table)s cannot be kept here: %(why)s") % words) from fault
 
 
 def _routed(rows: list[Route]) -> list[Route]:
@@ -120,8 +150,9 @@ def _host(row: Row, _all: Bringing) -> Row:
 
 
 def _pipeline(row: Row, to: Bringing) -> Row:
-    why = _("Came with an archive: look at its hosts, then resume.")
-    return {"is_paused": True, "paused_by": "", "pause_reason": why, "paused_at": to.now, "preset_id": None}
+    naming.short_name(row["slug"])  # One that is reserved by now stays: a pipeline never changes its name.
+    reason = _("Came with an archive: look at its hosts, then resume.")
+    return {"is_paused": True, "paused_by": "", "pause_reason": reason, "paused_at": to.now, "preset_id": None}
 
 
 def _run(row: Row, to: Bringing) -> Row:
