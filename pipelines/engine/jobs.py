@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = {"push": 6}
 # What a client may be bounded in: what goes to hosts, a rollback first of all, waits for nobody.
 HEAVY = frozenset({"cpu", "gpu"})
+LONGEST_PAUSE_S = 300
+# What goes on elsewhere goes on whoever looks at it here: so many workers may be lost in a row while they look.
+LOOKS = 10
 
 
 class JobFailed(RuntimeError):
@@ -44,11 +47,14 @@ class JobFailed(RuntimeError):
 
 
 class JobGoesOn(RuntimeError):
-    """What the job waits for is under way elsewhere: it gives its worker back and is asked again in `after_s`."""
+    """What the job waits for is under way elsewhere: it gives its worker back and is asked again in `after_s`.
 
-    def __init__(self, after_s: float) -> None:
+    `error`: nobody answered there. So many such looks in a row stand in the job's spec, as `unanswered`.
+    """
+
+    def __init__(self, after_s: float, error: str = "") -> None:
         super().__init__(f"asked again in {after_s:g} s")
-        self.after_s = after_s
+        self.after_s, self.error = after_s, error
 
 
 @dataclass
@@ -99,9 +105,7 @@ def _try(work: Work, handlers: dict[str, Handler], clock: Clock) -> None:
         with heartbeat(work, clock):
             result = handlers[job.kind.partition(":")[0]](work)
     except JobGoesOn as under_way:
-        # No attempt is used up: the training of a day is asked about a thousand times.
-        due_at = clock() + timedelta(seconds=under_way.after_s)
-        settle(work, JobStatus.QUEUED, clock(), error="", due_at=due_at, attempts=job.attempts - 1)
+        _put_off(work, under_way, clock())
     except JobFailed as error:
         if error.is_final:
             settle(work, JobStatus.FAILED, clock(), error=str(error), log_tail=error.log_tail)
@@ -113,6 +117,15 @@ def _try(work: Work, handlers: dict[str, Handler], clock: Clock) -> None:
         settle_failure(work, str(error) or type(error).__name__, permanent, clock())
     else:
         settle(work, JobStatus.SUCCEEDED, clock(), result=result, error="")
+
+
+def _put_off(work: Work, under_way: JobGoesOn, now: datetime) -> None:
+    """Uses up no attempt and forgets those before it: the training of a day is asked about a thousand times."""
+    job = work.job
+    missed = job.spec.get("unanswered", 0) + 1 if under_way.error else 0
+    more = {"attempts": 0, "max_attempts": max(job.max_attempts, LOOKS), "spec": job.spec | {"unanswered": missed}}
+    due_at = now + timedelta(seconds=under_way.after_s)
+    settle(work, JobStatus.QUEUED, now, error=under_way.error, due_at=due_at, **more)
 
 
 def claim(job_id: int, now: datetime) -> Job | None:
@@ -193,8 +206,13 @@ def settle_failure(work: Work, error: str, permanent: bool, now: datetime, log_t
     if permanent or work.job.attempts >= work.job.max_attempts:
         settle(work, JobStatus.FAILED, now, error=error, log_tail=log_tail, is_permanent=permanent)
         return
-    pause = timedelta(seconds=settings.RETRY_BASE_S * 2 ** (work.job.attempts - 1))
+    pause = timedelta(seconds=growing_pause_s(settings.RETRY_BASE_S, work.job.attempts - 1))
     settle(work, JobStatus.QUEUED, now, error=error, log_tail=log_tail, due_at=now + pause)
+
+
+def growing_pause_s(first_s: float, again: int) -> float:
+    """Doubled each time, up to five minutes."""
+    return float(max(first_s, min(LONGEST_PAUSE_S, first_s * 2 ** min(again, 30))))
 
 
 def hand_in(work: Work, handed: dict[str, Any], now: datetime) -> bool:

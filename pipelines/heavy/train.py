@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from pipelines.artifacts import scratch_of, store_of
-from pipelines.engine.jobs import JobFailed, JobGoesOn, Work
+from pipelines.engine.jobs import JobFailed, JobGoesOn, Work, growing_pause_s
 from pipelines.heavy.children import base_folder, run_child
 from pipelines.heavy.elsewhere.seats import Seat, seat_of
 from pipelines.heavy.errands import carry
@@ -54,7 +54,7 @@ def keep(work: Work, errand: Errand, done: Done) -> dict[str, Any]:
     folder, facts = done.out / "adapter", dict(done.said["train"])
     if under_way := facts.get("goes_on"):
         _refuse_endless(work)
-        raise JobGoesOn(under_way["after_s"])
+        raise _goes_on(work.job, **under_way)
     facts.pop("adapter", None)  # Its path in the scratch folder: nobody's business, and gone in a moment.
     if work.job.handed:
         facts |= {"origin": "", "kind": "adapter"}  # Its word is not taken for what is brought from elsewhere.
@@ -75,6 +75,12 @@ def spec_of(job: Job, told: Seat) -> dict[str, Any]:
 def order_of(job: Job, told: Seat, base: Any, dataset: Any) -> dict[str, Any]:
     recipe = trainer_recipe(job.run.revision.settings.recipe)
     return {"trainer": told.trainer, "base": base, "dataset": dataset, "recipe": recipe, "site": told.site}
+
+
+def _goes_on(job: Job, after_s: float, error: str = "", **_said: Any) -> JobGoesOn:
+    """A service that does not answer is asked less and less often."""
+    again = job.spec.get("unanswered", 0) + 1 if error else 0
+    return JobGoesOn(growing_pause_s(after_s, again), error)
 
 
 def _refuse_endless(work: Work) -> None:

@@ -48,11 +48,16 @@ class TrainerError(Exception):
 
 
 class GoesOn(Exception):
-    """A training that is under way elsewhere: carry out the same order again in `after_s`. No failure."""
+    """A training that is under way elsewhere: carry out the same order again in `after_s`. No failure.
 
-    def __init__(self, after_s: float, note: str, share: float, numbers: Mapping[str, float | int | str]) -> None:
+    `error`: there was no answer this time.
+    """
+
+    def __init__(
+        self, after_s: float, note: str, share: float, numbers: Mapping[str, float | int | str], error: str = ""
+    ) -> None:
         super().__init__(note)
-        self.after_s, self.note, self.share, self.numbers = after_s, note, share, dict(numbers)
+        self.after_s, self.note, self.share, self.numbers, self.error = after_s, note, share, dict(numbers), error
 
 
 @dataclass(frozen=True)

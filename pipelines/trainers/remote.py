@@ -28,21 +28,47 @@ SHARES = {"validating_files": 0.05, "queued": 0.05, "running": 0.3, "paused": 0.
 
 
 class RemoteTrainer:
-    """`order.site`: url, model, order (whose work this is), allow_private, poll_s. `order.secret`: key, if any."""
+    """`order.site`: url, model, order (whose work this is), allow_private, poll_s, is_there (an earlier look met it).
+
+    `order.secret`: key, if any. A job that is there goes on when the service does not answer.
+    """
 
     def train(self, order: Order, progress: Progress) -> Trained:
         if done := _finished(order):
             return done
         order.scratch.mkdir(parents=True, exist_ok=True)
-        with closing(Service(order.site, order.secret)) as service:
-            job = _job(service, order, progress)
-            status = str(job.get("status"))
-            if status in LIVE:
-                note = f"{order.site['model']}: {status.replace('_', ' ')}"
-                raise GoesOn(float(order.site.get("poll_s", 30)), note, SHARES[status], _numbers(service, job))
-            if status != "succeeded":
-                raise TrainerError(_refusal(job), permanent=True)
-            return _fetched(service, order, job, progress)
+        try:
+            with closing(Service(order.site, order.secret)) as service:
+                return _looked_at(service, order, progress)
+        except TrainerError as fault:
+            if fault.permanent or not _is_there(order):
+                raise
+            raise _unanswered(order, str(fault)) from fault
+
+
+def _looked_at(service: Service, order: Order, progress: Progress) -> Trained:
+    job = _job(service, order, progress)
+    status = str(job.get("status"))
+    if status in LIVE:
+        note = f"{order.site['model']}: {status.replace('_', ' ')}"
+        raise GoesOn(_poll_s(order), note, SHARES[status], _numbers(service, job))
+    if status != "succeeded":
+        raise TrainerError(_refusal(job), permanent=True)
+    return _fetched(service, order, job, progress)
+
+
+def _unanswered(order: Order, error: str) -> GoesOn:
+    """It trains on, whether it answers or not."""
+    return GoesOn(_poll_s(order), f"{order.site['model']}: {error}", SHARES["running"], {}, error)
+
+
+def _is_there(order: Order) -> bool:
+    """Whether the service has the job: the scratch folder knows it, or whoever asks was told so before."""
+    return bool(order.site.get("is_there")) or _read(order.scratch / STATE).get("tag") == tag_of(order)
+
+
+def _poll_s(order: Order) -> float:
+    return float(order.site.get("poll_s", 30))
 
 
 def recall(order: Order) -> dict[str, Any]:

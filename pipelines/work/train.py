@@ -2,7 +2,7 @@
 
 spec: {trainer, base, dataset, recipe, scratch, out, checkpoint_every_s?, checkpoint_every_steps?, site?, secret?}.
 result: the facts of pipelines.trainers.Trained. A GGUF that came back is judged by its header at once.
-{goes_on: {after_s, note}} where the training is under way elsewhere.
+{goes_on: {after_s, note, error}} where the training is under way elsewhere; error: it did not answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
         trained = trainer.train(_order(spec), progress)
     except GoesOn as under_way:
         report.progress(under_way.share, under_way.note, under_way.numbers, force=True)
-        return {"goes_on": {"after_s": under_way.after_s, "note": under_way.note}}
+        return {"goes_on": {"after_s": under_way.after_s, "note": under_way.note, "error": under_way.error}}
     for path in trained.adapter.glob("*.gguf"):
         check(path)
     return trained.as_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from django.utils.timezone import now
 from pipelines import actions, plan
 from pipelines.engine import jobs
 from pipelines.engine.jobs import JobFailed, JobGoesOn, Work
+from pipelines.heavy import train
 from pipelines.heavy.elsewhere.seats import seat_of
 from pipelines.heavy.train import spec_of
 from pipelines.models import Job, Run
 from pipelines.plan import JOBS
+from pipelines.work.errand import Done, Errand
 from tenants import scope, training
 from tenants.actions import change_settings
 from tenants.models import Pipeline, TrainingConsent, TrainingService
@@ -77,6 +80,67 @@ def test_a_training_elsewhere_holds_no_worker_and_uses_up_no_attempt(
     assert look(run).status == "queued"
     assert look(run, 120).status == "succeeded"
     assert looks == [1, 1, 1]
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """What each look at the training gives: an error to raise, or nothing where it is through; the last one stays."""
+    told: list[Any] = [JobGoesOn(30)]
+
+    def train(work: Work) -> dict[str, Any]:
+        said = told.pop(0) if len(told) > 1 else told[0]
+        if said is not None:
+            raise said
+        return fake_jobs.train(work)
+
+    monkeypatch.setitem(plan.JOBS, "train", train)
+    yield told
+
+
+def test_hiccups_hours_apart_end_no_training(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, says: list[Any]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    said = [JobFailed("a timeout"), JobGoesOn(30), JobFailed("a timeout"), JobGoesOn(30), JobFailed("again"), None]
+    says[:] = said
+    for n, _ in enumerate(said):
+        assert train_job(run).status == "queued"
+        look(run, 3600 * (n + 1))
+    assert train_job(run).status == "succeeded"
+
+
+def test_workers_that_are_lost_while_they_look_end_no_training(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, says: list[Any]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    for n in range(4):
+        assert jobs.claim(train_job(run).pk, now() + timedelta(hours=n + 1)) is not None
+    assert look(run, 5 * 3600).attempts == 0
+
+
+def test_a_service_that_does_not_answer_is_asked_less_often_and_the_page_says_so(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, says: list[Any]
+) -> None:
+    add_rows(0, 30)
+    run = start(pipeline)
+    work, error = Work(train_job(run)), "The service does not answer: nobody takes the connection."
+    silent = Done({"train": {"goes_on": {"after_s": 30, "note": error, "error": error}}}, Path("nowhere"))
+    pauses = []
+    for n in range(6):
+        work = Work(train_job(run))
+        with pytest.raises(JobGoesOn) as told:
+            train.keep(work, Errand({}, (), {}), silent)
+        says[:] = [told.value]
+        job = look(run, 3600 * (n + 1))
+        pauses.append(told.value.after_s)
+        assert (job.status, job.error, job.attempts) == ("queued", error, 0)
+        assert seat_of(job).site["is_there"]
+    assert pauses == [60, 120, 240, 300, 300, 300]
+    says[:] = [JobGoesOn(30)]
+    assert (look(run, 3600 * 9).error, train_job(run).spec["unanswered"]) == ("", 0)
+    assert not Job.objects.filter(run=run, kind="recall").exists()
 
 
 def test_the_child_is_told_the_seat_and_its_key_is_in_no_spec(

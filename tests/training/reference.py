@@ -1,6 +1,7 @@
 """A small fine-tuning service by OpenAI's wire format, on the loopback, that really trains with peft.
 
-What a test may order: `lose(path)` answers the next POST to it with nothing, after having done it.
+What a test may order: `lose(path)` answers the next POST to it with nothing, after having done it; `status` answers
+everything with that.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Reference:
         self.calls: list[tuple[str, str]] = []
         self.lost: list[str] = []
         self.looks, self.trains, self.archive = 1, True, None
+        self.status = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def lose(self, path: str) -> None:
@@ -102,6 +104,8 @@ class Handler(BaseHTTPRequestHandler):
         self.place.calls.append((self.command, path))
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             return self._say({"error": {"message": "Incorrect API key provided."}}, 401)
+        if self.place.status:
+            return self._say({"error": {"message": "planned"}}, self.place.status)
         answer = self._answer(path.strip("/").split("/"), body)
         if path in self.place.lost and self.command == "POST":
             self.place.lost.remove(path)

@@ -63,6 +63,38 @@ def test_it_does_not_wait_and_tells_how_far_the_service_is(service, order):
     assert service.count("POST", "/fine_tuning/jobs") == 1
 
 
+def away(order):
+    """The same order, to an address where nobody takes the connection."""
+    return dataclasses.replace(order, site={**order.site, "url": "http://127.0.0.1:9/v1"})
+
+
+def test_a_service_that_has_the_job_and_does_not_answer_trains_on(service, order, tmp_path):
+    service.trains = False
+    with pytest.raises(GoesOn) as told:
+        ask(order)
+    assert told.value.error == ""
+    with pytest.raises(GoesOn, match="tiny: The service does not answer") as told:
+        ask(away(order))
+    assert "does not answer" in told.value.error
+    elsewhere = away(moved(order, tmp_path))
+    known = dataclasses.replace(elsewhere, site={**elsewhere.site, "is_there": True})
+    with pytest.raises(GoesOn, match="does not answer"):
+        ask(known)
+
+
+def test_a_service_that_has_the_job_and_is_out_of_order_trains_on_and_one_that_refuses_does_not(service, order):
+    service.trains = False
+    with pytest.raises(GoesOn):
+        ask(order)
+    service.status = 502
+    with pytest.raises(GoesOn, match="out of order"):
+        ask(order)
+    service.status = 403
+    with pytest.raises(TrainerError, match="key") as refused:
+        ask(order)
+    assert refused.value.permanent
+
+
 def test_the_recipe_and_nothing_of_the_client_goes_there(service, order):
     service.trains = False
     with pytest.raises(GoesOn):
@@ -147,9 +179,8 @@ def test_a_wrong_key_and_a_service_that_is_away_are_told_apart(order):
     with pytest.raises(TrainerError, match="does not accept the key") as wrong:
         ask(dataclasses.replace(order, secret={"key": "sk-wrong"}))
     assert wrong.value.permanent and "sk-wrong" not in str(wrong.value)
-    away = dataclasses.replace(order, site={**order.site, "url": "http://127.0.0.1:9/v1"})
     with pytest.raises(TrainerError, match="does not answer") as gone:
-        ask(away)
+        ask(away(order))
     assert not gone.value.permanent
 
 

@@ -51,6 +51,7 @@ def _at_service(job: Job, name: str) -> Seat:
         raise JobFailed(_("“%(name)s” trains the base %(theirs)s, the recipe wants %(base)s.") % words, permanent=True)
     site: dict[str, Any] = {"url": found.url, "model": found.model, "order": f"job {job.pk} of {run.client_id}"}
     site |= {"allow_private": settings.ALLOW_PRIVATE_HOSTS, "poll_s": settings.TRAINING_POLL_S}
+    site |= {"is_there": "unanswered" in job.spec}
     return Seat(REMOTE, site, {str(name): str(value) for name, value in found.secret().items()})
 
 
