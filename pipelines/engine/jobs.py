@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus, check_move
@@ -59,11 +59,15 @@ class JobGoesOn(RuntimeError):
 
 @dataclass
 class Work:
-    """One claimed attempt at a job: what its handler reports to, and where it learns that it must stop."""
+    """One claimed attempt at a job: what its handler reports to, and where it learns that it must stop.
+
+    `afterwards`: what the attempt leaves behind is removed when its result is committed, and by nobody else.
+    """
 
     job: Job
     progress: dict[str, Any] = field(default_factory=dict)
     is_lost: threading.Event = field(default_factory=threading.Event)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     def report(self, share: float, note: str = "", **numbers: Any) -> None:
         """`share` of the work done, 0..1."""
@@ -116,7 +120,17 @@ def _try(work: Work, handlers: dict[str, Handler], clock: Clock) -> None:
         permanent = bool(getattr(error, "permanent", False))
         settle_failure(work, str(error) or type(error).__name__, permanent, clock())
     else:
-        settle(work, JobStatus.SUCCEEDED, clock(), result=result, error="")
+        if settle(work, JobStatus.SUCCEEDED, clock(), result=result, error=""):
+            _clean_up(work)
+
+
+def _clean_up(work: Work) -> None:
+    """What cannot be removed now is left to the daily sweeps: the result stands."""
+    try:
+        for remove in work.afterwards:
+            remove()
+    except (OSError, DatabaseError):
+        log.exception("job %s is done, and what it leaves behind stays for a day", work.job.kind)
 
 
 def _put_off(work: Work, under_way: JobGoesOn, now: datetime) -> None:

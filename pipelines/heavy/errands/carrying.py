@@ -28,8 +28,8 @@ def carry(work: Work, prepare: Prepare, keep: Keep, secret: Mapping[str, str] | 
         errand = prepare(work)
         done = _here(work, errand, secret)
     result = keep(work, errand, done)
-    wipe_scratch(work.job.pk)
-    forget_parts(work.job)
+    # Not before: an attempt whose result was not written down is followed by one that needs all of it again.
+    work.afterwards += [lambda: wipe_scratch(work.job.pk), lambda: forget_parts(work.job)]
     return result
 
 

@@ -16,7 +16,10 @@ from pipelines.work.errand import Done, Errand
 
 
 def received(job: Job, errand: Errand) -> Done:
-    """As if the steps had been done here. A fault is final: the machine that sent such a thing wants a look first."""
+    """As if the steps had been done here. A fault is final: the machine that sent such a thing wants a look first.
+
+    Not where nothing of it is here: that is no fault of the machine's.
+    """
     out = scratch_of(job.pk) / "handed"
     out.mkdir(parents=True, exist_ok=True)
     for name, told in job.handed["outputs"].items():
@@ -53,6 +56,8 @@ def _joined(job: Job, name: str, told: dict[str, object], path: Path) -> Path:
         for part in rows:
             out.write(store.path(part.digest).read_bytes())
     if digest_of(path) != told.get("digest"):
+        if not rows.exists():
+            raise JobFailed(_("Nothing of %(name)s is here any more, which was handed in whole.") % {"name": name})
         raise _refused(job, _("%(name)s is not the file that it announced") % {"name": name})
     return path
 

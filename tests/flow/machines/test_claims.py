@@ -8,12 +8,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from django.db.models import F
 from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.artifacts import parts_of, scratch_of, store_of
-from pipelines.engine import jobs
+from pipelines.domain.transitions import JobStatus
+from pipelines.engine import dispatch, jobs
+from pipelines.heavy import train
 from pipelines.models import Job, JobPart, ModelVersion, Run
+from pipelines.plan import JOBS
 from pipelines.retention import forget_handed
 from tenants import machines, scope
 from tenants.models import AuditEvent, Pipeline
@@ -226,6 +231,79 @@ def test_a_file_that_is_not_what_it_announced_is_refused(
 
     assert "not the file that it announced" in job_of(run).error
     assert "machine box" in job_of(run).error
+
+
+def test_what_was_handed_in_stays_until_its_result_is_committed(
+    training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(0, 30)
+    run = start(training)
+    claim = box.claim()
+    assert claim is not None
+    box.put(claim, "adapter", adapter)
+    settle = jobs.settle
+
+    def gone(work: jobs.Work, to: JobStatus, *rest: Any, **changes: Any) -> bool:
+        if to == JobStatus.SUCCEEDED and work.job.handed:
+            raise OperationalError("server closed the connection unexpectedly")
+        return settle(work, to, *rest, **changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "settle", gone)
+        patch.setattr(dispatch, "work_job", lambda *_: None)
+        box.done(claim, "adapter", adapter)
+        with pytest.raises(OperationalError):
+            jobs.work_on(claim["job"], JOBS, now)
+    assert JobPart.objects.exists() and job_of(run).status == "running"
+    later = now() + timedelta(hours=1)
+    jobs.work_on(claim["job"], JOBS, lambda: later)
+
+    job = job_of(run)
+    assert (job.status, job.error) == ("succeeded", "")
+    assert not JobPart.objects.exists() and not any(scratch_of(job.pk).iterdir())
+
+
+def test_whoever_is_too_late_to_settle_removes_nothing(
+    training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(0, 30)
+    run = start(training)
+    claim = box.claim()
+    assert claim is not None
+    box.put(claim, "adapter", adapter)
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "work_job", lambda *_: None)
+        box.done(claim, "adapter", adapter)
+    keep = train.keep
+
+    def overtaken(*told: Any) -> dict[str, Any]:
+        result = keep(*told)
+        Job.objects.filter(pk=claim["job"]).update(version=F("version") + 1)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "keep", overtaken)
+        jobs.work_on(claim["job"], JOBS, now)
+    assert JobPart.objects.exists() and job_of(run).status == "running"
+
+
+def test_what_is_not_here_any_more_is_no_machines_fault(
+    training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(0, 30)
+    run = start(training)
+    claim = box.claim()
+    assert claim is not None
+    box.put(claim, "adapter", adapter)
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "work_job", lambda *_: None)
+        box.done(claim, "adapter", adapter)
+    JobPart.objects.all().delete()
+    jobs.work_on(claim["job"], JOBS, now)
+
+    job = job_of(run)
+    assert (job.status, job.is_permanent) == ("queued", False)
+    assert "Nothing of adapter is here any more" in job.error
 
 
 def test_a_cancelled_job_is_nobodys(training: Pipeline, box: Box, add_rows: AddRows) -> None:
