@@ -48,7 +48,7 @@ class Place:
     """What takes the place of the containers: a folder, ports, programs that find their server."""
 
     folder: Path
-    settings: dict[str, str]
+    settings: dict[str, str]  # What stands in .env.
     ports: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -67,6 +67,8 @@ class Place:
     def environment(self, name: str) -> dict[str, str]:
         """What the service's process sees, and nothing of this shell's."""
         given = {key: self.here(str(value)) for key, value in SERVICES[name].get("environment", {}).items()}
+        if "env_file" in SERVICES[name]:
+            given = self.settings | given
         path = f"{self.folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
         own = {"PATH": path, "CELERY_WORKER_HOSTNAME": f"celery@{name}", "HOME": str(self.folder)}
         return {**own, "PYTHONUNBUFFERED": "1", **given}
