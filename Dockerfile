@@ -10,7 +10,9 @@ COPY Makefile pyproject.toml constraints.txt ./
 COPY tools ./tools
 # Built for the machine that builds, llama.cpp dies of an illegal instruction on an older one.
 ENV CMAKE_ARGS="-DGGML_NATIVE=OFF"
-RUN make setup PYTHON=python3.11 TORCH_INDEX_URL="$TORCH_INDEX_URL"
+RUN make setup PYTHON=python3.11 TORCH_INDEX_URL="$TORCH_INDEX_URL" \
+ && .venv/bin/python tools/requirements.py otel > .setup/otel.txt \
+ && .venv/bin/python -m pip install -c constraints.txt -r .setup/otel.txt
 
 FROM python:3.11-slim-trixie
 RUN apt-get update \

@@ -53,6 +53,22 @@ def test_the_app_runs_without_rights(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+@pytest.mark.parametrize("name", APP)
+def test_whatever_stands_in_the_env_file_reaches_the_process(name: str) -> None:
+    assert APP[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_a_training_on_a_gpu_has_room_for_what_cuda_maps() -> None:
+    given = APP["worker-gpu"]["environment"]
+
+    assert given.items() >= COMPOSE["x-app"]["environment"].items()
+    assert given["RETUNE_CHILD_MEMORY_BYTES"] == "${RETUNE_CHILD_MEMORY_BYTES:-1099511627776}"
+
+
+def test_the_image_can_send_traces() -> None:
+    assert "tools/requirements.py otel" in (ROOT / "Dockerfile").read_text()
+
+
 def test_every_secret_comes_from_a_file_that_is_declared_and_made() -> None:
     used = {secret for service in SERVICES.values() for secret in service.get("secrets", ())}
 
