@@ -33,9 +33,11 @@ def serve(host: str, port: int) -> None:
     django.setup()
     from django.conf import settings
 
+    from agency import env
     from agency.gateway.app import Gateway, beside, nothing_else
 
-    application = beside(Gateway(str(port), settings.VAR), nothing_else)
+    name = env.text("RETUNE_GATEWAY_NAME") or str(port)
+    application = beside(Gateway(name, settings.VAR), nothing_else)
     uvicorn.run(application, host=host, port=port, access_log=False, proxy_headers=False, log_config=None)
 
 

@@ -34,13 +34,14 @@ def test_beside_the_pages_only_its_own_paths_are_the_gateways(ground: Ground) ->
 
 
 @contextmanager
-def gateway_process(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def gateway_process(folder: Path, **more: str) -> Iterator[tuple[str, dict[str, str]]]:
     """A gateway alone; SIGTERM must end it cleanly."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
         "RETUNE_VAR": str(folder),
         "DATABASE_URL": f"sqlite://{connection.settings_dict['NAME']}",
+        **more,
     }
     process = subprocess.Popen([sys.executable, "-m", "agency.gateway", "--port", str(port)], env=environment)
     try:
@@ -80,3 +81,12 @@ def test_a_gateway_alone_serves_obeys_an_order_and_writes_its_last_records_at_it
         assert Exchange.objects.count() == 2
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 1
+
+
+@pytest.mark.sqlite_only("starts gateways of its own on the tests' SQLite file")
+@pytest.mark.parametrize("name", ["", "west"])
+def test_a_gateway_alone_is_called_by_its_name_else_by_its_port(ground: Ground, tmp_path: Path, name: str) -> None:
+    with gateway_process(tmp_path, RETUNE_GATEWAY_NAME=name) as (url, _environment):
+        called = name or url.rpartition(":")[2]
+        wait_for((tmp_path / f"gateway-{called}.sock").exists, within_s=30)
+        wait_for((tmp_path / "routes" / f"{called}.json").exists, within_s=30)
