@@ -163,6 +163,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS = BASE_URL.startswith("htt
 if IS_HTTPS:
     # Browsers then take them from this very host only, over TLS: no neighbouring host can plant one.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    # The proxy ends TLS and says so: links are https. Whoever lies in this header gets stricter checks, nothing else.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -39,6 +39,23 @@ def test_under_tls_cookies_are_bound_to_this_very_host(url: str, cookies: list[A
     assert json.loads(done.stdout) == cookies
 
 
+@pytest.mark.parametrize(
+    ("url", "scheme"), [("https://retune.example", "https"), ("http://127.0.0.1:8420", "http")]
+)
+def test_behind_a_proxy_that_ends_tls_links_are_https(url: str, scheme: str) -> None:
+    script = (
+        "import django; django.setup();"
+        "from django.test import RequestFactory;"
+        "asked = RequestFactory(headers={'host': 'localhost', 'x-forwarded-proto': 'https'}).get('/');"
+        "print(asked.build_absolute_uri('/'))"
+    )
+    own = os.environ | {"RETUNE_BASE_URL": url, "DJANGO_SETTINGS_MODULE": "agency.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=the_settings.ROOT, env=own, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{scheme}://localhost/"
+
+
 @pytest.mark.parametrize("path", ["/login/", "/healthz", "/rest/v1/docs", "/nowhere"])
 def test_every_answer_is_told_what_it_may_load_and_who_may_frame_it(anonymous: Browser, path: str, db: None) -> None:
     answer = anonymous.get(path)
