@@ -146,7 +146,8 @@ WHAT_TO_DO = {
     SILENT: "Look at the machine and its link: its models are served, but it takes no new version and no rollback.",
     DOUBLED: "Stop one of the two, or make a new token on the host's page and give it to one.",
     WRONG_CLOCK: "Set the machine's clock: what it meters is set right here, its own limits and logs are not.",
-    OTHER_PROGRAM: "On the machine: python3 retune-agent.pyz update, then restart it.",
+    OTHER_PROGRAM: "On the machine: RETUNE_URL=... RETUNE_TOKEN_FILE=... venv/bin/python retune-agent.pyz update, "
+    "then restart it.",
 }
 
 

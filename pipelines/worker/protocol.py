@@ -15,5 +15,5 @@ def too_old(said: str, program: str) -> str:
         return ""
     return (
         f"This {program} speaks protocol {number}, and headquarters needs {OLDEST} or later. On its machine run: "
-        f"python3 {program}.pyz update"
+        f"RETUNE_URL=... RETUNE_TOKEN_FILE=... python3 {program}.pyz update"
     )

@@ -140,11 +140,12 @@ def test_another_program_is_named_with_the_line_that_brings_the_right_one(
         assert "the one that belongs here" in engineer.get(HERE).text
         agents.note_seen(row_of(acorn), timezone.now(), SAID | {"program": "0" * 64})
     text = engineer.get(HERE).text
-    assert "retune-agent.pyz update" in text and ours[:8] in text
+    line = "RETUNE_TOKEN_FILE=... venv/bin/python retune-agent.pyz update"
+    assert f"RETUNE_URL=http://testserver {line}" in text and ours[:8] in text
     said = StringIO()
     with pytest.raises(CommandError):
         call_command("doctor", stdout=said)
-    assert "another program than the one here: office" in said.getvalue()
+    assert "another program than the one here: office" in said.getvalue() and line in said.getvalue()
 
 
 def test_the_doctor_names_an_agent_that_was_not_heard_of_for_long(acorn: Client, token: str) -> None:

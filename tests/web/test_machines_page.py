@@ -66,6 +66,16 @@ def test_a_name_is_taken_while_its_machine_works_and_free_once_it_is_revoked(own
     assert add(owner)[0].pk != machine.pk
 
 
+def test_another_program_is_named_with_the_line_that_brings_the_right_one(owner: Browser, acorn: Client) -> None:
+    machine, _token = add(owner)
+    line = "RETUNE_URL=http://testserver RETUNE_TOKEN_FILE=... venv/bin/python retune-worker.pyz update"
+    assert line not in owner.get(HERE).text
+    with scope.agency_scope(acorn.agency_id):
+        note_seen(machine, timezone.now(), ABILITIES | {"program": "0" * 64})
+
+    assert line in owner.get(HERE).text
+
+
 def test_each_order_is_carried_out_and_written_down(owner: Browser, acorn: Client) -> None:
     machine, _token = add(owner)
     seen = []
