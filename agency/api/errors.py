@@ -20,9 +20,11 @@ CODES = {
     404: "not_found",
     409: "refused",
     410: "gone",
+    413: "too_large",
     415: "unsupported_media_type",
     416: "out_of_range",
     422: "invalid",
+    426: "too_old",
     500: "internal",
 }
 

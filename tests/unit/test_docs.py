@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from agency.api import api
+from agency.api.errors import CODES
 from agency.gateway.meter.redaction import REDACTIONS
 from agency.mail.kinds import MAIL_KINDS
 from agency.management import commands
@@ -147,6 +148,11 @@ def test_every_command_is_described() -> None:
 
 def test_every_operation_of_the_api_is_described() -> None:
     assert [address for address in addresses() if address not in words("api.md")] == []
+
+
+def test_every_code_of_a_refusal_is_described() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    assert [status for status, code in CODES.items() if f"| {status} | `{code}` |" not in page] == []
 
 
 def test_every_verb_of_a_key_is_described() -> None:

@@ -56,6 +56,18 @@ def test_a_run_is_started_by_a_key_and_a_second_one_is_refused_with_a_sentence(
         assert AuditEvent.objects.get(verb="run.start").actor.startswith("key-")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/xml"])
+def test_a_body_that_is_no_json_is_refused_whatever_its_type_says(
+    program: Program, pipeline: Pipeline, kind: str
+) -> None:
+    path = f"{BASE}/pipelines/support/runs"
+    refused = program.browser.post(path, "<run/>", content_type=kind, headers=program.headers)
+    taken = program.browser.post(path, '{"reason": "fresh data"}', content_type=kind, headers=program.headers)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
+    assert taken.status_code == 201
+
+
 def test_an_unknown_field_is_refused_and_named(program: Program, pipeline: Pipeline) -> None:
     response = program.post("/pipelines/support/runs", {"reson": "typo"})
 

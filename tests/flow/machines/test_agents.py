@@ -125,7 +125,9 @@ def test_it_is_offered_the_program_that_belongs_here_and_told_when_its_own_is_to
     monkeypatch.setattr(protocol, "OLDEST", 2)
     old = box.post("hello")
     assert old.status_code == 426
-    assert "needs 2 or later. On its machine run: python3 retune-agent.pyz update" in old.json()["error"]["message"]
+    line = "RETUNE_URL=... RETUNE_TOKEN_FILE=... python3 retune-agent.pyz update"
+    assert f"needs 2 or later. On its machine run: {line}" in old.json()["error"]["message"]
+    assert old.json()["error"]["code"] == "too_old"
     assert Browser().get("/rest/v1/agent/program", headers=box.headers).status_code == 200
     box.headers |= {protocol.HEADER: "2"}
     assert box.post("hello").status_code == 200
