@@ -90,6 +90,7 @@ def _over(notice: Notice) -> str:
     if notice.kind != "recovered":
         return ""
     words = {"failed": _("runs fail"), "stopped": _("data"), "drill_failed": _("the way back"), "drift": _("a host")}
+    words |= {"rollback_stuck": _("a rollback")}
     said, muted = str(words.get(notice.detail["of"], "")), int(notice.detail.get("muted", 0))
     more = ngettext("%(n)s repeat not mailed", "%(n)s repeats not mailed", muted) % {"n": muted}
     return f"{said}, {more}" if muted else said
@@ -109,6 +110,8 @@ def _brief(notice: Notice, bad: list[GateResult], deltas: tuple[Delta, ...], bac
             return RULES[Guardrail(notice.detail["guardrail"])].words
         case "drill_failed":
             return _("to %(to)s") % {"to": notice.detail["to"]}
+        case "rollback_stuck":
+            return ", ".join(filter(None, (_("to %(to)s") % {"to": notice.detail["to"]}, notice.detail["given_up"])))
         case "held" | "failed" | "reminder" | "escalated":
             return str(notice.detail.get("stage", ""))
         case _:

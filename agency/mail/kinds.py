@@ -71,6 +71,14 @@ MAIL_KINDS: dict[str, Kind] = {
         _("Nothing to do at once: the earlier version answers again. Automatic runs wait for the cooldown."),
         _("See the evidence"),
     ),
+    "rollback_stuck": Kind(
+        "bad",
+        "↶",
+        _("rollback not through"),
+        _("The rollback of %(what)s was ordered, and its hosts did not take it."),
+        _("Bring the hosts back, or roll back to another version. It is tried again for a day unless it was given up."),
+        _("Open the run"),
+    ),
     "noticed": Kind(
         "ask",
         "⚑",

@@ -25,5 +25,6 @@ def safe_now(notice: Notice) -> str:
         served = _("%(production)s answers %(rest)s %% of the traffic, %(candidate)s %(share)s %%.") % words
     else:
         served = _("%(production)s answers all traffic.") % words
-    is_halted = Rollout.objects.filter(run_id=notice.run_id, status=RolloutStatus.HALTED).exists()
+    is_stuck = notice.kind == "rollback_stuck"
+    is_halted = is_stuck or Rollout.objects.filter(run_id=notice.run_id, status=RolloutStatus.HALTED).exists()
     return f"{_('Not certain now:') if is_halted else _('Clients are safe now:')} {served}"

@@ -16,6 +16,7 @@ from pipelines.heavy.push import Told, open_adapter, record, release_of
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.release import place
 from pipelines.models import ModelVersion, Placement, Rollback, Route
+from pipelines.shipping.back.insisting import Insisting, is_overtaken
 from pipelines.shipping.rollback import carry_out
 from pipelines.work.gguf_header import check
 from tenants.models import Host
@@ -24,10 +25,15 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 
 def work(work: Work) -> dict[str, Any]:
-    made = Rollback.objects.select_related("to_version__client", "to_version__pipeline__revision").get(
-        pk=int(work.job.kind.partition(":")[2])
-    )
-    if made.flipped_at is None:
+    made = Rollback.objects.select_related(
+        "to_version__client", "to_version__pipeline__revision", "pipeline", "from_version__run__revision"
+    ).get(pk=int(work.job.kind.partition(":")[2]))
+    with Insisting(work, made):
+        return _bring(work, made)
+
+
+def _bring(work: Work, made: Rollback) -> dict[str, Any]:
+    if made.flipped_at is None and not is_overtaken(made):
         made.hosts = {host.name: prove(made.target, host, work) for host in hosts_of(made.target)}
         made.save(update_fields=["hosts"])
         if "ok" not in made.hosts.values():
@@ -78,6 +84,8 @@ def _ask(version: ModelVersion, host: Host) -> None:
 def _move_traffic(made: Rollback) -> None:
     routes = Route.objects.select_for_update(of=("self",)).select_related("production", "candidate")
     route = routes.get(pipeline=made.pipeline_id)
+    if is_overtaken(made):
+        return
     if route.production_id == made.target.pk and route.candidate_id is None:
         made.flipped_at = clock()  # Somebody was faster.
         made.save(update_fields=["flipped_at"])

@@ -83,7 +83,10 @@ def open_adapter(row: Host, timeout_s: float = PUSH_TIMEOUT_S) -> HostAdapter:
 
 
 def record(version: ModelVersion, row: Host, name: str, facts: dict[str, Any]) -> None:
-    fields = {"model_name": name, "status": "placed", "facts": facts, "placed_at": clock()}
+    """A name that was pointed to the version stays expected there when it is placed anew."""
+    earlier = Placement.objects.filter(version=version, host=row).first()
+    kept = {"is_aliased": True} if earlier and earlier.facts.get("is_aliased") else {}
+    fields = {"model_name": name, "status": "placed", "facts": facts | kept, "placed_at": clock()}
     owner = {"agency_id": version.agency_id, "client_id": version.client_id}
     Placement.objects.update_or_create(version=version, host=row, defaults=fields, create_defaults=fields | owner)
 

@@ -15,7 +15,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.timezone import now as clock
 
-from pipelines.domain.transitions import RolloutStatus
 from pipelines.engine.jobs import JobFailed, Work
 from pipelines.fleet.alone import make_room
 from pipelines.heavy.push import open_adapter
@@ -23,6 +22,7 @@ from pipelines.hosts import Host as HostAdapter
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.naming import alias_name
 from pipelines.models import Exchange, Job, ModelVersion, PipelineState, Placement, Rollback, Rollout
+from pipelines.shipping.back.insisting import Insisting, end, is_overtaken
 
 HOST_TIMEOUT_S = 120.0
 # Production may move again while hosts are told; more often than this nobody moves it.
@@ -33,9 +33,14 @@ OK = "ok"
 
 
 def work(work: Work) -> dict[str, Any]:
-    made = Rollback.objects.select_related("to_version__client", "to_version__pipeline", "rollout").get(
-        pk=int(work.job.kind.partition(":")[2])
-    )
+    made = Rollback.objects.select_related(
+        "to_version__client", "to_version__pipeline", "rollout", "pipeline", "from_version__run__revision"
+    ).get(pk=int(work.job.kind.partition(":")[2]))
+    with Insisting(work, made):
+        return _restore(work, made)
+
+
+def _restore(work: Work, made: Rollback) -> dict[str, Any]:
     pointed = _point_all(made.target)
     made.hosts = hosts = pointed.hosts
     time.sleep(max(0.0, WATCH_S - (clock() - made.decided_at).total_seconds()))
@@ -44,10 +49,10 @@ def work(work: Work) -> dict[str, Any]:
     if not failed:
         made.verified_at = clock()
     made.save(update_fields=["hosts", "last_answer_at", "verified_at"])
-    if failed:
-        raise JobFailed("; ".join(f"{name}: {hosts[name]}" for name in failed))
-    if made.rollout is not None and made.rollout.status == RolloutStatus.ROLLING_BACK:
-        made.rollout.move(RolloutStatus.ROLLED_BACK, finished_at=clock())
+    if failed and not is_overtaken(made):
+        said = "; ".join(f"{name}: {hosts[name]}" for name in failed)
+        raise JobFailed(f"{made.target.label} is not what answers on every host: {said}")
+    end(made)
     _send_second_look(work, made)
     return {"hosts": hosts}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from pipelines.domain.transitions import JobStatus
+from pipelines.models.job import Job
 from pipelines.models.model_version import ModelVersion
 from tenants.models.owned import ClientOwned
 
@@ -41,6 +43,18 @@ class Rollback(ClientOwned):
         if self.to_version is None:
             raise ValueError("The version that this rollback went back to is gone.")
         return self.to_version
+
+    @property
+    def standing(self) -> str:
+        """Of one whose traffic has not moved: waits, given_up, or overtaken by a later decision."""
+        jobs = Job.objects.filter(client_id=self.client_id, kind=f"bring:{self.pk}")
+        status = jobs.values_list("status", flat=True).first()
+        return {JobStatus.FAILED: "given_up", JobStatus.SUCCEEDED: "overtaken"}.get(status, "waits")
+
+    @property
+    def untold(self) -> dict[str, str]:
+        """Hosts that have not answered with the version that came back, and what they said instead."""
+        return {} if self.verified_at else {name: said for name, said in self.hosts.items() if said != "ok"}
 
     @property
     def seconds(self) -> float | None:

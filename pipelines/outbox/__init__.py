@@ -31,8 +31,8 @@ OF_RUNS = ("promoted", "stopped", "rejected", "held", "failed", "rolled_back", "
 # What a channel may be told where it wants it. What ends a trouble goes where the trouble went.
 CHANNEL_KINDS = (*OF_RUNS, "reminder", "escalated", "mail_down")
 # What a mailbox may get.
-MAILED_KINDS = (*OF_RUNS, "recovered", "reminder", "escalated", "channel_off")
-KINDS = (*CHANNEL_KINDS, "recovered", "decided", "mail_up", "channel_off")
+MAILED_KINDS = (*OF_RUNS, "rollback_stuck", "recovered", "reminder", "escalated", "channel_off")
+KINDS = (*CHANNEL_KINDS, "rollback_stuck", "recovered", "decided", "mail_up", "channel_off")
 
 
 def notify(run: Run, kind: str, now: datetime, detail: dict[str, Any] | None = None) -> Notice:
@@ -68,6 +68,8 @@ def _key(run: Run, kind: str, detail: dict[str, Any]) -> str:
             return f"{kind}:{run.pk}:{detail['guardrail']}"  # Once for each guardrail, not at every look.
         case "drill_failed":
             return f"{kind}:{run.pk}:{detail['drill']}"
+        case "rollback_stuck":
+            return f"{kind}:{detail['rollback']}:{'given up' if detail['given_up'] else ''}"
         case "held":
             return alarms.held_key(run)
     return f"{kind}:{run.pk}"

@@ -32,8 +32,8 @@ def register_describer(describer: Describer) -> None:
     _describers[:] = [describer]
 
 
-# What ends a trouble goes to the channels that the trouble went to.
-ENDS = {"mail_up": "mail_down", "decided": "held"}
+# What ends a trouble goes to the channels that the trouble went to; how a rollback stands, to those told of rollbacks.
+FOLLOWS = {"mail_up": "mail_down", "decided": "held", "rollback_stuck": "rolled_back"}
 
 
 def spread(notice: Notice, now: datetime) -> None:
@@ -41,7 +41,8 @@ def spread(notice: Notice, now: datetime) -> None:
 
     Where the pipeline's settings name the channels of a kind, those are told, whatever they take otherwise.
     """
-    kind = notice.detail["of"] if notice.kind == "recovered" else ENDS.get(notice.kind, notice.kind)
+    kind = notice.detail["of"] if notice.kind == "recovered" else notice.kind
+    kind = FOLLOWS.get(kind, kind)
     named = _named(notice, kind)
     with scope.agency_scope(notice.agency_id):
         found = Channel.objects.filter(Q(client=None) | Q(client_id=notice.client_id), disabled_at=None)

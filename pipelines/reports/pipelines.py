@@ -86,6 +86,7 @@ class PipelinePage:
     waits: Expected | None = None
     spread: timedelta = timedelta(0)
     taken_back_at: datetime | None = None
+    going_back: Rollback | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -119,6 +120,7 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
         data=data_counts(pipeline),
         batches=tuple(Batch.objects.filter(pipeline=pipeline)[:RECENT]),
         taken_back_at=_taken_back_at(pipeline, state),
+        going_back=_going_back(pipeline, state),
         eval_sets=current_sets(pipeline),
         drill=Drill.objects.filter(pipeline=pipeline).select_related("to_version").first(),
         waits=waiting([live.pk], now).get(live.pk) if live else None,
@@ -130,6 +132,17 @@ def _taken_back_at(pipeline: Pipeline, state: PipelineState | None) -> datetime 
     """When the last rollback to what is in production now was decided."""
     rows = Rollback.objects.filter(pipeline=pipeline, to_version=state.production_id if state else None)
     return rows.order_by("-id").values_list("decided_at", flat=True).first()
+
+
+def _going_back(pipeline: Pipeline, state: PipelineState | None) -> Rollback | None:
+    """The last rollback while it has not come through, or was given up; none that a promotion came after."""
+    promoted_at = state.production.promoted_at if state and state.production else None
+    related = ("from_version", "to_version")
+    last = Rollback.objects.filter(pipeline=pipeline).select_related(*related).order_by("-id").first()
+    if last is None or (promoted_at is not None and promoted_at > last.decided_at):
+        return None
+    is_open = last.untold if last.flipped_at else last.standing != "overtaken"
+    return last if is_open else None
 
 
 def version_lines(pipeline: Pipeline) -> tuple[VersionLine, ...]:

@@ -29,7 +29,7 @@ def promote(rollout: Rollout, now: datetime) -> None:
     for changed in (version, previous):
         if changed is not None:
             keep_card(changed.run)
-    for trouble in ("failed", "stopped"):
+    for trouble in ("failed", "stopped", "rollback_stuck"):
         outbox.tell_recovered(rollout.run.pipeline, trouble, now)
     outbox.notify(rollout.run, "promoted", now, {"from": previous.number if previous else None})
 

@@ -17,6 +17,9 @@ from pipelines.shipping.ending import keep_card, on_rest
 from pipelines.shipping.promotion import set_status
 from pipelines.shipping.route import flip
 
+# More than fit into the day after which a rollback is given up.
+TRIES = 1_000
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -114,7 +117,7 @@ def _start_cooldown(gone: ModelVersion, target: ModelVersion, now: datetime) -> 
 
 
 def _send_off(made: Rollback, run: Run, kind: str, now: datetime) -> None:
-    fields = {"stage": "monitor", "kind": kind, "queue": "push", "max_attempts": 5}
+    fields = {"stage": "monitor", "kind": kind, "queue": "push", "max_attempts": TRIES}
     job = Job.of(run, run=run, created_at=now, due_at=now, **fields)
     job.save()
     dispatch.work_job(job.client_id, job.pk, job.queue)

@@ -12,7 +12,7 @@ NoticeKind = Literal[
     "held", "promoted", "rejected", "stopped", "failed", "rolled_back", "noticed", "drill_failed", "drift"
 ]
 # Whose rule a notice follows that has none of its own: who was told that a run waits is reminded of it.
-FOLLOWS = {"reminder": "held", "decided": "held"}
+FOLLOWS = {"reminder": "held", "decided": "held", "rollback_stuck": "rolled_back"}
 
 
 class NoticeRule(BaseModel):

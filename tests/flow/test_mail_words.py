@@ -78,6 +78,12 @@ CASES: dict[str, tuple[str, Callable[[Run], None], str, tuple[str, ...]]] = {
     "held": ("deploy", nothing_more, "v2 needs you (deploy)", ("left held by a test", "approve it with a reason")),
     "failed": ("evaluate", crash, "v2 failed (evaluate)", ("Out of memory: 7 GiB wanted",)),
     "rolled_back": ("monitor", take_back, "v2 rolled back to v1 (error)", ("error 9.1 %", "0.018", "the canary")),
+    "rollback_stuck": (
+        "monitor",
+        nothing_more,
+        "v2 rollback not through (to v1, given up)",
+        ("v1 answers on no host", "Not certain now: "),
+    ),
     "noticed": (
         "monitor",
         nothing_more,
@@ -115,6 +121,7 @@ NOTICED = {
 SINCE = "2026-03-02T20:00:00+00:00"
 DETAILS = {
     "noticed": NOTICED,
+    "rollback_stuck": {"reason": "v1 answers on no host", "rollback": 1, "to": "v1", "given_up": "given up"},
     "drill_failed": {"reason": "v1 is not on shop", "drill": 1, "to": "v1"},
     "reminder": {"since": SINCE},
     "escalated": {"since": SINCE},

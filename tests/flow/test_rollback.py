@@ -13,7 +13,8 @@ from pipelines import actions, plan
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import work_on
 from pipelines.hosts.fake import FakeHost
-from pipelines.models import Exchange, Job, ModelVersion, Placement, Rollback, Rollout, Route, Run
+from pipelines.models import Exchange, Job, ModelVersion, Notice, Placement, Rollback, Rollout, Route, Run
+from pipelines.reports.pipelines import pipeline_page
 from pipelines.shipping.promotion import promote
 from pipelines.shipping.rollback import Finding, take_back
 from pipelines.shipping.route import RolloutOver, flip
@@ -127,6 +128,106 @@ def test_a_host_that_does_not_answer_leaves_the_traffic_where_it_is(
     assert "v1 answers on no host, traffic stays where it is" in Job.objects.get(kind=f"bring:{made.pk}").error
     host.fail("")
     assert route_of(pipeline) == (3, None, 0)
+
+
+def later(kind: str, hours: float) -> Job:
+    """One more try at the job, so many hours from now."""
+    at = now() + timedelta(hours=hours)
+    work_on(Job.objects.get(kind=kind).pk, plan.JOBS, lambda: at)
+    return Job.objects.get(kind=kind)
+
+
+def told() -> list[tuple[str, str]]:
+    rows = Notice.objects.filter(kind__in=("rollback_stuck", "recovered")).order_by("id")
+    return [(row.kind, row.detail.get("given_up", "")) for row in rows]
+
+
+def test_a_rollback_that_does_not_come_through_is_tried_for_hours_and_people_are_told(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost
+) -> None:
+    lived(pipeline, add_rows, 3)
+    host.fail("down")
+    made = actions.roll_back(pipeline, to=version(1), actor="owner", reason="v3 is rude", now=now())
+    kind, pauses = f"bring:{made.pk}", []
+    for n in range(9):
+        assert told() == ([] if n < 4 else [("rollback_stuck", "")])
+        job = later(kind, n + 1)
+        pauses.append((job.due_at - (now() + timedelta(hours=n + 1))).total_seconds())
+    assert job.status == "queued" and max(pauses) < 301 and pauses[-1] > 290
+    assert made.standing == "waits"
+    notice = Notice.objects.get(kind="rollback_stuck")
+    assert notice.recipients and "v1 answers on no host" in notice.detail["reason"]
+    host.fail("")
+    assert later(kind, 12).status == "succeeded"
+    assert route_of(pipeline) == (1, None, 0)
+    assert told() == [("rollback_stuck", ""), ("recovered", "")]
+
+
+def test_a_rollback_is_given_up_after_a_day_and_that_is_told_too(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost
+) -> None:
+    lived(pipeline, add_rows, 3)
+    host.fail("down")
+    made = actions.roll_back(pipeline, to=version(1), actor="owner", reason="v3 is rude", now=now())
+    Rollout.objects.update(live_at=now() - timedelta(hours=30))
+    ModelVersion.objects.update(promoted_at=now() - timedelta(hours=30))
+    Rollback.objects.filter(pk=made.pk).update(decided_at=now() - timedelta(hours=25))
+    job = later(f"bring:{made.pk}", 1)
+    host.fail("")
+    assert job.status == "failed" and job.error.startswith("Given up: v1 answers on no host")
+    assert (made.standing, told()) == ("given_up", [("rollback_stuck", "given up")])
+    assert pipeline_page(pipeline, now()).going_back == made
+
+
+@pytest.mark.parametrize("by", ["rollback", "promotion"])
+def test_a_later_decision_ends_a_rollback_that_has_not_come_through(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, by: str
+) -> None:
+    lived(pipeline, add_rows, 3)
+    host.fail("down")
+    made = actions.roll_back(pipeline, to=version(1), actor="owner", reason="v3 is rude", now=now())
+    host.fail("")
+    if by == "rollback":
+        actions.roll_back(pipeline, to=version(2), actor="owner", reason="rather v2", now=now())
+    else:
+        Rollout.objects.filter(version=version(3)).update(live_at=now())
+    before = route_of(pipeline)
+    assert later(f"bring:{made.pk}", 1).status == "succeeded"
+    assert (made.standing, route_of(pipeline)) == ("overtaken", before)
+    assert pipeline_page(pipeline, now()).going_back != made
+
+
+def test_hosts_that_do_not_take_a_rollback_are_told_again_and_its_rollout_ends(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(plan.JOBS, "restore", fake_jobs.ON_HOSTS["restore"])
+    monkeypatch.setattr("pipelines.heavy.restore.WATCH_S", 0.0)
+    lived(pipeline, add_rows, 2)
+    host.fail("down")
+    made = actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
+    kind = f"restore:{made.pk}"
+    for n in range(6):
+        later(kind, n + 1)
+    made.refresh_from_db()
+    assert (told(), list(made.untold)) == ([("rollback_stuck", "")], ["shop"])
+    assert Rollout.objects.get(version=version(2)).status == "rolling_back"
+    Rollback.objects.update(decided_at=now() - timedelta(hours=25))
+    assert later(kind, 9).status == "failed"
+    host.fail("")
+    assert told() == [("rollback_stuck", ""), ("rollback_stuck", "given up")]
+    assert Rollout.objects.get(version=version(2)).status == "rolled_back"
+
+
+def test_a_name_that_points_to_a_version_stays_expected_when_it_is_placed_anew(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost
+) -> None:
+    lived(pipeline, add_rows, 3)
+    place = Placement.objects.get(version=version(1))
+    place.facts |= {"is_aliased": True}
+    place.save()
+    actions.roll_back(pipeline, to=version(1), actor="owner", reason="back to the start", now=now())
+    facts = Placement.objects.get(version=version(1)).facts
+    assert facts["is_aliased"] and facts["manifest_digest"]
 
 
 def test_an_answer_that_ends_long_after_the_rollback_counts_in_its_seconds(

@@ -22,6 +22,7 @@ OPENED = {
     "rolled_back": "version",
     "noticed": "version",
     "drill_failed": "way-back",
+    "rollback_stuck": "rollback",
     "drift": "host",
     "mail_down": "mail",
     "reminder": "decision",
