@@ -30,7 +30,7 @@ def promote_now(rollout: Rollout, actor: str, now: datetime) -> None:
     """All the traffic, whatever evidence is missing; the monitor watches as always."""
     resume(rollout)
     ModelVersion.objects.filter(pk=rollout.version_id).update(approved_by=actor)
-    promote(rollout, now)
+    promote(rollout, now, by=actor)
 
 
 def _change(rollout: Rollout, at: datetime | None, by: str, reason: str) -> None:

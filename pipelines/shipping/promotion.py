@@ -15,10 +15,10 @@ from pipelines.shipping.route import flip
 
 
 @transaction.atomic
-def promote(rollout: Rollout, now: datetime) -> None:
+def promote(rollout: Rollout, now: datetime, *, by: str = "rollout") -> None:
     """100 % to the rollout's version; what was in production is archived and stays placed, ready to come back."""
     version, previous = rollout.version, rollout.previous
-    flip(version, now, rollout=rollout)
+    flip(version, now, rollout=rollout, by=by)
     if previous is not None:
         set_status(previous, "archived")
         Rollout.objects.filter(version=previous, status=RolloutStatus.LIVE).update(status=RolloutStatus.RETIRED)

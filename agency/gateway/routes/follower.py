@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -126,7 +127,7 @@ class Follower:
             target = entry.target(to_version)
             if target is None or not target.places:
                 raise OrderRefused(f"v{to_version} of {client}/{pipeline} lies on no host that this gateway knows.")
-            self._orders[client, pipeline] = Order(client, pipeline, to_version, entry.serial)
+            self._orders[client, pipeline] = Order(client, pipeline, to_version, entry.serial, entry.rollout_id)
             self._is_dirty = True
             self._publish()
         self.journal.note(Noted.of(entry, to_version, by, reason))
@@ -172,7 +173,25 @@ class Follower:
         return max(self.poll_s, TOLD_POLL_S) if self.listener.is_hearing else self.poll_s
 
     def _poll(self, is_told: bool) -> bool:
-        """One look; gives whether there were new routes. What changed without a route is read by the clock alone."""
+        """One look; gives whether there were new routes. What changed without a route is read by the clock alone.
+
+        Orders are settled first: what a machine did to a route meanwhile does not undo them.
+        """
+        try:
+            self.journal.settle()
+        finally:
+            has_news = self._look(is_told)
+        self._end_settled()
+        return has_news
+
+    def _end_settled(self) -> None:
+        """An order that a later decision beats ends when it is settled, whether or not a route was read since."""
+        with self._lock:
+            if self._orders:
+                self._is_dirty = True
+                self._publish()
+
+    def _look(self, is_told: bool) -> bool:
         newest, has_news = max((client.serial for client in self._loaded.values()), default=0), False
         for client_id, serial in ask("routes_since", serial=max(0, newest - SERIAL_OVERLAP)):
             known = self._loaded.get(client_id)
@@ -182,7 +201,6 @@ class Follower:
         self.called = {agent_id: last for agent_id, last in ask("agents_called")}
         if not is_told:
             self._sweep_some()
-            self.journal.settle()
         return has_news
 
     def _sweep_some(self) -> None:
@@ -212,12 +230,16 @@ class Follower:
             self._publish()
 
     def _publish(self) -> None:
-        base = Routes.of(self._loaded.copy())
+        base, standing = Routes.of(self._loaded.copy()), {}
         for name, order in list(self._orders.items()):
             entry = base.entry(*name)
-            if entry is not None and entry.serial > order.serial:
+            if entry is None or entry.serial <= order.serial:
+                standing[name] = order
+            elif order.is_over(entry) or not self.journal.pending():
                 del self._orders[name]
-        self.current = base.with_orders(self._orders)
+            else:
+                standing[name] = replace(order, serial=entry.serial)
+        self.current = base.with_orders(standing)
 
     def _save(self) -> None:
         with self._lock:

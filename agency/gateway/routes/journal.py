@@ -22,11 +22,13 @@ from tenants.models import AuditEvent, Client
 log = logging.getLogger(__name__)
 
 VERB = "gateway.flip"
+# Who moves a route without a person: the rollout's own steps, and what takes it back.
+MACHINE = ("rollout", "canary analysis", "monitor")
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """One order. `production` and `serial` are what the route said when it was given; `key` tells doubles."""
+    """One order. `production`, `serial`, `rollout` are what the route said when it was given; `key` tells doubles."""
 
     key: str
     agency_id: int
@@ -38,11 +40,12 @@ class Noted:
     at: str
     by: str = ""
     reason: str = ""
+    rollout: int | None = None
 
     @classmethod
     def of(cls, entry: RouteEntry, to_version: int, by: str = "", reason: str = "") -> Noted:
         owner, at = (entry.agency_id, entry.client_id, entry.slug), datetime.now(UTC).isoformat()
-        return cls(uuid4().hex, *owner, to_version, entry.production, entry.serial, at, by, reason)
+        return cls(uuid4().hex, *owner, to_version, entry.production, entry.serial, at, by, reason, entry.rollout_id)
 
 
 class Journal:
@@ -101,8 +104,21 @@ def _record(noted: Noted, gateway: str, is_last: bool) -> None:
         subject, at = f"{noted.pipeline} to v{noted.to_version}", datetime.fromisoformat(noted.at)
         actor = f"admin socket of gateway {gateway}"
         AuditEvent.append(client, actor, VERB, subject, at, detail)
-        if is_last and route is not None and route.serial == noted.serial:
+        if is_last and route is not None and _stands(noted, route):
             _follow(noted, route, noted.by or actor, at)
+
+
+def _stands(noted: Noted, route: Route) -> bool:
+    """Whether nobody moved the route since but the rollout that had it then: its steps and its end are no decisions."""
+    if route.serial == noted.serial:
+        return True
+    if noted.rollout is None or route.rollout_id not in (noted.rollout, None):
+        return False
+    later = {"pipeline": noted.pipeline, "serial__gt": noted.serial}
+    flips = AuditEvent.objects.filter(
+        client_id=noted.client_id, verb="route.flip", **{f"detail__{name}": value for name, value in later.items()}
+    )
+    return not flips.exclude(actor__in=MACHINE).exists()
 
 
 def _follow(noted: Noted, route: Route, actor: str, at: datetime) -> None:

@@ -118,12 +118,20 @@ class ClientRoutes:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A flip ordered past the database. It stands until the route's serial is newer than the one it overrides."""
+    """A flip ordered past the database. It stands until the route's serial is newer than the one it overrides.
+
+    `rollout`: whose traffic it overrides. What that one does to the route by itself does not end the order.
+    """
 
     client: str
     pipeline: str
     to_version: int
     serial: int
+    rollout: int | None = None
+
+    def is_over(self, entry: RouteEntry) -> bool:
+        """Whether `entry` is a later decision; of a rollout's own step nobody knows before the order is settled."""
+        return entry.serial > self.serial and (self.rollout is None or entry.rollout_id != self.rollout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.models import ModelVersion, Rollback, Rollout, Route
 from pipelines.shipping.route import flip
 from tenants.models import AuditEvent
 from tests import factories
-from tests.flow.gateway.conftest import Ground, Open
+from tests.flow.gateway.conftest import Door, Ground, Open
 from tests.flow.gateway.double import wait_for
 from tests.flow.gateway.test_outage import database_away, version_of
 
@@ -80,6 +81,70 @@ def test_an_order_does_not_undo_what_somebody_decided_in_the_database_meanwhile(
         settle()
     assert state(on_v2) == (2, [])
     wait_for(lambda: version_of(door) == "v2")
+
+
+@pytest.fixture
+def in_canary(on_v2: Ground) -> Ground:
+    """v1 answers again, and v2 is on its way up beside it."""
+    on_v2.flip(1, 2, 0.05)
+    return on_v2
+
+
+def ordered_without_the_database(door: Door, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """v1 is ordered, and nothing is settled before what it gives is called."""
+    follower = door.gateway.follower
+    wait_for(lambda: getattr(follower.current.entry("acorn", "support"), "candidate", None) == 2)
+    settle = follower.journal.settle
+    monkeypatch.setattr(follower.journal, "settle", lambda: None)
+    with database_away():
+        order("--to", "v1")
+    return lambda: monkeypatch.setattr(follower.journal, "settle", settle)
+
+
+def has_seen(door: Door, serial: int) -> bool:
+    return any(client.serial >= serial for client in door.gateway.follower._loaded.values())
+
+
+def test_the_canarys_own_next_step_does_not_undo_an_order(
+    open_door: Open, in_canary: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = open_door("one")
+    settle_again = ordered_without_the_database(door, in_canary, monkeypatch)
+    serial = in_canary.flip(1, 2, 1.0)  # The worker has a database again before this gateway has.
+    wait_for(lambda: has_seen(door, serial))
+    assert version_of(door) == "v1"
+    settle_again()
+    wait_for(lambda: state(in_canary)[1] != [])
+    assert state(in_canary) == (1, [("v2", "v1", "angry users")])
+    wait_for(lambda: not door.gateway.follower.standing_orders())
+    assert version_of(door) == "v1"
+    with factories.inside(in_canary.client):
+        assert Route.objects.get().candidate is None
+
+
+def test_a_person_who_promotes_after_an_order_has_decided(
+    open_door: Open, in_canary: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = open_door("one")
+    settle_again = ordered_without_the_database(door, in_canary, monkeypatch)
+    chosen = in_canary.versions[2]
+    with factories.inside(in_canary.client):
+        serial = flip(chosen, factories.NOW, rollout=chosen.run.rollout, by="owner").serial
+    wait_for(lambda: has_seen(door, serial))
+    settle_again()
+    wait_for(lambda: not door.gateway.follower.journal.pending())
+    wait_for(lambda: version_of(door) == "v2")
+    assert state(in_canary) == (2, [])
+
+
+def test_orders_are_settled_before_routes_are_read(open_door: Open, in_canary: Ground) -> None:
+    follower, done = open_door("one").gateway.follower, []
+    follower.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(follower.journal, "settle", lambda: done.append("settled"))
+        patch.setattr(follower, "_look", lambda is_told: done.append("read") or True)
+        assert follower._poll(is_told=True)
+    assert done == ["settled", "read"]
 
 
 def test_without_database_and_gateway_the_command_says_so(on_v2: Ground) -> None:
