@@ -11,6 +11,7 @@ is a job, done in a child process by whichever worker claims it.
     compare   the gates speak: promote, reject, or hold for a person
     deploy    jobs: push to every host; then canary 5 % -> 25 % -> 100 % through the gateway's route
     monitor   watches 100 % for a day; takes it back when the evidence says so
+    (a run that is held meanwhile keeps its guardrails: stages/held.py)
 
 A prompt run brings a version's weights under a new system prompt or new parameters: it leaves out validate and
 finetune, and meets every gate and guardrail after them.
@@ -27,7 +28,7 @@ from pipelines.heavy.elsewhere import recall
 from pipelines.heavy.errands import Prepare
 from pipelines.heavy.retiring import job as retire
 from pipelines.shipping.ending import on_rest
-from pipelines.stages import compare, deploy, evaluate, finetune, monitor, trigger, validate
+from pipelines.stages import compare, deploy, evaluate, finetune, held, monitor, trigger, validate
 
 PLAN = Plan(
     stages=(
@@ -36,8 +37,8 @@ PLAN = Plan(
         Stage("finetune", finetune.run),
         Stage("evaluate", evaluate.run),
         Stage("compare", compare.run),
-        Stage("deploy", deploy.run),
-        Stage("monitor", monitor.run),
+        Stage("deploy", deploy.run, held.guard),
+        Stage("monitor", monitor.run, held.guard),
     ),
     on_rest=on_rest,
 )

@@ -16,12 +16,13 @@ from pipelines.engine import dispatch
 from pipelines.engine.doing import doing
 from pipelines.engine.heartbeat import beating
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Plan, Retry, Stop, Wait
+from pipelines.engine.waiting import LOOK_AGAIN
 from pipelines.models import Run, StageRun
 
 log = logging.getLogger(__name__)
 
 MAX_CONSECUTIVE_ERRORS = 4
-CLAIMABLE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.RUNNING)
+CLAIMABLE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.RUNNING, RunStatus.HELD)
 Clock = Callable[[], datetime]
 
 
@@ -31,6 +32,9 @@ def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
     if run is None:
         return False
     with doing(f"stage {run.stage}", story=f"run {run.pk}", run=run.pk):
+        if run.status == RunStatus.HELD:
+            guard(run, plan, clock())
+            return True
         with beating(f"run {run.pk}", settings.LEASE_S / 4, lambda: renew(run, clock())):
             outcome = ask(run, plan, clock())
         settle(run, outcome, plan, clock())
@@ -40,13 +44,16 @@ def advance(run_id: int, plan: Plan, clock: Clock) -> bool:
 def claim(run_id: int, now: datetime) -> Run | None:
     """Takes the run if it is due.
 
-    A `running` row that is due has outlived its lease: its lost worker counts as an error.
+    A `running` row that is due has outlived its lease: its lost worker counts as an error. A held one stays as it is,
+    for people decide about it at any time: only the next look moves.
     """
     run = Run.objects.select_related("pipeline", "client", "revision").filter(pk=run_id, due_at__lte=now).first()
     if run is None or run.status not in CLAIMABLE:
         return None
     lease = now + timedelta(seconds=settings.LEASE_S)
     with transaction.atomic():
+        if run.status == RunStatus.HELD:
+            return run if _own(run).filter(due_at=run.due_at).update(due_at=lease) else None
         if run.status != RunStatus.RUNNING:
             return run if run.move(RunStatus.RUNNING, "", now, due_at=lease) else None
         if not _own(run).update(version=run.version + 1, due_at=lease, retries=run.retries + 1):
@@ -61,7 +68,19 @@ def renew(run: Run, now: datetime) -> None:
 
 
 def _own(run: Run) -> Any:
-    return Run.objects.filter(pk=run.pk, client_id=run.client_id, version=run.version, status=RunStatus.RUNNING)
+    return Run.objects.filter(pk=run.pk, client_id=run.client_id, version=run.version, status=run.status)
+
+
+def guard(run: Run, plan: Plan, now: datetime) -> None:
+    """One look at a held run. Whatever it raises leaves the run held, and due again when the claim's lease is over."""
+    ask_guard = plan.stage(run.stage).guard
+    try:
+        with transaction.atomic():
+            _own(run).update(due_at=ask_guard(run, now) if ask_guard else None)
+    except TakenOver:
+        log.info("stage %s: a person decided during the look", run.stage)
+    except Exception:
+        log.exception("guardrails of stage %s", run.stage)
 
 
 class TakenOver(RuntimeError):
@@ -116,12 +135,12 @@ def _write(run: Run, outcome: Outcome, plan: Plan, now: datetime, is_poked: bool
             # A poke that came while the stage was being asked must not be lost: then it is due again at once.
             _wait(run, now if is_poked else until, on, now)
         case Hold(reason):
-            run.move(RunStatus.HELD, reason, now, due_at=None, retries=0)
+            _hold(run, reason, plan, now)
         case Stop(verdict, reason):
             _finish_stage(run, verdict, now)
             run.move(RunStatus(verdict), reason, now, verdict=verdict)
         case Retry(reason, is_permanent):
-            _retry(run, reason, is_permanent, now)
+            _retry(run, reason, is_permanent, plan, now)
 
 
 def _finish_stage(run: Run, status: str, now: datetime, output: dict[str, Any] | None = None) -> None:
@@ -147,12 +166,17 @@ def _wait(run: Run, until: datetime, on: str, now: datetime) -> None:
         dispatch.wake_run(run.client_id, run.pk)
 
 
-def _retry(run: Run, reason: str, is_permanent: bool, now: datetime) -> None:
+def _hold(run: Run, reason: str, plan: Plan, now: datetime) -> None:
+    due_at = now + LOOK_AGAIN if plan.stage(run.stage).guard else None
+    run.move(RunStatus.HELD, reason, now, due_at=due_at, retries=0)
+
+
+def _retry(run: Run, reason: str, is_permanent: bool, plan: Plan, now: datetime) -> None:
     if is_permanent:
         _finish_stage(run, RunStatus.FAILED, now)
         run.move(RunStatus.FAILED, reason, now, verdict="failed")
     elif run.retries >= MAX_CONSECUTIVE_ERRORS:
-        run.move(RunStatus.HELD, f"{reason} (tried {run.retries + 1} times)", now, due_at=None, retries=0)
+        _hold(run, f"{reason} (tried {run.retries + 1} times)", plan, now)
     else:
         pause = timedelta(seconds=settings.RETRY_BASE_S * 2**run.retries)
         run.move(RunStatus.WAITING, f"trying again: {reason}", now, due_at=now + pause, retries=run.retries + 1)

@@ -64,12 +64,16 @@ class Given:
 
 
 StageFunction = Callable[["Run", Given, datetime], Outcome]
+GuardFunction = Callable[["Run", datetime], "datetime | None"]
 
 
 @dataclass(frozen=True)
 class Stage:
+    """`guard` is asked in the place of `run` while a run is held here. It gives when to ask it again; None: never."""
+
     name: str
     run: StageFunction
+    guard: GuardFunction | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Run(ClientOwned):
 
     `version` fences writers: whoever claims raises it, and a settle that comes with an older number changes nothing.
     `due_at` is when the ticker looks at the row: at once (queued), at the latest hour (waiting), at the lease's end
-    (running).
+    (running), when the guardrails of a version in traffic are asked (held).
     `pokes` counts wake-ups that arrived while the row was claimed, so that none is lost.
     """
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pipelines import outbox
 from pipelines.domain import canary as judge
 from pipelines.domain.monitor import MonitorDecision, MonitorMove
+from pipelines.domain.transitions import RunStatus
 from pipelines.models import Check, Rollout
 from pipelines.shipping import evidence, replay
 from pipelines.shipping.plans import rollout_plan
@@ -84,7 +85,8 @@ def record(rollout: Rollout, phase: str, number: int, decision: Look, now: datet
     found = {"rollout": rollout, "phase": phase, "number": number}
     # Asked again in the same window, after a crash or an approval: the first answer stands. Acts are in the ledger.
     Check.objects.get_or_create(**found, defaults=fields | owner)
-    if decision.move not in TAKES_BACK:
+    # Whoever has to decide about a held run was asked once; what still stands is told when it goes on.
+    if decision.move not in TAKES_BACK and rollout.run.status != RunStatus.HELD:
         _tell(rollout, phase, decision, now)
 
 

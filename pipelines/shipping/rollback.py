@@ -10,6 +10,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipelines.artifacts import store_of
+from pipelines.domain.canary import Decision
+from pipelines.domain.monitor import MonitorDecision
 from pipelines.domain.transitions import RolloutStatus, RunStatus
 from pipelines.engine import dispatch
 from pipelines.models import Job, ModelVersion, PipelineState, Placement, Rollback, Rollout, Route, Run, StageRun
@@ -29,6 +31,12 @@ class Finding:
     metric: str
     sentence: str
     numbers: dict[str, Any]
+
+    @classmethod
+    def of(cls, phase: str, decision: Decision | MonitorDecision) -> Finding:
+        """What a look decided. A decision that names no guardrail is about the wire."""
+        metric = decision.guardrail.value if decision.guardrail else "transport"
+        return cls(phase, metric, decision.sentence, dict(decision.numbers))
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from pipelines.domain.canary import Decision, Guardrail, Move
+from pipelines.domain.canary import Decision, Move
 from pipelines.domain.change.memory import Rung
 from pipelines.domain.transitions import JobStatus, RolloutStatus
 from pipelines.engine.jobs import ensure_job
@@ -215,8 +215,7 @@ def _go_on(rollout: Rollout, decision: Decision, given: Given, now: datetime) ->
 
 
 def _take_back(rollout: Rollout, decision: Decision, now: datetime) -> Outcome:
-    finding = Finding("canary", _metric(decision.guardrail), decision.sentence, dict(decision.numbers))
-    take_back(rollout, rollout.beside, finding, "canary analysis", now)
+    take_back(rollout, rollout.beside, Finding.of("canary", decision), "canary analysis", now)
     return Stop("rolled_back", decision.sentence)
 
 
@@ -226,10 +225,6 @@ def _may_pass(rollout: Rollout, decision: Decision) -> bool:
     last = datetime.fromisoformat(approvals[-1]["at"]) if approvals else None
     began = rollout.step_started_at
     return decision.move in (Move.HOLD, Move.REPLAY) and last is not None and began is not None and last > began
-
-
-def _metric(guardrail: Guardrail | None) -> str:
-    return guardrail.value if guardrail else "transport"
 
 
 def _advance(rollout: Rollout, given: Given, now: datetime) -> Outcome:

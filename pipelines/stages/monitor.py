@@ -38,9 +38,7 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
         case MonitorMove.CONFIRM:
             return Wait(now + LOOK_AGAIN, "replay of recent prompts")
         case MonitorMove.ROLL_BACK if rollout.previous is not None:
-            metric = decision.guardrail.value if decision.guardrail else "transport"
-            finding = Finding("monitor", metric, decision.sentence, dict(decision.numbers))
-            take_back(rollout, rollout.previous, finding, "monitor", now)
+            take_back(rollout, rollout.previous, Finding.of("monitor", decision), "monitor", now)
             return Stop("rolled_back", decision.sentence)
         case MonitorMove.ROLL_BACK:
             rollout.move(RolloutStatus.HALTED)

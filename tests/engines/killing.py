@@ -19,6 +19,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def _dying(stage: Stage, *_arguments: Any) -> Stage:
             die_at("amid", stage.name)
         return outcome
 
-    return Stage(stage.name, run)
+    return replace(stage, run=run)
 
 
 def _flipped(_route: Any, _owner: Any, fields: dict[str, Any]) -> None:

@@ -1,0 +1,150 @@
+"""A held run whose version answers traffic: its guardrails go on, and nothing else happens until a person decides."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils.timezone import now
+
+from pipelines import actions
+from pipelines.engine import kernel
+from pipelines.models import Notice, Rollback, Rollout, Route, Run, RunEvent
+from pipelines.plan import PLAN
+from pipelines.shipping import canary as looks
+from pipelines.shipping import watch
+from tenants.models import Pipeline
+from tests.conftest import Clock
+from tests.flow.test_line import later
+from tests.flow.test_notices import BAD, answers, rollout
+from tests.flow.test_rollout import LONGEST_S, canary, fail, host
+from tests.flow.test_watch import a_worse_day
+
+__all__ = ("canary", "host", "rollout")
+NO_REPLAY = "replay impossible: approve to go on, or roll back"
+
+
+def at_its_hour(run: Run) -> datetime:
+    """When the ticker wakes the held run next."""
+    due_at = Run.objects.get(pk=run.pk).due_at
+    assert due_at is not None, "nobody looks at it until a person does"
+    return due_at
+
+
+def looked_at(run: Run) -> Run:
+    """The run after the look that is due next."""
+    at = at_its_hour(run)
+    assert kernel.advance(run.pk, PLAN, lambda: at)
+    return Run.objects.get(pk=run.pk)
+
+
+@pytest.fixture
+def held(canary: Any) -> Run:
+    """At 25 %, held because a day did not bring the evidence."""
+    run = later(later(canary(prompts=0), 1), LONGEST_S + 5)
+    assert (run.status, run.reason.endswith(NO_REPLAY)) == ("held", True)
+    return run
+
+
+def fail_now(run: Run) -> None:
+    fail(run, at=at_its_hour(run) - timedelta(seconds=5))
+
+
+def story(run: Run) -> list[tuple[Any, ...]]:
+    told = Notice.objects.filter(run=run).values_list("key", "due_at", "error").order_by("id")
+    return [*RunEvent.objects.filter(run=run).values_list("seq", "to_status", "reason"), *told]
+
+
+def test_a_held_canary_that_fails_is_taken_back_at_once(pipeline: Pipeline, held: Run) -> None:
+    assert Route.objects.get(pipeline=pipeline).candidate_bp == 2500
+    fail_now(held)
+    run = looked_at(held)
+    assert (run.status, run.due_at) == ("rolled_back", None)
+    assert Route.objects.get(pipeline=pipeline).candidate is None
+    assert Rollback.objects.get().decided_by == "canary analysis"
+
+
+def test_looks_that_find_nothing_leave_a_held_run_as_it_is(pipeline: Pipeline, held: Run) -> None:
+    before, version = story(held), held.version
+    for _ in range(3):
+        looked_at(held)
+    run = Run.objects.get(pk=held.pk)
+    assert story(run) == before
+    assert (run.status, run.reason, run.version, run.retries) == ("held", held.reason, version, 0)
+    actions.approve(run, actor="owner", reason="looked at by hand", now=now() + timedelta(minutes=9))
+    assert later(run, 600).stage == "monitor"
+
+
+def test_what_is_within_the_margin_is_not_told_of_a_held_run(rollout: Rollout, clock: Clock) -> None:
+    answers(rollout, rollout.version, clock.now, bad=BAD)
+    answers(rollout, rollout.previous, clock.now, bad=0)
+    rollout.run.status = "held"
+    decision = looks.look(rollout, rollout.run.revision.settings, clock.advance(minutes=10))
+    assert decision.notices and not Notice.objects.exists()
+
+
+def test_what_errors_held_is_guarded_too(pipeline: Pipeline, canary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, original = canary(prompts=0), looks.look
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(looks, "look", broken)
+    for n in range(kernel.MAX_CONSECUTIVE_ERRORS + 1):
+        run = later(run, 1000 * (n + 1))
+    assert (run.status, run.reason) == ("held", "no space left (tried 5 times)")
+    before = story(run)
+    for _ in range(7):
+        at = at_its_hour(run)
+        run = looked_at(run)
+        assert (run.status, run.retries, run.due_at) == ("held", 0, at + timedelta(seconds=settings.LEASE_S))
+    assert story(run) == before
+    monkeypatch.setattr(looks, "look", original)
+    fail_now(run)
+    assert looked_at(run).status == "rolled_back"
+
+
+@pytest.mark.parametrize("stage", ["deploy", "monitor"])
+def test_a_live_version_whose_run_is_held_is_watched_all_the_same(rollout: Rollout, clock: Clock, stage: str) -> None:
+    """In deploy: its name did not move on every host. In monitor: errors, or a halt."""
+    a_worse_day(rollout)
+    Run.objects.filter(pk=rollout.run_id).update(stage=stage, status="held", due_at=clock.advance(hours=1))
+    run = looked_at(rollout.run)
+    assert run.status == "rolled_back" and "replay impossible" in run.reason
+    assert Rollback.objects.get().decided_by == "monitor"
+
+
+def test_a_quiet_live_version_stays_held(rollout: Rollout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    Run.objects.filter(pk=rollout.run_id).update(status="held", reason="why", due_at=clock.advance(hours=30))
+    assert watch.look(rollout, rollout.run.revision.settings, clock.now).move == "end"
+    run = looked_at(rollout.run)
+    assert (run.status, run.reason, run.due_at) == ("held", "why", clock.now + timedelta(seconds=300))
+
+
+def test_a_decision_that_comes_before_the_look_stands(pipeline: Pipeline, held: Run) -> None:
+    fail_now(held)
+    at = at_its_hour(held)
+    looking = kernel.claim(held.pk, at)
+    assert looking is not None
+    actions.approve(Run.objects.get(pk=held.pk), actor="owner", reason="go on", now=at)
+    kernel.guard(looking, PLAN, at)
+    run = Run.objects.get(pk=held.pk)
+    assert run.approvals["deploy"][-1]["reason"] == "go on"
+    if run.status == "queued":  # Else the approval's own wake-up was faster.
+        assert kernel.advance(run.pk, PLAN, lambda: at)
+    assert Run.objects.get(pk=held.pk).status == "rolled_back", "the stage looks before it goes on"
+
+
+def test_two_workers_look_at_a_held_run_once(held: Run) -> None:
+    at = at_its_hour(held)
+    assert kernel.claim(held.pk, at) is not None
+    assert kernel.claim(held.pk, at) is None
+
+
+def test_a_held_run_without_traffic_is_not_looked_at_again(pipeline: Pipeline, canary: Any) -> None:
+    run = canary(prompts=0)
+    Rollout.objects.filter(run=run).update(status="placed", step_started_at=None)
+    Run.objects.filter(pk=run.pk).update(status="held", due_at=now())
+    assert looked_at(run).due_at is None
