@@ -64,11 +64,11 @@ def evidence_of(card: Scorecard) -> Evidence:
         sets={kind: _passed(kind, rows, card) for kind in MUST_PASS if kind in card.cases},
         latency=_latency(card),
         sizes=_sizes(card),
-        stale=_stale(card),
+        stale=stale(card),
     )
 
 
-def _stale(card: Scorecard) -> str:
+def stale(card: Scorecard) -> str:
     """Why the scorecard no longer compares with production: another version took its place since."""
     state = PipelineState.objects.select_related("production").get(pipeline_id=card.version.pipeline_id)
     if state.production_id == card.production_id:

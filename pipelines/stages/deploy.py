@@ -14,10 +14,12 @@ from pipelines.domain.canary import Decision, Move
 from pipelines.domain.change.memory import Rung
 from pipelines.domain.transitions import JobStatus, RolloutStatus
 from pipelines.engine.jobs import ensure_job
+from pipelines.engine.kernel import check_own
 from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop, Wait
 from pipelines.engine.waiting import LOOK_AGAIN
 from pipelines.fleet import alone, memory
-from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run
+from pipelines.models import Job, ModelVersion, PipelineState, Rollback, Rollout, Run, Scorecard
+from pipelines.records.scorecard import stale
 from pipelines.shipping import canary, replay, watch
 from pipelines.shipping.alias.flip import DIRECT, TURNS, still_moving, too_little_shown
 from pipelines.shipping.change_control import held_back
@@ -35,13 +37,13 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
     if state.production is None and rollout is None and not _is_approved(run):
         return Hold(f"{version.label} is the first version: a person promotes it")
     if rollout is None:
-        placing = held_back(run, now) or _place(run, given, now)
+        placing = held_back(run, now) or _other_production(run) or _place(run, given, now)
         if placing is not None:
             return placing
         rollout = _open(run, version, state.production, now)
     match rollout.status:
         case RolloutStatus.PLACED:
-            return held_back(run, now) or _begin(rollout, given, now)
+            return held_back(run, now) or _begin(run, rollout, given, now)
         case RolloutStatus.STEPPING:
             return _step(rollout, given, now)
         case RolloutStatus.HALTED:
@@ -55,6 +57,19 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
 
 def _is_approved(run: Run) -> bool:
     return bool(run.approvals.get("deploy") or run.approvals.get("compare"))
+
+
+def _other_production(run: Run) -> Hold | None:
+    """Its gates compared it with a version that is not in production any more, and no person saw that since."""
+    card = Scorecard.objects.select_related("version", "production").filter(run=run).first()
+    if card is None or not stale(card):
+        return None
+    back = Rollback.objects.filter(pipeline_id=run.pipeline_id, flipped_at__isnull=False).order_by("flipped_at").last()
+    since = back.flipped_at if back is not None and back.flipped_at is not None else card.created_at
+    given = [*run.approvals.get("compare", []), *run.approvals.get("deploy", [])]
+    if any(datetime.fromisoformat(entry["at"]) >= since for entry in given):
+        return None
+    return Hold(f"{stale(card)}, or approve to roll it out all the same")
 
 
 def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
@@ -121,7 +136,18 @@ def _open(run: Run, version: ModelVersion, production: ModelVersion | None, now:
 
 
 @transaction.atomic
-def _begin(rollout: Rollout, given: Given, now: datetime) -> Outcome:
+def _begin(run: Run, found: Rollout, given: Given, now: datetime) -> Outcome:
+    """Into the traffic, unless the run is cancelled by now, or what it goes beside was taken back.
+
+    Who cancels or rolls back takes turns with this.
+    """
+    rollout = locked(found)
+    check_own(run)
+    if rollout.status != RolloutStatus.PLACED or Run.objects.filter(pk=run.pk, cancel_asked_at__isnull=False).exists():
+        return Wait(now, "canary")
+    if PipelineState.objects.get(pipeline_id=run.pipeline_id).production_id != rollout.previous_id:
+        was = rollout.previous.label if rollout.previous else "no version"
+        return Stop("cancelled", f"{was}, which it was to go beside, is not in production any more")
     if rollout.previous is None or not given.settings.rollout.steps:
         promote(rollout, now)
         return _live(rollout, given, now)
