@@ -23,7 +23,7 @@ from pipelines.records.scorecard import stale
 from pipelines.shipping import canary, replay, watch
 from pipelines.shipping.alias.flip import DIRECT, TURNS, still_moving, too_little_shown
 from pipelines.shipping.change_control import held_back
-from pipelines.shipping.people import locked
+from pipelines.shipping.people import halt, locked, wake
 from pipelines.shipping.promotion import promote
 from pipelines.shipping.rollback import Finding, take_back
 from pipelines.shipping.route import flip
@@ -47,8 +47,7 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
         case RolloutStatus.STEPPING:
             return _step(rollout, given, now)
         case RolloutStatus.HALTED:
-            rollout.move(RolloutStatus.STEPPING)  # Only a person's approval wakes a halted rollout.
-            return Wait(now, "canary resumed")
+            return wake(rollout, RolloutStatus.STEPPING) or Wait(now, "canary resumed")
         case RolloutStatus.LIVE:
             return _live(rollout, given, now)
         case _:
@@ -222,8 +221,7 @@ def _step(found: Rollout, given: Given, now: datetime) -> Outcome:
         case Move.ROLL_BACK:
             return _take_back(rollout, decision, now)
         case Move.HALT:
-            rollout.move(RolloutStatus.HALTED)
-            return Hold(decision.sentence)
+            return halt(rollout, decision.sentence)
     if rollout.is_paused:
         return _paused(rollout, given, now)
     return _go_on(rollout, decision, given, now)

@@ -11,19 +11,21 @@ from django.db import transaction
 
 from pipelines.domain.monitor import MonitorMove
 from pipelines.domain.transitions import RolloutStatus
-from pipelines.engine.outcome import Done, Given, Hold, Outcome, Stop, Wait
+from pipelines.engine.outcome import Done, Given, Outcome, Stop, Wait
 from pipelines.engine.waiting import LOOK_AGAIN
 from pipelines.models import Rollout, Run
 from pipelines.shipping import watch
 from pipelines.shipping.alias import probes
+from pipelines.shipping.people import halt, wake
 from pipelines.shipping.rollback import Finding, take_back
 
 
 @transaction.atomic
 def run(run: Run, given: Given, now: datetime) -> Outcome:
     rollout = Rollout.objects.select_related("version", "previous", "run").get(run=run)
-    if rollout.status == RolloutStatus.HALTED:
-        rollout.move(RolloutStatus.LIVE)  # Only a person's approval wakes a halted rollout.
+    held = wake(rollout, RolloutStatus.LIVE) if rollout.status == RolloutStatus.HALTED else None
+    if held is not None:
+        return held
     if rollout.status != RolloutStatus.LIVE:
         return Stop("rolled_back", "the version was taken back")
     probed = _probe(rollout, given, now) if given.settings.rollout.is_direct else None
@@ -41,8 +43,7 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
             take_back(rollout, rollout.previous, Finding.of("monitor", decision), "monitor", now)
             return Stop("rolled_back", decision.sentence)
         case MonitorMove.ROLL_BACK:
-            rollout.move(RolloutStatus.HALTED)
-            return Hold(f"{decision.sentence}; there is no earlier version to go back to")
+            return halt(rollout, f"{decision.sentence}; there is no earlier version to go back to")
         case MonitorMove.END:
             watch.end_holdback(rollout, now)
             return Done({"sentence": decision.sentence, "is_conclusive": decision.is_conclusive})
@@ -60,6 +61,5 @@ def _probe(rollout: Rollout, given: Given, now: datetime) -> Outcome | None:
         take_back(rollout, rollout.previous, finding, "monitor", now)
         return Stop("rolled_back", found.sentence)
     if found.word in (probes.Word.ROLL_BACK, probes.Word.HALT):
-        rollout.move(RolloutStatus.HALTED)
-        return Hold(found.sentence)
+        return halt(rollout, found.sentence)
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,8 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from pipelines import actions
+from pipelines.domain.canary import Move
+from pipelines.domain.monitor import MonitorMove
 from pipelines.engine import kernel
 from pipelines.models import Notice, Rollback, Rollout, Route, Run, RunEvent
 from pipelines.plan import PLAN
@@ -135,6 +139,61 @@ def test_a_decision_that_comes_before_the_look_stands(pipeline: Pipeline, held: 
     if run.status == "queued":  # Else the approval's own wake-up was faster.
         assert kernel.advance(run.pk, PLAN, lambda: at)
     assert Run.objects.get(pk=held.pk).status == "rolled_back", "the stage looks before it goes on"
+
+
+@pytest.fixture
+def lose_the_worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run, datetime], None]:
+    """Whoever looks at the run dies after the stage's own commit and before its answer is settled."""
+
+    def lose(run: Run, at: datetime) -> None:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(kernel, "settle", killed)
+            kernel.advance(run.pk, PLAN, lambda: at)
+
+    return lose
+
+
+def killed(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def held_again(run: Run) -> None:
+    """Whoever takes the lost run over finds the halt, and no approval: a person must look."""
+    assert Rollout.objects.get(run=run).status == "halted"
+    at = at_its_hour(run)
+    kernel.advance(run.pk, PLAN, lambda: at)
+    run = Run.objects.get(pk=run.pk)
+    assert run.status == "held" and run.reason.startswith("production fails too")
+    assert Rollout.objects.get(run=run).status == "halted"
+
+
+def test_a_halted_canary_outlives_its_worker(
+    canary: Any, monkeypatch: pytest.MonkeyPatch, lose_the_worker: Callable[[Run, datetime], None]
+) -> None:
+    run, original = canary(prompts=0), looks.look
+    halts = {"move": Move.HALT, "sentence": "production fails too"}
+    with monkeypatch.context() as patched:
+        patched.setattr(looks, "look", lambda *given: replace(original(*given), **halts))
+        lose_the_worker(run, at_its_hour(run))
+    held_again(run)
+    actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="it was the wire", now=now())
+    assert Rollout.objects.get(run=run).status == "stepping", "an approval after the halt wakes it"
+
+
+def test_a_halted_live_version_outlives_its_worker(
+    rollout: Rollout,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    lose_the_worker: Callable[[Run, datetime], None],
+) -> None:
+    Rollout.objects.update(previous=None)
+    original = watch.look
+    falls = {"move": MonitorMove.ROLL_BACK, "sentence": "production fails too"}
+    Run.objects.filter(pk=rollout.run_id).update(due_at=clock.advance(hours=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(watch, "look", lambda *given: replace(original(*given), **falls))
+        lose_the_worker(rollout.run, clock.now)
+    held_again(rollout.run)
 
 
 def test_two_workers_look_at_a_held_run_once(held: Run) -> None:
