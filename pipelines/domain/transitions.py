@@ -47,9 +47,9 @@ Status = RunStatus | RolloutStatus | JobStatus
 _R, _O, _J = RunStatus, RolloutStatus, JobStatus
 
 RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
-    _R.QUEUED: frozenset({_R.RUNNING, _R.HELD, _R.FAILED, _R.CANCELLED}),
+    # A rollback by a person or by another process ends a run in any live status.
+    _R.QUEUED: frozenset({_R.RUNNING, _R.HELD, _R.ROLLED_BACK, _R.FAILED, _R.CANCELLED}),
     _R.RUNNING: frozenset(set(_R) - {_R.RUNNING}),
-    # A rollback by a person or by another process ends a run that waits or is held.
     _R.WAITING: frozenset({_R.QUEUED, _R.RUNNING, _R.HELD, _R.ROLLED_BACK, _R.FAILED, _R.CANCELLED}),
     _R.HELD: frozenset({_R.QUEUED, _R.RUNNING, _R.REJECTED, _R.STOPPED, _R.ROLLED_BACK, _R.CANCELLED}),
     _R.SUCCEEDED: frozenset(),

@@ -86,6 +86,18 @@ def test_production_taken_back_during_a_canary_ends_the_canary_and_never_returns
     assert Rollout.objects.get(run=run).status == "rolled_back"
 
 
+def test_a_rollback_ends_a_run_that_no_worker_has_taken_up_yet(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    lived(pipeline, add_rows, 1)
+    add_rows(1000, 30)
+    run = start(pipeline)
+    Run.objects.filter(pk=run.pk).update(status="queued")  # As after an approval, or between deploy and monitor.
+    actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
+    assert route_of(pipeline) == (1, None, 0)
+    assert Run.objects.get(pk=run.pk).status == "rolled_back"
+
+
 def test_a_version_that_is_not_loaded_is_proven_before_it_gets_traffic(
     pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost
 ) -> None:
