@@ -233,6 +233,17 @@ def test_a_file_that_is_not_what_it_announced_is_refused(
     assert "machine box" in job_of(run).error
 
 
+def handed_in(box: Box, adapter: bytes, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The claim of a training that a machine has done, and that nobody here has taken up yet."""
+    claim = box.claim()
+    assert claim is not None
+    box.put(claim, "adapter", adapter)
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "work_job", lambda *_: None)
+        box.done(claim, "adapter", adapter)
+    return claim
+
+
 def test_what_was_handed_in_stays_until_its_result_is_committed(
     training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,12 +279,7 @@ def test_whoever_is_too_late_to_settle_removes_nothing(
 ) -> None:
     add_rows(0, 30)
     run = start(training)
-    claim = box.claim()
-    assert claim is not None
-    box.put(claim, "adapter", adapter)
-    with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "work_job", lambda *_: None)
-        box.done(claim, "adapter", adapter)
+    claim = handed_in(box, adapter, monkeypatch)
     keep = train.keep
 
     def overtaken(*told: Any) -> dict[str, Any]:
@@ -292,12 +298,7 @@ def test_what_is_not_here_any_more_is_no_machines_fault(
 ) -> None:
     add_rows(0, 30)
     run = start(training)
-    claim = box.claim()
-    assert claim is not None
-    box.put(claim, "adapter", adapter)
-    with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "work_job", lambda *_: None)
-        box.done(claim, "adapter", adapter)
+    claim = handed_in(box, adapter, monkeypatch)
     JobPart.objects.all().delete()
     jobs.work_on(claim["job"], JOBS, now)
 
