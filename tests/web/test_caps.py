@@ -20,6 +20,7 @@ from pipelines.actions.batches import add_examples
 from pipelines.actions.elsewhere.importing import import_model
 from pipelines.actions.imports import read_file, stage_file, start_import
 from pipelines.artifacts import store_of
+from pipelines.engine import dispatch
 from pipelines.imports import Mapping
 from pipelines.models import Batch, Example, Job, Run, TriggerDecision
 from pipelines.triggers import consider
@@ -311,6 +312,7 @@ def test_two_at_once_cannot_pass_a_cap_together(
         amount = usage_of(asked, *whose)
         return wait_for_the_other(amount) if asked is kind else amount
 
+    monkeypatch.setattr(dispatch, "send", lambda *_: None)  # The run that came first stays live.
     monkeypatch.setattr(usage, "used", counted)
     monkeypatch.setattr(caps, "pipelines_of", lambda pk: lambda of: wait_for_the_other(pipelines_of(pk)(of)))
 
