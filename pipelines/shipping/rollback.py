@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipelines.artifacts import store_of
-from pipelines.domain.canary import Decision
-from pipelines.domain.monitor import MonitorDecision
 from pipelines.domain.transitions import RolloutStatus, RunStatus
 from pipelines.engine import dispatch
 from pipelines.models import Job, ModelVersion, PipelineState, Placement, Rollback, Rollout, Route, Run, StageRun
 from pipelines.shipping.ending import keep_card, on_rest
 from pipelines.shipping.promotion import set_status
 from pipelines.shipping.route import flip
+
+if TYPE_CHECKING:  # A gateway has no use for what decisions are computed with.
+    from pipelines.domain.canary import Decision
+    from pipelines.domain.monitor import MonitorDecision
 
 # More than fit into the day after which a rollback is given up.
 TRIES = 1_000
