@@ -39,6 +39,7 @@ class World:
     pipeline: Pipeline
     now: datetime = factories.NOW
     idle: set[str] = field(default_factory=set)
+    looked: set[Step] = field(default_factory=set)
     saved: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
 
     def clock(self) -> datetime:
@@ -51,7 +52,7 @@ class World:
             return None
         row = min(due, key=lambda row: row.due_at)
         self.now = max(self.now, row.due_at)
-        return Step(type(row), row.pk, f"stage {row.stage}" if isinstance(row, models.Run) else _name(row))
+        return Step(type(row), row.pk, _what(row) if isinstance(row, models.Run) else _name(row))
 
     def do(self, step: Step) -> None:
         if step.model is models.Run:
@@ -84,6 +85,14 @@ class World:
 
 def _first_due(model: Any) -> Any:
     return model.objects.filter(due_at__isnull=False).order_by("due_at", "pk").first()
+
+
+def _what(run: models.Run) -> str:
+    return (
+        f"look at {run.stage}, held {len(run.approvals.get(run.stage, []))}"
+        if run.status == "held"
+        else f"stage {run.stage}"
+    )
 
 
 def _name(row: Any) -> str:
