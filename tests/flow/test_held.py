@@ -157,7 +157,7 @@ def killed(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def held_again(run: Run) -> None:
+def assert_held_again(run: Run) -> None:
     """Whoever takes the lost run over finds the halt, and no approval: a person must look."""
     assert Rollout.objects.get(run=run).status == "halted"
     at = at_its_hour(run)
@@ -175,7 +175,7 @@ def test_a_halted_canary_outlives_its_worker(
     with monkeypatch.context() as patched:
         patched.setattr(looks, "look", lambda *given: replace(original(*given), **halts))
         lose_the_worker(run, at_its_hour(run))
-    held_again(run)
+    assert_held_again(run)
     actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="it was the wire", now=now())
     assert Rollout.objects.get(run=run).status == "stepping", "an approval after the halt wakes it"
 
@@ -193,7 +193,7 @@ def test_a_halted_live_version_outlives_its_worker(
     with monkeypatch.context() as patched:
         patched.setattr(watch, "look", lambda *given: replace(original(*given), **falls))
         lose_the_worker(rollout.run, clock.now)
-    held_again(rollout.run)
+    assert_held_again(rollout.run)
 
 
 def test_two_workers_look_at_a_held_run_once(held: Run) -> None:

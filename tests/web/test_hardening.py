@@ -39,9 +39,7 @@ def test_under_tls_cookies_are_bound_to_this_very_host(url: str, cookies: list[A
     assert json.loads(done.stdout) == cookies
 
 
-@pytest.mark.parametrize(
-    ("url", "scheme"), [("https://retune.example", "https"), ("http://127.0.0.1:8420", "http")]
-)
+@pytest.mark.parametrize(("url", "scheme"), [("https://retune.example", "https"), ("http://127.0.0.1:8420", "http")])
 def test_behind_a_proxy_that_ends_tls_links_are_https(url: str, scheme: str) -> None:
     script = (
         "import django; django.setup();"

@@ -187,9 +187,9 @@ class Follower:
     def _end_settled(self) -> None:
         """An order that a later decision beats ends when it is settled, whether or not a route was read since."""
         with self._lock:
-            if self._orders:
-                self._is_dirty = True
+            if before := dict(self._orders):
                 self._publish()
+                self._is_dirty |= self._orders != before
 
     def _look(self, is_told: bool) -> bool:
         newest, has_news = max((client.serial for client in self._loaded.values()), default=0), False

@@ -88,5 +88,5 @@ def test_a_gateway_alone_serves_obeys_an_order_and_writes_its_last_records_at_it
 def test_a_gateway_alone_is_called_by_its_name_else_by_its_port(ground: Ground, tmp_path: Path, name: str) -> None:
     with gateway_process(tmp_path, RETUNE_GATEWAY_NAME=name) as (url, _environment):
         called = name or url.rpartition(":")[2]
-        wait_for((tmp_path / f"gateway-{called}.sock").exists, within_s=30)
-        wait_for((tmp_path / "routes" / f"{called}.json").exists, within_s=30)
+        assert wait_for((tmp_path / f"gateway-{called}.sock").exists, within_s=30) < 31
+        assert wait_for((tmp_path / "routes" / f"{called}.json").exists, within_s=30) < 31

@@ -224,9 +224,7 @@ def test_a_file_that_is_not_what_it_announced_is_refused(
 ) -> None:
     add_rows(0, 30)
     run = start(training)
-    claim = box.claim()
-    assert claim is not None
-    box.put(claim, "adapter", adapter)
+    claim = sent_in(box, adapter)
     assert box.done(claim, "adapter", adapter[:-1] + b"x").status_code == 200
 
     assert "not the file that it announced" in job_of(run).error
@@ -235,12 +233,18 @@ def test_a_file_that_is_not_what_it_announced_is_refused(
 
 def handed_in(box: Box, adapter: bytes, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The claim of a training that a machine has done, and that nobody here has taken up yet."""
-    claim = box.claim()
-    assert claim is not None
-    box.put(claim, "adapter", adapter)
+    claim = sent_in(box, adapter)
     with monkeypatch.context() as patch:
         patch.setattr(dispatch, "work_job", lambda *_: None)
         box.done(claim, "adapter", adapter)
+    return claim
+
+
+def sent_in(box: Box, adapter: bytes) -> dict[str, Any]:
+    """The claim of a training whose adapter is here, and not said to be whole."""
+    claim = box.claim()
+    assert claim is not None
+    box.put(claim, "adapter", adapter)
     return claim
 
 
@@ -249,9 +253,7 @@ def test_what_was_handed_in_stays_until_its_result_is_committed(
 ) -> None:
     add_rows(0, 30)
     run = start(training)
-    claim = box.claim()
-    assert claim is not None
-    box.put(claim, "adapter", adapter)
+    claim = sent_in(box, adapter)
     settle = jobs.settle
 
     def gone(work: jobs.Work, to: JobStatus, *rest: Any, **changes: Any) -> bool:
