@@ -57,7 +57,7 @@ WORKER = Kind(
         f"pipelines/{name}"
         for name in ("bundles", "domain", "hosts", "metrics", "outbound", "trainers", "work", "worker")
     ),
-    ("pipelines/__init__.py",),
+    ("pipelines/__init__.py", "pipelines/tars.py"),
     ("google-re2", "httpx2", "jinja2", "jsonschema-rs", "llama-cpp-python", "numpy", "rouge-score", "sacrebleu"),
     extra="train",
 )

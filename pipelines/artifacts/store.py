@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from pipelines.artifacts.remote import Remote, remote_of
+from pipelines.tars import pack, unpack
 
 CHUNK_BYTES = 1 << 20
 DIGEST_CHARS = 64
@@ -177,15 +177,11 @@ class Store:
     def put_folder(self, folder: Path) -> str:
         """A folder as one tar with fixed owners and times, so that the same content gives the same digest."""
         with self._drafted() as draft:
-            with tarfile.open(draft, "w") as tar:
-                for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-                    tar.add(path, arcname=str(path.relative_to(folder)), filter=_plain)
+            pack(folder, draft)
             return self.put_file(draft)
 
     def unpack_folder(self, digest: str, folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(self.verified(digest)) as tar:
-            tar.extractall(folder, filter="data")
+        unpack(self.verified(digest), folder)
         return folder
 
     def _place(self, digest: str) -> Path:
@@ -245,13 +241,6 @@ def _note_use(path: Path) -> None:
 
 def _key(digest: str) -> str:
     return f"sha256/{digest[:2]}/{digest}"
-
-
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.uid = info.gid = info.mtime = 0
-    info.uname = info.gname = ""
-    info.mode = 0o644
-    return info
 
 
 def store_of(client_id: int) -> Store:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from pipelines.tars import pack, unpack
 from pipelines.worker.link import Gone, Link, Refused
 
 PIECE_BYTES = 4 * 2**20
@@ -57,9 +57,7 @@ def _placed(one: Mapping[str, Any], kept: Path, place: Path) -> Path:
             target.unlink(missing_ok=True)
             os.link(kept, target)
         case "folder":
-            place.mkdir(parents=True, exist_ok=True)
-            with tarfile.open(kept, "r:") as tar:
-                tar.extractall(place, filter="data")
+            unpack(kept, place)
         case _:
             return kept
     return place
@@ -97,25 +95,13 @@ def send_all(job: Claimed, out: Path, folder: Path, stop: Stop) -> dict[str, dic
     for name, kind in job.told["outputs"].items():
         path = out / name
         if path.exists():
-            whole = _packed(path, folder / f"{name}.tar") if kind == "folder" else path
+            whole = path
+            if kind == "folder":
+                whole = folder / f"{name}.tar"
+                pack(path, whole)
             _send(job, name, whole, stop)
             sent[name] = {"digest": digest_of(whole), "size": whole.stat().st_size}
     return sent
-
-
-def _packed(folder: Path, tar_path: Path) -> Path:
-    """Fixed owners and times: the same content is the same file."""
-    with tarfile.open(tar_path, "w") as tar:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            tar.add(path, arcname=str(path.relative_to(folder)), filter=_plain)
-    return tar_path
-
-
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.uid = info.gid = info.mtime = 0
-    info.uname = info.gname = ""
-    info.mode = 0o644
-    return info
 
 
 def _send(job: Claimed, name: str, path: Path, stop: Stop) -> None:

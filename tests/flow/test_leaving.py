@@ -24,6 +24,7 @@ from agency.leaving.tables import MADE_ANEW, SEALED, columns, tables
 from pipelines.actions.clients.removal import owned_by_clients
 from pipelines.artifacts import ArtifactDamaged, store_of
 from pipelines.reports.changes.passport import verify
+from pipelines.tars import unpack
 from tenants import actions, scope
 from tenants.models import Agency, AuditEvent, Client, Pipeline, UsageIssue
 from tests import factories
@@ -52,8 +53,7 @@ def pipeline(acorn: Client) -> Iterator[Pipeline]:
 
 def exported(client: Client, folder: Path) -> Path:
     write(folder / "out.tar", client_archive(client, timezone.now()))
-    with tarfile.open(folder / "out.tar") as tar:
-        tar.extractall(folder / "out", filter="data")
+    unpack(folder / "out.tar", folder / "out")
     return folder / "out"
 
 
