@@ -1,6 +1,5 @@
 # Retune. Two commands: `make demo` and `make test`; both do all the set-up themselves.
-# A distribution's build is an optimised one; those of version managers often are not: half as fast again or worse.
-PYTHON ?= $(shell /usr/bin/python3.11 -c 'import ensurepip, venv' 2>/dev/null && echo /usr/bin/)python3.11
+PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 LLAMA := 0.3.36
