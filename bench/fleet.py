@@ -2,9 +2,9 @@
 
 Every pipeline of a large fleet is due on the first Tuesday at 04:00, in three time zones; --played of them are played
 from there until the last run is over, by --hands processes. The rest of that fleet and its year are then written as
-those left it, and the pages are asked at that size. Beside it a smaller fleet (--year) is played over a whole year of
-schedules, 29 February and all changes of the clocks among them. Looks at triggers that find nothing (one each five
-minutes for each pipeline) are left out.
+those left it, and the pages are asked at that size. Beside it the pipelines of --year clients are played over a whole
+year of schedules, 29 February and all changes of the clocks among them; their runs have one job each and are looked at
+in steps of five minutes. Looks at triggers that find nothing (one each five minutes for each pipeline) are left out.
 
 missed, doubled: due times without a run, and runs or jobs beyond the first for one due time, of all that were played.
 queue_wait_*: from a job's making to its claim, virtual time. expected_off_p50_s: between the real start and the one
@@ -48,7 +48,7 @@ def main() -> int:
         figures: dict[str, Figure] = {"clients": asked.clients, "pipelines": each * asked.clients}
         figures |= _told(_month(pipelines, asked.workers, asked.hands))
         figures |= _told(_filled(installation.owner_url, pipelines[0], asked.clients))
-        figures = _together(figures, _told(_year(asked.year, asked.hands)))
+        figures = _together(figures, _told(_year(asked.year, each, asked.workers, asked.hands)))
     report("fleet", figures, TARGETS, asked.json)
     return 1 if figures["missed"] or figures["doubled"] else 0
 
@@ -59,7 +59,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--pipelines", type=int, default=5000, help="of all clients together")
     parser.add_argument("--played", type=int, default=5000, help="pipelines whose first Tuesday is played")
-    parser.add_argument("--year", type=int, default=100, help="clients whose one pipeline is played over a year")
+    parser.add_argument("--year", type=int, default=20, help="clients whose pipelines are played over a year")
     parser.add_argument("--workers", type=int, default=100, help="of the queue gpu; cpu has half as many")
     parser.add_argument("--hands", type=int, default=2, help="processes that play")
     return parser.parse_args()
@@ -89,30 +89,31 @@ def _grow(clients: int, each: int) -> list[Any]:
     return made
 
 
-def _year(count: int, players: int) -> dict[str, Figure]:
-    """So many clients of another agency, one pipeline each, over a year of schedules of five kinds."""
+def _year(clients: int, each: int, workers: int, players: int) -> dict[str, Figure]:
+    """So many clients of another agency over a year of schedules of eight kinds."""
     from bench.fleet_year import slots
     from bench.fleet_year.hands import ManyHanded, hands
     from tests import factories
-    from tests.fleet import body, played
+    from tests.fleet import SHORT, body, played
 
-    agency, due = factories.make_agency("year"), dict[int, set[datetime]]()
-    pipelines = []
-    for number in range(count):
-        (rule, at), zone = list(slots.SCHEDULES)[number % len(slots.SCHEDULES)], ZONES[number % len(ZONES)]
+    agency, pipelines, due = factories.make_agency("year"), list[Any](), dict[int, set[datetime]]()
+    for number in range(clients):
+        zone = ZONES[number % len(ZONES)]
         client = factories.make_client(agency, f"year-{number}", zone)
-        pipelines.append(factories.make_pipeline(client, **body(rule, at)))
-        due[pipelines[-1].pk] = slots.slots(rule, at, zone)
+        for n in range(each):
+            rule, at = list(slots.SCHEDULES)[(each * number + n) % len(slots.SCHEDULES)]
+            pipelines.append(factories.make_pipeline(client, f"task-{n}", **body(rule, at)))
+            due[pipelines[-1].pk] = slots.slots(rule, at, zone)
     if not pipelines:
         return {}
     _look_at(pipelines, slots.BEGIN)
-    workers, begun = max(4, count // 50), time.perf_counter()
-    fleet = ManyHanded(pipelines, slots.BEGIN, {"gpu": workers, "cpu": workers // 2}, killed_share=0.02)
+    begun, numbers = time.perf_counter(), {"gpu": workers, "cpu": workers // 2}
+    fleet = ManyHanded(pipelines, slots.BEGIN, numbers, killed_share=0.02, plan=SHORT, step=timedelta(minutes=5))
     with played(fleet), hands(fleet, players):
         fleet.play(slots.END)
     figures = _judged(pipelines, fleet, lambda pipeline: due[pipeline.pk])
     _look_at(pipelines, None)
-    found = {"pipelines": count, "runs": sum(map(len, due.values())), "still_live": figures["still_live"]}
+    found = {"pipelines": len(pipelines), "runs": sum(map(len, due.values())), "still_live": figures["still_live"]}
     found["wall_s"] = time.perf_counter() - begun
     return {name: figures[name] for name in ("missed", "doubled")} | {f"year_{k}": v for k, v in found.items()}
 

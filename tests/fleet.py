@@ -61,17 +61,24 @@ PLAN = Plan(
     ),
     on_rest=on_rest,
 )
+# One job, and a verdict on it.
+SHORT = Plan((Stage("trigger", trigger.run), Stage("finetune", _one_job), Stage("evaluate", _verdict)), on_rest)
 
 
 @dataclass
 class Fleet:
-    """`workers` of each queue. `killed_share`: of first attempts, whose worker dies and says nothing."""
+    """`workers` of each queue. `killed_share`: of first attempts, whose worker dies and says nothing.
+
+    `step`: what happens within one is done at its end.
+    """
 
     pipelines: list[Pipeline]
     now: datetime
     workers: dict[str, int]
     killed_share: float = 0.0
     seed: int = 7
+    plan: Plan = PLAN
+    step: timedelta = STEP
     waits_s: list[float] = field(default_factory=list)
     by_client: dict[int, list[float]] = field(default_factory=dict)
     landed: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -119,7 +126,7 @@ class Fleet:
                     self._serve()
             self._work()
             back = [end for _begin, end in tickerless if end > self.now]
-            then = max(self.now + STEP, min([self._next(), until, *back]))
+            then = max(self.now + self.step, min([self._next(), until, *back]))
             if rests and then - self.now > QUIET:
                 return
             self.now = then
@@ -139,7 +146,7 @@ class Fleet:
             task, client_id, row_id = self.calls.popleft()
             with client_scope(client_id):
                 if task == "wake_run":
-                    self.advances += kernel.advance(row_id, PLAN, self.clock)
+                    self.advances += kernel.advance(row_id, self.plan, self.clock)
                 else:
                     self.looks += 1
                     ticker.look_at_triggers(row_id, self.clock())
