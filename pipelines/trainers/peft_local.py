@@ -53,18 +53,12 @@ def _prepare(order: Order, state: dict[str, Any] | None, print_of_order: str) ->
     stopping = recipe.early_stopping
     training, held_back = hold_back(rows, stopping.share, recipe.seed) if stopping else (rows, [])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = state["precision"] if state else precision.choose(recipe.precision, device, _width(order.base))
+    chosen = state["precision"] if state else precision.choose(recipe.precision, device)
     model = _adapted(order.base, recipe, chosen).to(device)
     loop = Loop(model, order, training, held_back, Position(print_of_order, chosen))
     if state:
         loop.restore(state)
     return loop, left_out
-
-
-def _width(base: Path) -> int:
-    from transformers import AutoConfig
-
-    return int(AutoConfig.from_pretrained(base).hidden_size)
 
 
 def _adapted(base: Path, recipe: Recipe, chosen: str) -> Any:

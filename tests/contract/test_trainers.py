@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.trainers import TRAINERS, GoesOn, Order, Recipe, TrainerError, load
+from pipelines.trainers import TRAINERS, EarlyStopping, GoesOn, Order, Recipe, TrainerError, checkpoint, load
+from pipelines.trainers.checkpoint import save as write_checkpoint
 from pipelines.trainers.marker import MARKER, file_digest, require_marker
 from pipelines.work.child import Limits, spawn
 from tests.training.reference import KEY, Reference, serving
@@ -201,6 +202,41 @@ def test_a_killed_training_resumes_and_reaches_the_same_steps_and_weights(order,
     assert unbroken.result["resumed_at_step"] == 0
     one, other = adapter_tensors(long.out), adapter_tensors(straight.out)
     assert all(bool((one[name] == other[name]).all()) for name in other)
+
+
+class Cut(Exception):
+    """The training ends here."""
+
+
+def half_written(folder, state):
+    (folder / f".{checkpoint.FILE}").write_bytes(b"half")
+    raise Cut
+
+
+def just_written(folder, state):
+    write_checkpoint(folder, state)
+    raise Cut
+
+
+@pytest.mark.parametrize("cut", [half_written, just_written])
+def test_a_training_reaches_the_same_from_each_of_its_checkpoints(order, tmp_path, monkeypatch, cut):
+    hard = dataclasses.replace(RECIPE, lora_dropout=0.2, early_stopping=EarlyStopping(patience=5, share=0.2))
+    often = dataclasses.replace(order, recipe=hard, checkpoint_every_steps=1)
+    straight = load("peft").train(often, silent)
+    weights = adapter_tensors(often.out)
+    for whole in range(straight.steps + hard.epochs):  # One for each step, one for each epoch's end.
+        again = dataclasses.replace(often, scratch=tmp_path / f"scratch{whole}", out=tmp_path / f"out{whole}")
+        with monkeypatch.context() as patch, pytest.raises(Cut):
+            saves = iter([write_checkpoint] * whole + [cut])
+            patch.setattr(checkpoint, "save", lambda folder, state, saves=saves: next(saves)(folder, state))
+            load("peft").train(again, silent)
+        resumed, mine = load("peft").train(again, silent), adapter_tensors(again.out)
+        assert facts_of(resumed) == facts_of(straight), whole
+        assert all(bool((mine[name] == weights[name]).all()) for name in weights), whole
+
+
+def facts_of(trained):
+    return (trained.steps, trained.first_loss, trained.last_loss, trained.held_out_loss, trained.precision)
 
 
 def find_child(folder):

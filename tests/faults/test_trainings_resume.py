@@ -99,7 +99,8 @@ def goes_on(run: Run, folder: Path) -> None:
     job = Job.objects.get(run=run, kind="train")
     facts, weights = undisturbed(run, folder / "once")
     assert 0 < job.result["resumed_at_step"] < job.result["steps"]
-    assert (job.result["steps"], job.result["last_loss"]) == (facts["steps"], facts["last_loss"])
+    told = ("precision", "steps", "last_loss")
+    assert [job.result[name] for name in told] == [facts[name] for name in told]
     mine = trained(store_of(run.client_id).unpack_folder(job.result["adapter_digest"], folder / "mine"))
     assert mine.keys() == weights.keys()
     assert all(bool((mine[name] == weights[name]).all()) for name in weights)
