@@ -27,6 +27,8 @@ HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 # What is the host's fault and not the caller's: 404 means that the version is gone from the host.
 HOST_FAULTS = frozenset({404, 408, 429})
+# The caller's key never gets this far: what is refused here is what we show the host, or our address.
+SHUT_OUT = frozenset({401, 403, 407})
 
 
 class Failed(Exception):
@@ -243,6 +245,8 @@ class Upstream:
     async def _not_ok(self, response: aiohttp.ClientResponse, content_type: bytes) -> Answer:
         body = await self._read(response)
         status = response.status
+        if status in SHUT_OUT:
+            raise Failed(Fault.TRANSPORT, 502, "the host does not let the gateway in")
         if status in HOST_FAULTS or status >= 500:
             raise Failed(Fault.ANSWER, 502 if status == 404 else status, error_text(body))
         if status < 400:

@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler
 
 import httpx2
 import pytest
+from django.db import connection
 
+from pipelines.models import Exchange
 from pipelines.outbound import Access
 from pipelines.reach import open_row
 from tenants.crypto import sealing
@@ -18,6 +20,7 @@ from tenants.models import Host
 from tests import factories
 from tests.flow.gateway.conftest import CHAT, Ground, Open
 from tests.flow.gateway.double import wait_for
+from tests.flow.gateway.test_shares import place_on
 from tests.unit.outbound.answering import server, server_tls
 from tests.unit.outbound.certificates import Authority
 
@@ -35,6 +38,7 @@ class Proxy:
 
     behind: str
     wanted: dict[str, str]
+    refusal: int = 401
     turned_away: int = 0
     let_in: list[dict[str, str]] = field(default_factory=list)
 
@@ -42,7 +46,7 @@ class Proxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         if any(handler.headers.get(name) != value for name, value in self.wanted.items()):
             self.turned_away += 1
-            return self._say(handler, 401, b"who are you?")
+            return self._say(handler, self.refusal, b"who are you?")
         self.let_in.append(dict(handler.headers))
         answer = httpx2.request(handler.command, self.behind + handler.path, content=body, timeout=10)
         return self._say(handler, answer.status_code, answer.content)
@@ -64,8 +68,8 @@ def seal(ground: Ground, url: str, access: Access) -> Host:
 
 
 @contextmanager
-def behind_a_header(ground: Ground, access: Access) -> Iterator[Proxy]:
-    proxy = Proxy(ground.double.url, access.headers())
+def behind_a_header(ground: Ground, access: Access, refusal: int = 401) -> Iterator[Proxy]:
+    proxy = Proxy(ground.double.url, access.headers(), refusal)
     with server(proxy) as port:
         seal(ground, f"http://127.0.0.1:{port}", access)
         yield proxy
@@ -86,18 +90,38 @@ def test_what_is_sealed_opens_the_proxy_and_the_callers_own_key_stays_outside(
     assert all(ground.key not in value for headers in proxy.let_in for value in headers.values())
 
 
-def test_a_secret_that_is_wrong_is_an_error_of_the_wire_whose_text_holds_no_secret(
-    ground: Ground, open_door: Open
-) -> None:
-    with behind_a_header(ground, Access.bearer("what the proxy wants")) as proxy:
-        with factories.inside(ground.client):
-            url = Host.objects.get(name="shop").url
-        seal(ground, url, Access.bearer(SECRET))
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_host_that_shuts_us_out_is_no_fault_of_the_callers_key(ground: Ground, open_door: Open, status: int) -> None:
+    with behind_a_header(ground, Access.bearer("what the proxy wants"), status) as proxy:
+        show_the_wrong_secret(ground)
         door = open_door()
         wait_for(lambda: proxy.turned_away > 0 or door.chat().status_code >= 400)
-        answer = door.chat()
-    assert answer.status_code in (401, 502) and SECRET not in answer.text
+        native, openai = door.chat(), door.post("/v1/chat/completions", CHAT)
+    assert (native.status_code, native.json()) == (502, {"error": "the host does not let the gateway in"})
+    assert (openai.status_code, openai.json()["error"]["type"]) == (502, "api_error")
     assert proxy.let_in == []
+
+
+def test_another_host_answers_for_one_that_shuts_us_out_and_the_meter_counts_its_errors(
+    ground: Ground, open_door: Open
+) -> None:
+    place_on(ground, "spare", ground.double.url)
+    with behind_a_header(ground, Access.bearer("what the proxy wants")) as proxy:
+        show_the_wrong_secret(ground)
+        door = open_door()
+        assert {door.chat().status_code for _ in range(4)} | {door.chat(stream=True).status_code} == {200}
+        assert proxy.turned_away > 0
+        wait_for(lambda: door.gateway.meter.pending == 0)
+    connection.close()
+    with factories.inside(ground.client):
+        rows = set(Exchange.objects.values_list("host", "is_error", "status"))
+    assert rows == {("shop", True, 502), ("spare", False, 200)}
+
+
+def show_the_wrong_secret(ground: Ground) -> None:
+    with factories.inside(ground.client):
+        url = Host.objects.get(name="shop").url
+    seal(ground, url, Access.bearer(SECRET))
 
 
 def test_a_client_certificate_opens_a_proxy_that_demands_one(ground: Ground, open_door: Open) -> None:
