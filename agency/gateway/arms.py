@@ -57,7 +57,7 @@ class Arms:
             volume = self.volumes[entry.pipeline_id] = Volume(at)
         is_heavy_key = volume.note(key.value, entry.rollout_id, at)
         target = None if entry.candidate is None else entry.target(entry.candidate)
-        if target is None or not target.places or is_heavy_key:
+        if target is None or not target.open_places or is_heavy_key:
             return Arm.PRODUCTION
         chosen = is_on_candidate(str(entry.pipeline_id), str(entry.rollout_id), key.value, entry.candidate_bp)
         return Arm.CANDIDATE if chosen else Arm.PRODUCTION

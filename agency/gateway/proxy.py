@@ -88,9 +88,7 @@ class Proxy:
             yield from (Attempt(as_arm, production, place) for place in self._ordered(production)[:PRODUCTION_PLACES])
 
     def _ordered(self, target: Target) -> list[Place]:
-        """Places that this gateway can ask itself."""
-        asked = [place for place in target.places if place.url]
-        return sorted(asked, key=lambda place: self.upstream.pool(place).load)
+        return sorted(target.open_places, key=lambda place: self.upstream.pool(place).load)
 
     async def _try(self, tried: _Try, send: Send) -> None:
         attempt = tried.attempt

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agency.gateway.routes.agents import part_of
 from agency.gateway.routes.loading import load_client
 from pipelines.actions import ActionRefused
 from pipelines.actions import hosts as acts
@@ -139,6 +140,25 @@ def test_a_drained_host_gets_no_traffic_that_another_can_take(pipeline: Pipeline
     assert [e.verb for e in AuditEvent.objects.filter(verb__startswith="host.").order_by("seq")][-3:] == [
         "host.drain", "host.drain", "host.undrain",
     ]  # fmt: skip
+
+
+def test_draining_one_host_of_a_mixed_client_takes_nobody_their_answers(pipeline: Pipeline, clock: Clock) -> None:
+    run = factories.make_production(pipeline)
+    cloud, office = Host.objects.get(name="shop"), factories.make_host(pipeline.client, "office")
+    Host.objects.filter(pk=office.pk).update(kind="agent", url="http://office.agent.invalid")
+    office.refresh_from_db()
+    fields = {"model_name": "deploy.invalid/acorn/support:v1", "placed_at": clock.now, "facts": {}}
+    Placement.objects.filter(version=run.model_version).delete()
+    for host in (cloud, office):
+        Placement.of(run.model_version, version=run.model_version, host=host, **fields).save()
+
+    acts.drain(cloud, actor="tests", reason="new memory", now=clock.now)
+    assert places(pipeline) == ["office", "shop"], "here nobody but it can answer"
+    acts.undrain(cloud, actor="tests", reason="done", now=clock.now)
+    acts.drain(office, actor="tests", reason="new memory", now=clock.now)
+    assert places(pipeline) == ["office", "shop"], "beside it nobody else can answer"
+    client = load_client(pipeline.client_id)
+    assert client is not None and part_of(client, "office")["pipelines"].keys() == {"support"}
 
 
 def places(pipeline: Pipeline) -> list[str]:

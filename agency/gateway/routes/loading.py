@@ -103,8 +103,13 @@ def _target(version: ModelVersion, rows: Iterable[Placement]) -> Target:
 
 
 def _undrained(rows: list[Placement]) -> list[Placement]:
-    """A drained host keeps only the traffic that nobody else can take."""
-    return [row for row in rows if not row.host.is_drained] or rows
+    """A drained host keeps only the traffic that nobody else can take.
+
+    An agent answers those beside it, whom no other host can reach, and takes no traffic of ours.
+    """
+    direct = [row for row in rows if row.host.kind != AGENT]
+    left_out = [row for row in direct if row.host.is_drained]
+    return rows if left_out == direct else [row for row in rows if row not in left_out]
 
 
 def _place(row: Placement) -> Place:

@@ -38,6 +38,11 @@ class Target:
     places: tuple[Place, ...]
     system: str = ""
 
+    @property
+    def open_places(self) -> tuple[Place, ...]:
+        """Those that this gateway can ask itself."""
+        return tuple(place for place in self.places if place.url)
+
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:

@@ -83,6 +83,12 @@ def test_a_candidate_without_a_host_gets_nothing() -> None:
     assert arms.choose(entry(candidate_bp=10_000), key) is Arm.CANDIDATE
 
 
+def test_a_candidate_that_only_an_agent_reaches_gets_nothing_here() -> None:
+    behind = replace(target(2), places=(Place("office", "", "m:v2"),))
+    made = entry(candidate_bp=10_000, targets={1: target(1, "0.24.0"), 2: behind})
+    assert Arms().choose(made, choose_key("c", None, None, "p")) is Arm.PRODUCTION
+
+
 def test_a_heavy_key_stays_out_for_its_rollout_and_is_counted_anew_in_the_next() -> None:
     now = [0.0]
     arms = Arms(clock=lambda: now[0])
