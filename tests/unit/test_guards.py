@@ -71,6 +71,7 @@ CATCH_ALL = {
     "pipelines/worker/program.py": "a job's failure is told to headquarters and ends no machine's program",
     "agency/ollama_host/runner/__main__.py": "the child's door: the parent hears of every failure",
     "agency/gateway/meter/bodies.py": "an installation's own redactor: what cannot be redacted is not kept",
+    "agency/gateway/routes/follower.py": "a client whose routes cannot be read keeps its last, and stops nobody else's",
     "agency/health/looks.py": "what cannot be looked at is a finding",
     "agency/management/commands/ticker.py": "one bad tick does not end the ticker",
 }

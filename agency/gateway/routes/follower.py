@@ -56,6 +56,8 @@ class Follower:
         self.is_reachable: bool | None = None
         self._loaded: dict[int, ClientRoutes] = {}
         self._orders: dict[tuple[str, str], Order] = {}
+        # Serials that could not be read, of clients whose last picture stands.
+        self._unreadable: dict[int, int] = {}
         self._sweep: list[int] = []
         self._clients = 0
         self._is_dirty = False
@@ -195,9 +197,11 @@ class Follower:
         newest, has_news = max((client.serial for client in self._loaded.values()), default=0), False
         for client_id, serial in ask("routes_since", serial=max(0, newest - SERIAL_OVERLAP)):
             known = self._loaded.get(client_id)
-            if known is None or known.serial != serial:
+            if self._unreadable.get(client_id) != serial and (known is None or known.serial != serial):
                 self._reload(client_id)
                 has_news = True
+                if client_id in self._unreadable:
+                    self._unreadable[client_id] = serial
         self.called = {agent_id: last for agent_id, last in ask("agents_called")}
         if not is_told:
             self._sweep_some()
@@ -215,7 +219,18 @@ class Follower:
                 self._reload(self._sweep.pop())
 
     def _reload(self, client_id: int) -> ClientRoutes | None:
-        client = load_client(client_id)
+        """A client whose routes cannot be read keeps its last ones; everybody else's are followed all the same."""
+        try:
+            client = load_client(client_id)
+        except DatabaseFault:
+            raise
+        except Exception:
+            if client_id not in self._unreadable:
+                log.exception("The routes of client %d cannot be read, its last ones stand.", client_id)
+                self._unreadable[client_id] = 0
+            return self._loaded.get(client_id)
+        if self._unreadable.pop(client_id, None) is not None:
+            log.info("The routes of client %d can be read again.", client_id)
         if client != self._loaded.get(client_id):
             self._replace(client_id, client)
         return client
