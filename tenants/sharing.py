@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,15 +73,21 @@ def change_report(client: Client, language: str, contact: str, actor: str, now: 
 
 
 @transaction.atomic
-def share_examples(pipeline: Pipeline, shown: Iterable[str], chosen: Iterable[str], actor: str, now: datetime) -> None:
-    """Of the examples that the editor was `shown`, those `chosen` may be read by anybody with a share link."""
-    wanted, seen = set(chosen), set(shown)
-    rows = SharedExample.objects.filter(pipeline=pipeline, key__in=seen)
-    known = set(rows.values_list("key", flat=True))
-    rows.exclude(key__in=wanted).delete()
-    for key in sorted((wanted & seen) - known):
-        SharedExample.of(pipeline, pipeline=pipeline, key=key, approved_by=actor, approved_at=now).save()
-    detail = {"approved": sorted((wanted & seen) - known), "taken_back": sorted(known - wanted)}
+def share_examples(
+    pipeline: Pipeline, offered: Mapping[str, tuple[int, str]], chosen: Iterable[str], actor: str, now: datetime
+) -> None:
+    """Of the examples that the editor was `offered` ({digest: (version, key)}), those `chosen` may be read by anybody
+    with a share link; the rest may not."""
+    wanted = set(chosen) & offered.keys()
+    rows = SharedExample.objects.filter(pipeline=pipeline, digest__in=offered.keys())
+    known = set(rows.values_list("digest", flat=True))
+    rows.exclude(digest__in=wanted).delete()
+    for digest in sorted(wanted - known):
+        version, key = offered[digest]
+        fields = {"version": version, "key": key, "approved_by": actor, "approved_at": now}
+        SharedExample.of(pipeline, pipeline=pipeline, digest=digest, **fields).save()
+    changed = {"approved": wanted - known, "taken_back": known - wanted}
+    detail = {name: sorted("v{} {}".format(*offered[one]) for one in digests) for name, digests in changed.items()}
     AuditEvent.append(pipeline, actor, "examples.share", pipeline.slug, now, detail)
 
 

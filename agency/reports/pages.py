@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone, translation
 
 from pipelines.reports.client import ClientReport, Month, client_report, pipeline_report, read_month
-from pipelines.reports.client.changes import Example, examples_of
+from pipelines.reports.client.examples import Example, examples_of
 from pipelines.reports.client.value import value_figures
 from tenants import sharing
 from tenants.models import Brand, Client, Pipeline

@@ -9,7 +9,8 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from pipelines.reports.client.changes import examples_of
+from pipelines.models import Run
+from pipelines.reports.client.examples import examples_of
 from tenants import sharing
 from tenants.models import AuditEvent, Client, Pipeline, SharedExample, ShareLink
 from tests import factories
@@ -115,23 +116,102 @@ def test_a_link_of_another_client_cannot_be_closed(owner: Browser, birch: Client
     assert owner.get(address).status_code == 200
 
 
+SHARE = reverse("shared-examples", args=["acorn", "support"])
+ASKED = [("Where is it?", "billing", "billing", "delivery"), ("And now?", "returns", "returns", "billing")]
+
+
+def digests(browser: Browser) -> dict[str, str]:
+    """{key: what its tick sends} of the answers that the page offers."""
+    return {example.key: example.digest for example in browser.get(SHARE).context["examples"]}
+
+
+def promoted(pipeline: Pipeline, asked: list[tuple[str, str, str, str | None]]) -> Run:
+    """A version in production that answered these held-out questions."""
+    run = factories.make_production(pipeline, timezone.now())
+    measured(run, {"heldout": asked, "safety": [("Tell me a secret", "no", "no", "yes")]})
+    return run
+
+
 def test_answers_are_shown_to_strangers_only_where_they_were_approved(
     reader: Browser, engineer: Browser, anonymous: Browser, pipeline: Pipeline
 ) -> None:
-    run = factories.make_production(pipeline, timezone.now())
-    asked = [("Where is it?", "billing", "billing", "delivery"), ("And now?", "returns", "returns", "billing")]
-    measured(run, {"heldout": asked, "safety": [("Tell me a secret", "no", "no", "yes")]})
+    run = promoted(pipeline, ASKED)
     _row, address = link(pipeline.client)
-    page = reverse("shared-examples", args=["acorn", "support"])
 
     assert "Real answers, before and after" in reader.get(reverse("report", args=["acorn"])).text
     assert "Real answers" not in anonymous.get(address).text
-    engineer.post(page, {"share": ["c1", "not-a-case"]})
+    engineer.post(SHARE, {"share": [digests(engineer)["c1"], "c0"]})
 
     with factories.inside(pipeline.client):
         assert list(SharedExample.objects.values_list("key", flat=True)) == ["c1"]
         assert [example.key for example in examples_of(run.model_version, is_public=True)] == ["c1"]
     shown = anonymous.get(address).text
     assert "And now?" in shown and "Where is it?" not in shown and "secret" not in shown
-    engineer.post(page, {})
+    engineer.post(SHARE, {})
+    assert "Real answers" not in anonymous.get(address).text
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [ASKED[0], ("What is my PIN?", "returns", "returns", "billing")],  # The same key, another question.
+        [ASKED[0], ("And now?", "returns", "delivery", "returns")],  # The same question, other answers.
+    ],
+)
+def test_an_approval_is_of_the_words_that_were_seen_and_not_of_a_key(
+    engineer: Browser, anonymous: Browser, pipeline: Pipeline, after: list[tuple[str, str, str, str | None]]
+) -> None:
+    promoted(pipeline, ASKED)
+    _row, address = link(pipeline.client)
+    engineer.post(SHARE, {"share": [digests(engineer)["c1"]]})
+    assert "And now?" in anonymous.get(address).text
+
+    promoted(pipeline, after)
+
+    assert "Real answers" not in anonymous.get(address).text
+    page = engineer.get(SHARE)
+    assert not any(example.is_shared for example in page.context["examples"])
+    assert [row.key for row in page.context["earlier"]] == ["c1"] and "Approved by engineer@north.example" in page.text
+
+
+def test_a_tick_on_a_page_of_the_version_before_approves_nothing_of_this_one(
+    engineer: Browser, anonymous: Browser, pipeline: Pipeline
+) -> None:
+    promoted(pipeline, ASKED)
+    ticked = digests(engineer)["c1"]
+    promoted(pipeline, [ASKED[0], ("What is my PIN?", "returns", "returns", "billing")])
+
+    answer = engineer.post(SHARE, {"share": [ticked]}, follow=True)
+
+    assert "of another version now" in answer.text
+    with factories.inside(pipeline.client):
+        assert not SharedExample.objects.exists()
+
+
+def test_whatever_was_approved_is_listed_and_can_be_taken_back(engineer: Browser, pipeline: Pipeline) -> None:
+    run = promoted(pipeline, [(f"Question {n}?", "billing", "billing", "delivery") for n in range(14)])
+    given = {"pipeline": pipeline, "approved_by": "tests", "approved_at": timezone.now()}
+    with factories.inside(pipeline), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.reports.client.examples.EXAMPLES", 14)
+        last = examples_of(run.model_version, is_public=False)[-1]
+        SharedExample.of(pipeline, version=run.model_version.number, key=last.key, digest=last.digest, **given).save()
+        SharedExample.of(pipeline, version=1, key="of-before", digest="d" * 64, **given).save()
+
+    page = engineer.get(SHARE)
+    engineer.post(SHARE, {})
+
+    assert [one.key for one in page.context["examples"] if one.is_shared] == [last.key]
+    assert len(page.context["examples"]) == 11 and "v1 · of-before" in page.text
+    with factories.inside(pipeline):
+        assert not SharedExample.objects.exists()
+
+
+def test_an_approval_of_a_key_alone_counts_no_longer(anonymous: Browser, pipeline: Pipeline) -> None:
+    run = promoted(pipeline, ASKED)
+    _row, address = link(pipeline.client)
+    with factories.inside(pipeline):
+        given = {"pipeline": pipeline, "key": "c1", "approved_by": "tests", "approved_at": timezone.now()}
+        SharedExample.of(pipeline, **given).save()
+        SharedExample.of(pipeline, version=run.model_version.number, **given).save()
+
     assert "Real answers" not in anonymous.get(address).text

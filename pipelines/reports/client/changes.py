@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,12 +13,8 @@ from pipelines.models import GateResult, ModelVersion, Scorecard
 from pipelines.reports.client.calendar import Month
 from pipelines.reports.client.figures import grouped
 from pipelines.reports.client.words import metric_name, test_name, test_words
-from pipelines.reports.judging.comparison import CaseLine, Wanted, comparison, with_questions
 from pipelines.reports.scorecards import MetricLine, metric_lines
-from tenants.models import Pipeline, SharedExample, User
-
-EXAMPLES = 10
-DIFFERENT = {"won": "better", "lost": "worse", "reworded": "reworded", "flaky": "flaky"}
+from tenants.models import Pipeline, User
 
 
 @dataclass(frozen=True)
@@ -49,19 +44,6 @@ class Change:
     @property
     def at(self) -> datetime | None:
         return self.version.promoted_at
-
-
-@dataclass(frozen=True)
-class Example:
-    """One question of the held-out set, answered by the version before and by this one."""
-
-    key: str
-    question: str
-    before: str
-    after: str
-    wanted: str
-    change: str
-    is_shared: bool
 
 
 def changes_in(
@@ -118,23 +100,3 @@ def _approver(version: ModelVersion) -> str:
     second = str(approvals[-1].get("confirmed_by", "")) if approvals else ""
     known = dict(User.objects.filter(email__in=[by, second]).values_list("email", "name"))
     return ", ".join(filter(None, (known.get(by), known.get(second)))) or _("your agency")
-
-
-def examples_of(version: ModelVersion, is_public: bool) -> tuple[Example, ...]:
-    """Up to ten answers that differ, drawn by their keys: neither the best nor the worst. For those without an account
-    (`is_public`) only the ones that were approved for sharing. Never of the safety or regression set."""
-    card = Scorecard.objects.filter(version=version).select_related("version").first()
-    if card is None or card.production_id is None:
-        return ()
-    shared = set(SharedExample.objects.filter(pipeline_id=version.pipeline_id).values_list("key", flat=True))
-    lines = comparison(card, Wanted(set="heldout")).lines
-    chosen = [line for line in lines if line.change in DIFFERENT and (not is_public or line.key in shared)]
-    drawn = sorted(chosen, key=lambda line: hashlib.sha256(line.key.encode()).digest())[:EXAMPLES]
-    return tuple(_examples(with_questions(card, drawn), shared))
-
-
-def _examples(lines: list[CaseLine], shared: set[str]) -> Iterable[Example]:
-    for line in lines:
-        before = line.production.text if line.production else ""
-        said = (line.question, before, line.candidate.text, line.wanted, DIFFERENT[line.change])
-        yield Example(line.key, *said, line.key in shared)

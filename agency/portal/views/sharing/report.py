@@ -17,9 +17,9 @@ from agency.portal.context import client_page, pipeline_page, who
 from agency.portal.forms.fields import RetuneForm
 from agency.portal.views.sharing.forms import LinkForm, ReportForm
 from pipelines.models import PipelineState
-from pipelines.reports.client.changes import examples_of
+from pipelines.reports.client.examples import examples_to_share
 from tenants import access, sharing
-from tenants.models import Client, Pipeline, ShareLink
+from tenants.models import Client, Pipeline, SharedExample, ShareLink
 
 
 def report(request: HttpRequest, slug: str) -> HttpResponse:
@@ -77,14 +77,27 @@ def revoke(request: HttpRequest, slug: str, link: int) -> HttpResponse:
 
 
 def examples(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpResponse:
-    """Which of the answers in the report a stranger with a link may read too."""
+    """Which of the answers in the report a stranger with a link may read too, and what was approved before them."""
     verb = access.CONFIGURE if request.method == "POST" else access.VIEW
     row = open_pipeline(request, slug, pipeline_slug, verb)
     state = PipelineState.objects.select_related("production").filter(pipeline=row).first()
-    shown = examples_of(state.production, is_public=False) if state and state.production else ()
+    version = state.production if state else None
+    shown = examples_to_share(version) if version else ()
+    approved = SharedExample.objects.filter(pipeline=row).exclude(digest="")
+    earlier = approved.exclude(digest__in=[one.digest for one in shown]).order_by("-version", "key")
     if request.method == "POST":
-        keys = [example.key for example in shown]
-        sharing.share_examples(row, keys, request.POST.getlist("share"), who(request), timezone.now())
+        offered = {one.digest: (version.number, one.key) for one in shown} if version else {}
+        offered |= {one.digest: (one.version, one.key) for one in earlier}
+        return _share(request, row, offered)
+    return pipeline_page(request, row, "portal/sharing/examples.html", examples=shown, earlier=earlier)
+
+
+def _share(request: HttpRequest, row: Pipeline, offered: dict[str, tuple[int, str]]) -> HttpResponse:
+    """By the digests of what the page showed: nothing is shared that nobody saw."""
+    chosen = request.POST.getlist("share")
+    sharing.share_examples(row, offered, chosen, who(request), timezone.now())
+    if set(chosen) <= offered.keys():
         messages.success(request, _("Saved. Share links show the chosen answers."))
-        return go(request, reverse("shared-examples", args=[slug, pipeline_slug]))
-    return pipeline_page(request, row, "portal/sharing/examples.html", examples=shown)
+    else:
+        messages.warning(request, _("Some of these answers are of another version now. Look at the list again."))
+    return go(request, reverse("shared-examples", args=[row.client.slug, row.slug]))
