@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
 from agency.mail.compose import compose
+from pipelines.actions import ActionRefused
+from pipelines.actions.letters import Letter, send_letter
 from pipelines.models import Notice, Rollback
 from pipelines.outbox import send_due
 from tenants import sharing
@@ -28,7 +32,7 @@ def address(acorn: Client, reader: Browser) -> str:
     with factories.inside(acorn):
         versions = {"from_version": run.model_version, "to_version": run.model_version}
         said = {"sentence": "errors on shop, seen by owner@north.example", "decided_by": "canary"}
-        when = {"decided_at": factories.NOW, "phase": "canary", "metric": "error"}
+        when = {"decided_at": factories.NOW, "flipped_at": factories.NOW, "phase": "canary", "metric": "error"}
         row = Rollback.of(pipeline, pipeline=pipeline, **versions, **said, **when)
         row.save()
     return reverse("letter", args=["acorn", "support", row.pk])
@@ -53,6 +57,7 @@ def test_it_goes_out_as_it_was_written(engineer: Browser, address: str, acorn: C
         "others": "boss@acorn.example",
         "subject": "We are sorry",
         "body": "One\n\nTwo",
+        "seen": 0,
     }
 
     engineer.post(address, given)
@@ -70,7 +75,13 @@ def test_it_goes_out_as_it_was_written(engineer: Browser, address: str, acorn: C
 def test_a_mailbox_that_refused_the_letter_is_named_on_its_page(
     engineer: Browser, address: str, acorn: Client, settings: Any
 ) -> None:
-    given = {"to": ["reader@north.example"], "others": "boss@acorn.example", "subject": "We are sorry", "body": "One"}
+    given = {
+        "to": ["reader@north.example"],
+        "others": "boss@acorn.example",
+        "subject": "We are sorry",
+        "body": "One",
+        "seen": 0,
+    }
     engineer.post(address, given)
 
     with serving(settings) as inbox, factories.inside(acorn):
@@ -85,7 +96,7 @@ def test_a_mailbox_that_refused_the_letter_is_named_on_its_page(
 def test_a_letter_that_nobody_took_is_not_on_its_way_for_ever(
     engineer: Browser, address: str, acorn: Client, settings: Any
 ) -> None:
-    engineer.post(address, {"to": ["reader@north.example"], "subject": "We are sorry", "body": "One"})
+    engineer.post(address, {"to": ["reader@north.example"], "subject": "We are sorry", "body": "One", "seen": 0})
     assert "on its way" in engineer.get(address).text
 
     with serving(settings) as inbox, factories.inside(acorn):
@@ -97,7 +108,7 @@ def test_a_letter_that_nobody_took_is_not_on_its_way_for_ever(
 
 
 def test_hostile_text_stays_text_in_every_part(engineer: Browser, address: str, acorn: Client) -> None:
-    given = {"to": ["reader@north.example"], "subject": HOSTILE.partition("\r")[0], "body": HOSTILE}
+    given = {"to": ["reader@north.example"], "subject": HOSTILE.partition("\r")[0], "body": HOSTILE, "seen": 0}
 
     engineer.post(address, given)
 
@@ -119,7 +130,7 @@ def test_hostile_text_stays_text_in_every_part(engineer: Browser, address: str, 
 def test_what_cannot_be_sent_is_refused_and_kept(
     engineer: Browser, address: str, change: dict[str, object], field: str
 ) -> None:
-    given = {"to": ["reader@north.example"], "subject": "Kept", "body": "Words that took an hour"}
+    given = {"to": ["reader@north.example"], "subject": "Kept", "body": "Words that took an hour", "seen": 0}
 
     response = engineer.post(address, given | change)
 
@@ -138,3 +149,55 @@ def test_it_says_when_with_the_zone_and_how_long_it_took(
 
     assert "March 3, 2026, 04:00 UTC version v1" in body
     assert f"Its last answer came {said} after the decision." in body
+
+
+def test_a_second_click_sends_nothing_and_says_so(engineer: Browser, address: str, acorn: Client) -> None:
+    shown = engineer.get(address).context["form"].initial["seen"]
+    given = {"to": ["reader@north.example"], "subject": "We are sorry", "body": "One", "seen": shown}
+
+    first, second = engineer.post(address, given), engineer.post(address, given)
+
+    assert first.status_code == 303 and second.status_code == 422
+    assert "A letter about this was sent a moment ago" in second.text
+    with factories.inside(acorn):
+        assert Notice.objects.filter(kind="letter").count() == 1
+    # Whoever means it sends the form as it came back.
+    assert 'name="seen" value="1"' in second.text
+    assert engineer.post(address, given | {"seen": 1}).status_code == 303
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_clicks_in_one_moment_one_sends(address: str, acorn: Client) -> None:
+    letter = Letter("We are sorry", "One", ("reader@north.example",), 0)
+    said: list[str] = []
+
+    def click() -> None:
+        try:
+            with factories.inside(acorn):
+                rollback = Rollback.objects.select_related("pipeline").get()
+                send_letter(rollback, letter, actor="tests", now=factories.NOW)
+            said.append("sent")
+        except ActionRefused as refused:
+            said.append(str(refused)[:24])
+        finally:
+            connection.close()
+
+    clicks = [threading.Thread(target=click) for _ in range(2)]
+    for one in clicks:
+        one.start()
+    for one in clicks:
+        one.join()
+
+    assert sorted(said) == ["A letter about this was ", "sent"]
+
+
+def test_there_is_no_letter_about_a_rollback_that_moved_no_traffic(
+    engineer: Browser, address: str, acorn: Client
+) -> None:
+    log = reverse("rollback-log")
+    assert address in engineer.get(log).text
+    with factories.inside(acorn):
+        Rollback.objects.update(flipped_at=None)
+
+    assert address not in engineer.get(log).text
+    assert engineer.get(address).status_code == 404

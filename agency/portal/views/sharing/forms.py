@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from agency.portal.forms.fields import LinesField, RetuneForm
 from agency.reports.looks import check_colour, logo_png
+from pipelines.actions.letters import Letter
 from tenants.models import Brand, Pipeline
 from tenants.models.brand import COLOUR
 
@@ -126,6 +127,7 @@ class LetterForm(RetuneForm):
         widget=forms.Textarea(attrs={"rows": 18}),
         help_text=gettext_lazy("Drafted from the ledger in the client's language. A blank line begins a paragraph."),
     )
+    seen = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, readers: list[str], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -143,6 +145,18 @@ class LetterForm(RetuneForm):
             self.add_error("to", _("Choose at least one reader, or write an address."))
         return given
 
+    def stand_on(self, seen: int, why: str) -> None:
+        """Refused once because another letter went out; to send it again is meant."""
+        self.add_error(None, why)
+        again = self.data.copy()  # type: ignore[attr-defined]  # A QueryDict: readers are many values of one name.
+        again["seen"] = str(seen)
+        self.data = again
+
     @property
     def recipients(self) -> list[str]:
         return list(dict.fromkeys([*self.cleaned_data.get("to", []), *self.cleaned_data.get("others", [])]))
+
+    @property
+    def letter(self) -> Letter:
+        given = self.cleaned_data
+        return Letter(given["subject"], given["body"], tuple(self.recipients), given["seen"])

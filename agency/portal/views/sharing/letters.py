@@ -15,8 +15,9 @@ from agency.htmx import go
 from agency.portal.context import pipeline_page, who
 from agency.portal.views.sharing.forms import LetterForm
 from agency.reports.pages import Look
-from pipelines.actions.letters import LETTER, send_letter
-from pipelines.models import Notice, Rollback
+from pipelines.actions import ActionRefused
+from pipelines.actions.letters import letters_about, send_letter
+from pipelines.models import Rollback
 from pipelines.reports.client.letter import draft_of
 from tenants import access, scope, sharing
 from tenants.models import Client, Membership, Pipeline
@@ -24,29 +25,38 @@ from tenants.models import Client, Membership, Pipeline
 
 def letter(request: HttpRequest, slug: str, pipeline_slug: str, rollback: int) -> HttpResponse:
     row = open_pipeline(request, slug, pipeline_slug, access.OPERATE)
+    found = _find(row, rollback)
+    people, sent = _readers(row.client), letters_about(found)
+    given = request.POST if request.method == "POST" else None
+    form = LetterForm(people, given, initial=_draft(found, row) | {"to": people, "seen": len(sent)})
+    if request.method == "POST" and form.is_valid():
+        try:
+            send_letter(found, form.letter, actor=who(request), now=timezone.now())
+            messages.success(request, _("The letter is on its way to %(n)s people.") % {"n": len(form.recipients)})
+            return go(request, reverse("letter", args=[slug, pipeline_slug, rollback]))
+        except ActionRefused as refused:
+            form.stand_on(letters_about(found).count(), str(refused))
+    status = 422 if form.errors else 200
+    return pipeline_page(
+        request, row, "portal/sharing/letter.html", status, form=form, rollback=found, sent=sent.all()
+    )
+
+
+def _find(row: Pipeline, rollback: int) -> Rollback:
+    """One whose traffic has moved: before that no version was taken back."""
     related = ("from_version", "to_version", "rollout", "pipeline")
-    found = Rollback.objects.select_related(*related).filter(pipeline=row, pk=rollback).first()
+    moved = Rollback.objects.select_related(*related).filter(pipeline=row, flipped_at__isnull=False)
+    found: Rollback | None = moved.filter(pk=rollback).first()
     if found is None:
         raise Http404
-    people = _readers(row.client)
-    form = (
-        LetterForm(people, request.POST) if request.method == "POST" else LetterForm(people, initial=_draft(found, row))
-    )
-    if request.method == "POST" and form.is_valid():
-        subject, body = form.cleaned_data["subject"], form.cleaned_data["body"]
-        send_letter(found, subject, body, form.recipients, actor=who(request), now=timezone.now())
-        messages.success(request, _("The letter is on its way to %(n)s people.") % {"n": len(form.recipients)})
-        return go(request, reverse("letter", args=[slug, pipeline_slug, rollback]))
-    sent = Notice.objects.filter(pipeline=row, kind=LETTER, key__startswith=f"{LETTER}:{found.pk}:")
-    given = {"form": form, "rollback": found, "sent": sent}
-    return pipeline_page(request, row, "portal/sharing/letter.html", 422 if form.errors else 200, **given)
+    return found
 
 
 def _draft(found: Rollback, row: Pipeline) -> dict[str, Any]:
     look = Look.of(row.client, sharing.brand_of(row.agency_id))
     with translation.override(row.client.language), timezone.override(row.client.zone):
         draft = draft_of(found, look.name, look.contact)
-    return {"subject": draft.subject, "body": draft.body, "to": _readers(row.client)}
+    return {"subject": draft.subject, "body": draft.body}
 
 
 def _readers(client: Client) -> list[str]:
