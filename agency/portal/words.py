@@ -189,4 +189,5 @@ WORDS: dict[str, str | Promise] = {
     "settings.change": _("Change thresholds"),
     "gate.waive": _("Waive a gate"),
     "four-eyes.switch": _("Switch four eyes"),
+    "client.erase": _("Erase the client"),
 }

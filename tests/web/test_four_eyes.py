@@ -16,7 +16,7 @@ from pipelines.actions import ActionRefused
 from pipelines.actions.two_people import acts
 from pipelines.models import Run
 from tenants import scope
-from tenants.models import Agency, AuditEvent, Client, Membership, Pipeline, Proposal, Role
+from tenants.models import Agency, AuditEvent, Client, Erasure, Membership, Pipeline, Proposal, Role
 from tenants.people import four_eyes, roles
 from tests import factories
 
@@ -276,3 +276,20 @@ def test_a_proposal_of_another_client_is_not_here(
     proposal = the_proposal()
 
     assert owner.post(reverse("decide-client-proposal", args=["birch", proposal.pk, "confirm"])).status_code == 404
+
+
+def test_an_erasure_is_confirmed_on_the_clients_page(owner: Browser, acorn: Client, agency: Agency) -> None:
+    Agency.objects.filter(pk=agency.pk).update(two_for_erasure=True)
+    boss = Browser()
+    boss.force_login(factories.make_member(agency, Role.OWNER, email="boss@north.example"))
+    owner.post(reverse("erase-client", args=["acorn"]), {"name": "Acorn", "reason": "the contract ended"})
+    proposal = the_proposal()
+
+    assert "Erase the client" in boss.get(answer(proposal)).text
+    assert "Erase the client" in boss.get(reverse("client-four-eyes", args=["acorn"])).text
+    assert boss.post(answer(proposal), {"sure": "1"}).status_code == 303
+
+    with scope.agency_scope(agency.pk):
+        order = Erasure.objects.get()
+        assert (order.ordered_by, order.confirmed_by) == (OWNER, "boss@north.example")
+    assert the_proposal().outcome == "confirmed"

@@ -14,6 +14,7 @@ from pipelines.actions.runs import PROMOTING, approve, must_be_held
 from pipelines.actions.shipping import on_its_way, promote_rollout
 from pipelines.actions.waivers import check_waiver, waive_gate
 from pipelines.models import Run
+from tenants import scope
 from tenants.actions import change_settings
 from tenants.models import Agency, Client, Pipeline, Proposal
 from tenants.people import four_eyes
@@ -120,7 +121,9 @@ def propose_erasure(client: Client, typed: str, *, actor: str, reason: str, now:
 
 def _erase(row: Proposal, now: datetime) -> None:
     client = Client.objects.select_related("agency").get(pk=row.client_id)
-    order_erasure(client, row.payload["name"], actor=row.proposed_by, reason=row.reason, now=now)
+    # The order is the agency's: it outlives the client, whose page this is confirmed on.
+    with scope.agency_scope(row.agency_id):
+        order_erasure(client, row.payload["name"], actor=row.proposed_by, reason=row.reason, now=now)
 
 
 def _switch(row: Proposal, now: datetime) -> None:
