@@ -108,7 +108,7 @@ class _Facts:
         self.held: list[Run] = list(held.order_by("created_at"))
         promoted = ModelVersion.objects.filter(promoted_at__gt=since, promoted_at__lte=until, **between)
         self.promoted: list[ModelVersion] = list(promoted.select_related("pipeline").order_by("promoted_at"))
-        backs = Rollback.objects.filter(decided_at__gt=since, decided_at__lte=until, **between)
+        backs = Rollback.objects.filter(flipped_at__gt=since, flipped_at__lte=until, **between)
         self.backs: list[Rollback] = list(backs.select_related("pipeline", "from_version", "to_version"))
         muted = Notice.objects.filter(created_at__gt=since, detail__muted=True, **between)
         self.muted = Counter(muted.values_list("client_id", flat=True))

@@ -129,9 +129,10 @@ def pipeline_page(pipeline: Pipeline, now: datetime) -> PipelinePage:
 
 
 def _taken_back_at(pipeline: Pipeline, state: PipelineState | None) -> datetime | None:
-    """When the last rollback to what is in production now was decided."""
-    rows = Rollback.objects.filter(pipeline=pipeline, to_version=state.production_id if state else None)
-    return rows.order_by("-id").values_list("decided_at", flat=True).first()
+    """When the last rollback moved the traffic to what is in production now."""
+    rows = Rollback.objects.filter(pipeline=pipeline, flipped_at__isnull=False)
+    rows = rows.filter(to_version=state.production_id if state else None)
+    return rows.order_by("-id").values_list("flipped_at", flat=True).first()
 
 
 def _going_back(pipeline: Pipeline, state: PipelineState | None) -> Rollback | None:

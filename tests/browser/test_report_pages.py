@@ -37,7 +37,8 @@ def month(transactional_db: None, acorn: Client) -> Client:
         Traffic.of(pipeline, pipeline=pipeline, requests=12_480, errors=37, **counted).save()
         versions = {"from_version": run.model_version, "to_version": run.model_version, "rollout": run.rollout}
         taken = {"phase": "canary", "metric": "slow", "sentence": "slow answers", "decided_by": "canary"}
-        Rollback.of(pipeline, pipeline=pipeline, decided_at=now, last_answer_at=now, **versions, **taken).save()
+        times = dict.fromkeys(("decided_at", "flipped_at", "last_answer_at"), now)
+        Rollback.of(pipeline, pipeline=pipeline, **versions, **taken, **times).save()
     with scope.agency_scope(acorn.agency_id):
         given = {"name": "North Star", "colour": "#7a1f5c", "footer": "North Star, Harbour Road 1", "logo": b""}
         given["contact"] = "Support desk, +34 900 000 000"

@@ -103,7 +103,9 @@ def build(client: Client) -> World:
         source.save()
         version = ModelVersion.objects.earliest("pk")
         both = {"from_version": version, "to_version": version, "phase": "person", "metric": "decision"}
-        back = Rollback.of(pipeline, pipeline=pipeline, decided_by="tests", decided_at=factories.NOW, **both)
+        back = Rollback.of(
+            pipeline, pipeline=pipeline, decided_by="tests", decided_at=factories.NOW, flipped_at=factories.NOW, **both
+        )
         back.save()
         link, token = sharing.issue_link(client, None, "the board", 3650, "tests", timezone.now())
         frozen = freezing.freeze(pipeline, actor="tests", reason="asked by a test", now=factories.NOW)

@@ -204,6 +204,10 @@ def test_a_version_that_traffic_went_back_to_answers_since_then(viewer: Browser,
     with factories.inside(acorn):
         versions = {"from_version": run.model_version, "to_version": run.model_version}
         told = {"phase": "person", "metric": "", "sentence": "", "decided_by": "tests", "decided_at": later}
-        Rollback.of(pipeline, pipeline=pipeline, **versions, **told).save()
+        ordered = Rollback.of(pipeline, pipeline=pipeline, **versions, **told)
+        ordered.save()
+    assert viewer.get(reverse("pipeline", args=["acorn", "support"])).context["page"].since == factories.NOW
+    with factories.inside(acorn):
+        Rollback.objects.filter(pk=ordered.pk).update(flipped_at=later)
 
     assert viewer.get(reverse("pipeline", args=["acorn", "support"])).context["page"].since == later

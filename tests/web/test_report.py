@@ -10,8 +10,10 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
+from agency.mail.digest import digest_of
 from pipelines.models import Rollback, Traffic
 from pipelines.reports.client import Month, client_report, read_month
+from pipelines.reports.value import work_of
 from tenants import actions
 from tenants.judges import allow_judge
 from tenants.models import Client, User
@@ -30,7 +32,7 @@ def history(acorn: Client) -> None:
     with factories.inside(pipeline):
         fields = {"phase": "person", "metric": "decision", "sentence": "Robin of support did not like it"}
         versions = {"from_version": first.model_version, "to_version": first.model_version}
-        by = {"decided_by": "owner@north.example", "decided_at": factories.NOW}
+        by = {"decided_by": "owner@north.example", "decided_at": factories.NOW, "flipped_at": factories.NOW}
         Rollback.of(pipeline, pipeline=pipeline, **by, **versions, **fields).save()
 
 
@@ -71,7 +73,7 @@ def test_whom_a_failure_touched_is_counted(in_acorn: Client) -> None:
     counted = {"version": run.model_version, "host": "shop", "arm": "candidate", "minute": factories.NOW}
     Traffic.of(pipeline, pipeline=pipeline, requests=120, errors=7, **counted).save()
     taken = {"phase": "canary", "metric": "error", "sentence": "errors 0.06 (candidate)", "decided_by": "canary"}
-    when = {"decided_at": factories.NOW + timedelta(hours=1), "last_answer_at": factories.NOW + timedelta(hours=1)}
+    when = dict.fromkeys(("decided_at", "flipped_at", "last_answer_at"), factories.NOW + timedelta(hours=1))
     versions = {"from_version": run.model_version, "to_version": run.model_version, "rollout": run.rollout}
     Rollback.of(pipeline, pipeline=pipeline, **versions, **taken, **when).save()
 
@@ -79,6 +81,30 @@ def test_whom_a_failure_touched_is_counted(in_acorn: Client) -> None:
 
     assert (problem.touched, problem.errors) == (120, 7)
     assert problem.sentence == "More of its answers failed than those of the version before it."
+
+
+def test_a_rollback_that_moved_no_traffic_is_not_told_as_done(in_acorn: Client) -> None:
+    pipeline = factories.make_pipeline(in_acorn)
+    older, newer = (factories.make_production(pipeline, factories.NOW + timedelta(days=day)) for day in (0, 1))
+    versions = {"from_version": newer.model_version, "to_version": older.model_version}
+    said = {"phase": "person", "metric": "decision", "sentence": "ordered", "decided_by": "owner@north.example"}
+    ordered = Rollback.of(pipeline, pipeline=pipeline, decided_at=factories.NOW + timedelta(days=2), **versions, **said)
+    ordered.save()
+    now, moved_at = factories.NOW + timedelta(days=4), factories.NOW + timedelta(days=3)
+    month = read_month("2026-03", now, ZoneInfo("UTC"))
+
+    waiting = client_report(in_acorn, now)
+    assert not waiting.pipelines[0].problems and waiting.counts.taken_back == 0
+    assert work_of(in_acorn, month).rolled_back == 0
+    assert "ordered" not in str(digest_of([in_acorn], factories.NOW, now))
+
+    ordered.flipped_at = moved_at
+    ordered.save()
+
+    done = client_report(in_acorn, now)
+    assert [problem.at for problem in done.pipelines[0].problems] == [moved_at] and done.counts.taken_back == 1
+    assert work_of(in_acorn, month).rolled_back == 1
+    assert "ordered" in str(digest_of([in_acorn], factories.NOW, now))
 
 
 def test_neither_hosts_nor_staff_nor_other_clients_nor_prompts_are_in_it(

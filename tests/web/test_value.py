@@ -76,8 +76,9 @@ def test_a_rollback_by_the_machine_saves_time_and_one_by_a_person_does_not(worke
     before = march(acorn).hours_saved(ValueTerms())
     with factories.inside(acorn):
         both = {"from_version": worked.model_version, "to_version": worked.model_version, "metric": "error"}
+        at = {"decided_at": AT, "flipped_at": AT}
         for phase in ("canary", "person"):
-            Rollback.of(worked, pipeline=worked.pipeline, phase=phase, decided_at=AT, decided_by="x", **both).save()
+            Rollback.of(worked, pipeline=worked.pipeline, phase=phase, decided_by="x", **at, **both).save()
 
     work = march(acorn)
     assert work.rolled_back == 2 and work.hours_saved(ValueTerms()) == before + 1

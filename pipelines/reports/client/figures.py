@@ -77,7 +77,7 @@ def counts_of(pipelines: Sequence[Pipeline], month: Month, now: datetime) -> dic
     asked = _asked(ids, month, now)
     live = _grouped(_of(ModelVersion, ids), "promoted_at", span, Count("pk"), Sum("run__dataset__rows_new"))
     kept_back = _grouped(_of(Run, ids).filter(status__in=KEPT_BACK), "finished_at", span, Count("pk"))
-    backs = _grouped(_of(Rollback, ids), "decided_at", span, Count("pk"))
+    backs = _grouped(_of(Rollback, ids), "flipped_at", span, Count("pk"))
 
     def counts(key: tuple[int, bool]) -> Counts:
         (requests, errors), (went_live, learnt) = asked[key], live.get(key, (0, 0))

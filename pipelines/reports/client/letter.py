@@ -21,9 +21,11 @@ class Draft:
 
 
 def draft_of(rollback: Rollback, sender: str, contact: str) -> Draft:
-    """Paragraphs with a blank line between them; times in the zone that is active. A person edits and sends it."""
+    """Paragraphs with a blank line between them; times in the zone that is active. A person edits and sends it.
+
+    Of a rollback whose traffic has moved: before that there is nothing to tell."""
     problem, name = problem_of(rollback), rollback.pipeline.name
-    day = date_format(timezone.localtime(rollback.decided_at), "DATE_FORMAT")
+    day = date_format(timezone.localtime(problem.at), "DATE_FORMAT")
     subject = _("%(name)s: a version was taken back on %(day)s") % {"name": name, "day": day}
     return Draft(subject, "\n\n".join(_paragraphs(problem, name, sender, contact)))
 

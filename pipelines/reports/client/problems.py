@@ -18,7 +18,7 @@ from tenants.models import Pipeline
 
 @dataclass(frozen=True)
 class Problem:
-    """A version that was taken back.
+    """A version that was taken back: one that traffic was moved off, not one that somebody only ordered back.
 
     `touched`: answers it had given by then; None where that is not known. `errors`: how many of them were none.
     """
@@ -33,7 +33,7 @@ class Problem:
 
     @property
     def at(self) -> datetime:
-        return self.rollback.decided_at
+        return self.rollback.flipped_at or self.rollback.decided_at
 
     @property
     def seconds(self) -> float | None:
@@ -42,7 +42,7 @@ class Problem:
 
 def problems_in(pipelines: Sequence[Pipeline], month: Month) -> dict[int, tuple[Problem, ...]]:
     """{pipeline: what was taken back, newest first}."""
-    found = Rollback.objects.filter(pipeline__in=pipelines, decided_at__gte=month.begin, decided_at__lt=month.end)
+    found = Rollback.objects.filter(pipeline__in=pipelines, flipped_at__gte=month.begin, flipped_at__lt=month.end)
     return grouped(pipelines, found.select_related("from_version", "to_version", "rollout"), problem_of)
 
 

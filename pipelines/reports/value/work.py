@@ -71,7 +71,7 @@ def work_by_client(month: Month) -> dict[int, Work]:
     _count(found, _within(Run.objects.all(), "finished_at", month), "runs")
     _count(found, _within(Run.objects.filter(status__in=BLOCKED), "finished_at", month), "blocked")
     _count(found, _within(ModelVersion.objects.all(), "promoted_at", month), "promoted")
-    _count(found, _within(Rollback.objects.all(), "decided_at", month), "rolled_back")
+    _count(found, _within(Rollback.objects.all(), "flipped_at", month), "rolled_back")
     _answers(found, month)
     _steps(found, month)
     _compute(found, month)
@@ -104,7 +104,7 @@ def _steps(found: dict[int, Work], month: Month) -> None:
     rows = _within(StageRun.objects.filter(status="done", stage__in=UNMANNED), "finished_at", month)
     for client, stage, times in rows.order_by().values_list("client", "stage").annotate(n=Count("pk")):
         found[client].steps[stage] += times
-    machine = _within(Rollback.objects.exclude(phase="person"), "decided_at", month)
+    machine = _within(Rollback.objects.exclude(phase="person"), "flipped_at", month)
     for client, times in machine.order_by().values_list("client").annotate(n=Count("pk")):
         found[client].steps["rollback"] += times
 
