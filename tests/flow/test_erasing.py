@@ -21,12 +21,12 @@ from agency.leaving.erasing import FORMAT, carry_out
 from agency.leaving.export.archive import client_archive, write
 from agency.leaving.tables import line, rows_of
 from pipelines.actions import ActionRefused
-from pipelines.actions.clients.erasure import end_runs, order_erasure
+from pipelines.actions.clients.erasure import order_erasure
 from pipelines.actions.clients.removal import owned_by_clients
 from pipelines.actions.two_people import acts
 from pipelines.artifacts import store_of
 from pipelines.hosts.fake import FakeHost
-from pipelines.models import Example, Job, Placement
+from pipelines.models import Example, Job, Placement, Rollout, Route, Run
 from tenants import actions, scope
 from tenants.crypto.certificate import verify
 from tenants.models import Agency, ApiKey, AuditEvent, Client, Erasure, Membership, Proposal, User
@@ -131,13 +131,80 @@ def test_it_is_refused_with_another_name_without_a_reason_and_while_runs_live(ac
             order_erasure(acorn, acorn.name, **SAID | {"reason": " "})
         with pytest.raises(ActionRefused, match=r"under way: support 1"):
             order_erasure(acorn, acorn.name, **SAID)
-        assert end_runs(acorn, actor="ann@north.example", now=factories.NOW) == 1
-        order = order_erasure(acorn, acorn.name, **SAID)
+        order = order_erasure(acorn, acorn.name, ends_runs=True, **SAID)
         fields = {"queue": "gpu", "status": "running", "created_at": factories.NOW, "due_at": factories.NOW}
         Job.of(run, run=run, stage="finetune", kind="train:late", **fields).save()
         with pytest.raises(ActionRefused, match="worker"):
             carry_out(order, factories.NOW)
         assert Client.objects.filter(pk=acorn.pk).exists()
+
+
+def stepping(client: Client) -> Run:
+    """v2 beside v1, at 5 %."""
+    pipeline = factories.make_pipeline(client)
+    before = factories.make_production(pipeline).model_version
+    run = factories.make_run(pipeline, at="deploy", status="waiting")
+    with factories.inside(client):
+        fields = {"version": run.model_version, "previous": before, "created_at": factories.NOW}
+        rollout = Rollout.of(run, run=run, pipeline=pipeline, status="stepping", **fields)
+        rollout.save()
+        traffic = {"candidate": run.model_version, "candidate_bp": 500, "rollout": rollout}
+        Route.objects.filter(pipeline=pipeline).update(**traffic)
+    return run
+
+
+def state_of(run: Run) -> tuple[str, str, int]:
+    with factories.inside(run):
+        rollout, route = Rollout.objects.get(run=run), Route.objects.get(pipeline_id=run.pipeline_id)
+        return Run.objects.get(pk=run.pk).status, rollout.status, route.candidate_bp
+
+
+@pytest.mark.parametrize("wrong", [{"name": "Acron"}, {"reason": " "}])
+def test_a_refused_order_ends_no_run(owner: Browser, acorn: Client, wrong: dict[str, str]) -> None:
+    run = stepping(acorn)
+    given = {"name": "Acorn", "reason": "the contract ended", "end_runs": "on"} | wrong
+
+    assert owner.post(reverse("erase-client", args=["acorn"]), given).status_code == 422
+
+    assert state_of(run) == ("waiting", "stepping", 500)
+    with pytest.raises(CommandError):
+        call_command(
+            "leave", "erase", "acorn", "--name", given["name"], "--reason", given["reason"].strip(), "--end-runs"
+        )
+    assert state_of(run) == ("waiting", "stepping", 500)
+
+
+def test_while_a_worker_ends_something_else_the_runs_go_on(acorn: Client) -> None:
+    run = stepping(acorn)
+    with scope.agency_scope(acorn.agency_id):
+        over = Run.objects.get(number=1)
+        fields = {"queue": "push", "status": "running", "created_at": factories.NOW, "due_at": factories.NOW}
+        Job.of(over, run=over, stage="monitor", kind="retire:1", **fields).save()
+        with pytest.raises(ActionRefused, match="worker"):
+            order_erasure(acorn, acorn.name, ends_runs=True, **SAID)
+
+    assert state_of(run) == ("waiting", "stepping", 500)
+
+
+def test_an_order_that_is_not_carried_out_yet_leaves_no_canary_in_traffic(acorn: Client) -> None:
+    run = stepping(acorn)
+    with scope.agency_scope(acorn.agency_id):
+        order_erasure(acorn, acorn.name, ends_runs=True, **SAID)
+
+    assert state_of(run) == ("rolled_back", "rolling_back", 0)
+    with factories.inside(acorn):
+        assert Route.objects.get().candidate_id is None
+
+
+def test_with_the_runs_ended_it_is_erased_at_once(owner: Browser, acorn: Client, agency: Agency) -> None:
+    stepping(acorn)
+    given = {"name": "Acorn", "reason": "the contract ended", "end_runs": "on"}
+
+    page = owner.post(reverse("erase-client", args=["acorn"]), given, follow=True)
+
+    assert "Acorn is erased" in page.text
+    with scope.agency_scope(agency.pk):
+        assert not Client.objects.exists()
 
 
 def test_what_broke_off_goes_on(acorn: Client, agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from agency.leaving.erasing import FORMAT, carry_out
 from agency.leaving.export.archive import agency_archive, client_archive, write
 from agency.leaving.tar import Changed
 from agency.management.targets import opened_client, operator
-from pipelines.actions.clients.erasure import end_runs, order_erasure
+from pipelines.actions.clients.erasure import order_erasure
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import ArtifactDamaged, StoreFull
 from tenants import scope
@@ -103,9 +103,8 @@ def _erased(options: dict[str, Any]) -> Erasure:
             if order is not None:
                 return carry_out(order, now)
     with opened_client(slug) as client, scope.agency_scope(client.agency_id):
-        if options["end_runs"]:
-            end_runs(client, actor=operator(), now=now)
-        ordered = order_erasure(client, options["typed"], actor=operator(), reason=options["reason"], now=now)
+        said = {"actor": operator(), "reason": options["reason"], "now": now}
+        ordered = order_erasure(client, options["typed"], ends_runs=options["end_runs"], **said)
         return carry_out(ordered, timezone.now())
 
 

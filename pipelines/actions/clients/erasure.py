@@ -10,18 +10,27 @@ from django.utils.translation import gettext as _
 from pipelines.actions.refused import ActionRefused
 from pipelines.domain.transitions import LIVE_RUNS, JobStatus, RunStatus
 from pipelines.engine.jobs import cancel_jobs
-from pipelines.models import Job, Run
+from pipelines.models import Job, Rollout, Run
+from pipelines.shipping.ending import on_rest
+from pipelines.shipping.rollback import Finding, take_back
 from tenants.models import AuditEvent, Client, Erasure
 from tenants.people import four_eyes
 from tenants.people.four_eyes import Topic, TwoPeopleNeeded
 
 
 @transaction.atomic
-def order_erasure(client: Client, typed: str, *, actor: str, reason: str, now: datetime) -> Erasure:
-    """Inside the agency's scope. Raises `ActionRefused`; carried out by agency.leaving.erasing."""
+def order_erasure(
+    client: Client, typed: str, *, actor: str, reason: str, now: datetime, ends_runs: bool = False
+) -> Erasure:
+    """Inside the agency's scope; carried out by agency.leaving.erasing. Raises `ActionRefused`.
+
+    `ends_runs`: ends what is under way, with the order or not at all.
+    """
     check_order(client, typed, reason)
-    refuse_busy(client)
     second = _second_for(client, actor)
+    if ends_runs:
+        _end_runs(client, actor, now)
+    refuse_busy(client)
     fields = {"name": client.name, "slug": client.slug, "reason": reason.strip(), "ordered_by": actor}
     fields |= {"confirmed_by": second}
     row: Erasure = Erasure(agency=client.agency, former_id=client.pk, ordered_at=now, **fields)
@@ -57,13 +66,30 @@ def refuse_busy(client: Client) -> None:
         raise ActionRefused(_("A worker still ends what it was at. Try again in a minute."))
 
 
-@transaction.atomic
-def end_runs(client: Client, *, actor: str, now: datetime) -> int:
-    """Cancels whatever is under way, in traffic too: all of it goes. Raises `ActionRefused` while a stage is asked."""
-    runs = list(Run.objects.select_for_update().filter(client=client, status__in=LIVE_RUNS))
-    for run in runs:
-        cancel_jobs(run, now)
-        why = f"cancelled by {actor}: the client is erased"
-        if run.status == RunStatus.RUNNING or not run.move(RunStatus.CANCELLED, why, now, verdict="cancelled"):
-            raise ActionRefused(_("Run %(n)s is being worked on. Try again in a minute.") % {"n": run.number})
-    return len(runs)
+def _end_runs(client: Client, actor: str, now: datetime) -> None:
+    """Ends them as people end runs, for the order may wait to be carried out: no canary stays without its guardrails.
+
+    Raises `ActionRefused` while a stage is asked.
+    """
+    for run in Run.objects.filter(client=client, status__in=LIVE_RUNS).order_by("pk"):
+        _end_run(run, f"{actor} ended it: the client is erased", actor, now)
+
+
+def _end_run(run: Run, why: str, actor: str, now: datetime) -> None:
+    cancel_jobs(run, now)
+    _leave_traffic(run, why, actor, now)
+    # Read anew: its end, or that of another one before it, may have come with the traffic.
+    run = Run.objects.select_for_update().get(pk=run.pk)
+    if not run.is_live:
+        return
+    if run.status == RunStatus.RUNNING or not run.move(RunStatus.CANCELLED, why, now, verdict="cancelled"):
+        raise ActionRefused(_("Run %(n)s is being worked on. Try again in a minute.") % {"n": run.number})
+    on_rest(run, now)
+
+
+def _leave_traffic(run: Run, why: str, actor: str, now: datetime) -> None:
+    """All the traffic back to the version before; a first version has none."""
+    in_traffic = Rollout.objects.filter(run=run, status__in=("stepping", "live", "halted"), previous__isnull=False)
+    rollout = in_traffic.select_related("version", "previous").first()
+    if rollout is not None:
+        take_back(rollout, rollout.beside, Finding("person", "decision", why, {}), actor, now)

@@ -18,7 +18,7 @@ from agency.leaving.erasing import carry_out
 from agency.portal.context import client_page, who
 from agency.portal.forms.fields import ReasonForm
 from agency.portal.views.changes.four_eyes import proposed_words
-from pipelines.actions.clients.erasure import end_runs, order_erasure
+from pipelines.actions.clients.erasure import order_erasure
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.two_people.acts import propose_erasure
 from pipelines.domain.transitions import LIVE_RUNS
@@ -73,9 +73,8 @@ def _ordered(request: HttpRequest, row: Client, form: EraseForm) -> HttpResponse
         propose_erasure(row, given["name"], **said)
         messages.success(request, proposed_words())
         return go(request, reverse("client-four-eyes", args=[row.slug]))
-    if given["end_runs"]:
-        end_runs(row, actor=who(request), now=now)
-    done = carry_out(order_erasure(row, given["name"], **said), timezone.now())
+    order = order_erasure(row, given["name"], ends_runs=given["end_runs"], **said)
+    done = carry_out(order, timezone.now())
     messages.success(request, _("%(name)s is erased. Keep its certificate.") % {"name": done.name})
     return go(request, reverse("agency-leaving"))
 
