@@ -29,6 +29,11 @@ NOT_REACHED = (
     "from here. The agency's own ledger keeps the client's short name, the acts of ordering and erasing, and digests."
 )
 
+CACHES = (
+    " Copies of the object store's files on other machines are not reached either: each machine drops them within the "
+    "hour beside its ticker, or by `manage.py artifacts trim`."
+)
+
 
 def carry_out(row: Erasure, now: datetime) -> Erasure:
     """Inside the agency's scope. Goes on where it broke off. Raises `ActionRefused` while something is under way."""
@@ -86,7 +91,7 @@ def _facts(row: Erasure, client: Client, hosts: list[dict[str, Any]]) -> dict[st
             {"month": one.month, "number": one.number, "total": f"{one.total} {one.currency}", "digest": one.digest}
             for one in issued
         ],
-        "not_reached": NOT_REACHED,
+        "not_reached": NOT_REACHED + (CACHES if store.remote is not None else ""),
     }
 
 

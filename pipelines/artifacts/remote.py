@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +25,8 @@ class Remote(Protocol):
 
     def remove(self, key: str) -> None: ...
 
-    def keys(self, folder: str) -> Iterator[str]: ...
+    def keys(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """Each with when it was put."""
 
 
 class S3:
@@ -48,9 +50,9 @@ class S3:
     def remove(self, key: str) -> None:
         self._storage.delete(self._name(key))
 
-    def keys(self, folder: str) -> Iterator[str]:
+    def keys(self, folder: str) -> Iterator[tuple[str, datetime]]:
         for found in self._storage.bucket.objects.filter(Prefix=self._name(folder) + "/"):
-            yield found.key.removeprefix(f"{self._prefix}/")
+            yield found.key.removeprefix(f"{self._prefix}/"), found.last_modified
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}/{key}"

@@ -97,23 +97,20 @@ class Store:
         return all(self.has(digest) for digest in digests)
 
     def listed(self) -> Iterator[tuple[str, datetime]]:
-        """(digest, when it was put here) of everything that is kept. Files that tell about an artifact are not."""
+        """(digest, when it was put) of everything that is kept. Files that tell about an artifact are not."""
         seen = set()
         for path in (self.root / "sha256").glob("??/*"):
             if len(path.name) == DIGEST_CHARS:
                 seen.add(path.name)
                 yield path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        for key in self.remote.keys("sha256") if self.remote else ():
+        for key, at in self.remote.keys("sha256") if self.remote else ():
             digest = key.rpartition("/")[2]
             if len(digest) == DIGEST_CHARS and digest not in seen:
-                yield digest, datetime.fromtimestamp(0, UTC)
+                yield digest, at
 
     def remove(self, digest: str) -> int:
         """Takes an artifact away, with what tells about it. Gives the bytes freed here. For retention only."""
-        size = 0
-        for path in self._place(digest).parent.glob(f"{digest}*"):
-            size += path.stat().st_size
-            path.unlink()
+        size = self._emptied(digest)
         if self.remote is not None:
             self.remote.remove(_key(digest))
         return size
@@ -133,6 +130,12 @@ class Store:
         size = path.stat().st_size
         path.unlink(missing_ok=True)
         return size
+
+    def drop_removed(self, digest: str) -> int:
+        """The same for a copy of what was removed elsewhere: that one goes for good, unless it was put again since."""
+        if self.remote is None or self.remote.has(_key(digest)):
+            return 0
+        return self._emptied(digest)
 
     def sweep(self, before: datetime) -> int:
         """Removes drafts of before: a worker that was killed could not. Gives how many."""
@@ -186,6 +189,14 @@ class Store:
 
     def _place(self, digest: str) -> Path:
         return self.root / "sha256" / digest[:2] / digest
+
+    def _emptied(self, digest: str) -> int:
+        """Takes the bytes that lie here, and what tells about them. Gives how many."""
+        size = 0
+        for path in self._place(digest).parent.glob(f"{digest}*"):
+            size += path.stat().st_size
+            path.unlink()
+        return size
 
     def _fetched(self, digest: str) -> bool:
         """Whether it came from the object store: whole, under its name, or not at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,18 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import timezone
 
+from agency.leaving.erasing import carry_out
+from agency.leaving.person.forget import forget
+from agency.leaving.person.needle import Needle
 from pipelines import keeping
-from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, store_of
+from pipelines.actions.clients.erasure import order_erasure
+from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, parts_of, store_of
 from pipelines.artifacts import remote as remotes
 from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout
 from pipelines.storage.caching import trim_cache
+from tenants import scope
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 from tests.conftest import Clock
@@ -260,3 +266,72 @@ def aged_use(store: Store, body: bytes, days: float, clock: Clock) -> str:
     at = (clock.now - timedelta(days=days)).timestamp()
     os.utime(store._place(digest), (at, at))
     return digest
+
+
+@pytest.fixture
+def machine(settings: Any, tmp_path: Path) -> Callable[[str], None]:
+    """From then on this process is another machine: the same bucket behind a cache of its own."""
+
+    def go_to(name: str) -> None:
+        settings.ARTIFACTS = tmp_path / name
+
+    return go_to
+
+
+def test_what_another_machine_has_just_put_is_nobodys_orphan(
+    bucket: Any, pipeline: Pipeline, machine: Callable[[str], None]
+) -> None:
+    machine("headquarters")
+    digest = store_of(pipeline.client_id).put_bytes(b"an archive that is being brought in")
+    machine("ticker")
+
+    assert keeping.plan(pipeline.client, timezone.now()) == []
+    assert keeping.plan(pipeline.client, timezone.now() + timedelta(days=3)) == [digest]
+
+
+def test_caches_of_other_machines_lose_a_client_that_is_erased(
+    bucket: Any, acorn: Client, birch: Client, machine: Callable[[str], None], settings: Any
+) -> None:
+    machine("worker")
+    for client in (acorn, birch):
+        store_of(client.pk).put_bytes(b"weights")
+    parts_of(acorn.pk, 7).put_bytes(b"a piece")
+    machine("headquarters")
+    with scope.agency_scope(acorn.agency_id):
+        said = {"actor": "ann", "reason": "the contract ended", "now": timezone.now()}
+        done = carry_out(order_erasure(acorn, acorn.name, **said), timezone.now())
+    assert "artifacts trim" in done.facts["not_reached"]
+    machine("worker")
+    assert (settings.ARTIFACTS / "clients" / str(acorn.pk)).exists()
+
+    assert trim_cache(timezone.now()) == 2
+
+    left = {path.relative_to(settings.ARTIFACTS).parts[:2] for path in settings.ARTIFACTS.rglob("*") if path.is_file()}
+    assert left == {("clients", str(birch.pk))}
+
+
+def test_caches_of_other_machines_lose_what_was_removed_on_purpose_and_keep_the_last_copy(
+    bucket: Any, pipeline: Pipeline, machine: Callable[[str], None], clock: Clock
+) -> None:
+    machine("worker")
+    store = store_of(pipeline.client_id)
+    bodies = (b'{"text": "I am Ines"}', b"nobody's", b'{"text": "lost"}', b"Ines, put again")
+    hers, _orphan, lost, again = (store.put_bytes(body) for body in bodies)
+    run = factories.make_run(pipeline, at="evaluate", status="cancelled")
+    DatasetVersion.objects.filter(run=run).update(digest=hers, manifest=lost)
+    machine("ticker")
+    forget(pipeline.client, Needle("Ines"), actor="ann", reason="she asked", now=clock.now)
+    keeping.collect(pipeline.client, timezone.now() + timedelta(days=3))
+    store_of(pipeline.client_id).put_bytes(b"Ines, put again")
+    store_of(pipeline.client_id).remove(lost)
+    machine("worker")
+
+    assert trim_cache(clock.now) == 2
+
+    assert {path.name for path in store_of(pipeline.client_id).root.glob("sha256/??/*")} == {lost, again}
+
+
+def test_a_folder_that_is_all_there_is_keeps_what_no_client_owns(acorn: Client, clock: Clock) -> None:
+    store = store_of(acorn.pk + 1)
+    digest = store.put_bytes(b"of another database")
+    assert trim_cache(clock.now) == 0 and store.has(digest)
