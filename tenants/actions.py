@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, LiteralString, TypedDict, Unpack
@@ -233,8 +234,9 @@ def _case(made: EvalSet, case: dict[str, Any]) -> EvalCase:
 
 
 def input_digest(messages: Sequence[dict[str, Any]]) -> str:
-    """SHA-256 of what the user side says, white space folded: the key of duplicates, conflicts and leakage."""
+    """SHA-256 of what the user side says, white space folded, NFC: the key of duplicates, conflicts and leakage."""
     said = [" ".join(str(m.get("content", "")).split()) for m in messages if m.get("role") == "user"]
+    said = [unicodedata.normalize("NFC", text) for text in said]
     return hashlib.sha256("\x00".join(said).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -234,3 +235,38 @@ def stand_in(made: Pipeline) -> DatasetVersion:
     )
     dataset.save()
     return dataset
+
+
+def test_accents_that_are_characters_of_their_own_hide_no_twin(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    asked, known = "¿Dónde está la devolución?", f"¿Cuándo llegará? {' '.join(WORDS)}"
+    put_eval_set(pipeline, "heldout", [case(row(asked, "returns"))], "tests", factories.NOW)
+    extra = (row(known, "billing"), row(apart(known), "returns"), row(apart(asked), "returns"))
+    add_rows(0, 30, *extra)
+    run = start(pipeline)
+
+    assert [rule_of(line, "t0") for line in (31, 32, 33)] == [
+        ("ready", ""),
+        ("quarantined", "conflict"),
+        ("quarantined", "leakage"),
+    ]
+    assert "devoluci" not in trained(run)
+
+
+def test_rows_and_cases_of_before_one_form_was_taken_are_found_by_their_words(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    """Their digests are those of the text as it came."""
+    asked = "¿Dónde está la devolución?"
+    made = put_eval_set(pipeline, "heldout", [case(row(apart(asked), "returns"))], "tests", factories.NOW)
+    made.cases.update(input_digest="0" * 64)
+    add_rows(0, 30, row(asked, "returns"))
+    start(pipeline)
+
+    assert rule_of(31, "t0") == ("quarantined", "leakage")
+
+
+def apart(text: str) -> str:
+    """As a Mac names it, or a PDF gives it."""
+    return unicodedata.normalize("NFD", text)

@@ -1,6 +1,7 @@
 """Word shingles and their exact Jaccard similarity: the measure of near duplicates."""
 
 import re
+import unicodedata
 from collections.abc import Set
 
 NEAR_DUPLICATE = 0.95
@@ -8,9 +9,14 @@ _WORDS = re.compile(r"\w+")
 _WIDTH = 3
 
 
+def folded(text: str) -> str:
+    """NFC, lower case. An accent may be a character of its own, as in texts of a Mac or a PDF; it would end a word."""
+    return unicodedata.normalize("NFC", text).lower()
+
+
 def shingles(text: str) -> frozenset[str]:
     """All runs of three words, lower case; a shorter text is one shingle, a text without words has none."""
-    words = _WORDS.findall(text.lower())
+    words = _WORDS.findall(folded(text))
     if 0 < len(words) < _WIDTH:
         return frozenset({" ".join(words)})
     return frozenset(map(" ".join, zip(words, words[1:], words[2:], strict=False)))

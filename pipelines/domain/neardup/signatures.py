@@ -10,9 +10,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-# What is stored under another version is computed anew: datasketch 2.0 permutes otherwise than 1.x, and up to 2 every
-# band had a row of its own.
-SIGNATURE_VERSION = 3
+from pipelines.domain.data_checks.shingles import folded
+
+# What is stored under another version is computed anew: datasketch 2.0 permutes otherwise than 1.x, up to 2 every band
+# had a row of its own, and up to 3 a text that is not NFC had bands of its own.
+SIGNATURE_VERSION = 4
 BANDS, ROWS = 12, 10  # finds a pair at exactly .95 with 1 - (1 - .95^10)^12 = .99998
 CHUNK_CHARS = 1 << 17  # hashes of so much text stay in the processor's cache
 
@@ -56,11 +58,11 @@ def sign(texts: Sequence[str]) -> Signatures:
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """(index of the first, texts in lower case), about CHUNK_CHARS at a time."""
+    """(index of the first, folded texts), about CHUNK_CHARS at a time."""
     start, chunk, size = 0, list[str](), 0
     for index, text in enumerate(texts):
-        chunk.append(text.lower())
-        size += len(text) + 1
+        chunk.append(folded(text))
+        size += len(chunk[-1]) + 1
         if size >= CHUNK_CHARS:
             yield start, chunk
             start, chunk, size = index + 1, [], 0
