@@ -102,10 +102,9 @@ def build(client: Client) -> World:
         source = Source.of(pipeline, pipeline=pipeline, name="archive", created_at=factories.NOW)
         source.save()
         version = ModelVersion.objects.earliest("pk")
-        both = {"from_version": version, "to_version": version, "phase": "person", "metric": "decision"}
-        back = Rollback.of(
-            pipeline, pipeline=pipeline, decided_by="tests", decided_at=factories.NOW, flipped_at=factories.NOW, **both
-        )
+        both = dict.fromkeys(("from_version", "to_version"), version) | {"phase": "person", "metric": "decision"}
+        both |= dict.fromkeys(("decided_at", "flipped_at"), factories.NOW) | {"decided_by": "tests"}
+        back = Rollback.of(pipeline, pipeline=pipeline, **both)
         back.save()
         link, token = sharing.issue_link(client, None, "the board", 3650, "tests", timezone.now())
         frozen = freezing.freeze(pipeline, actor="tests", reason="asked by a test", now=factories.NOW)
