@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from pipelines.engine.jobs import JobFailed, Work
 from pipelines.heavy.arms import host_of, manner_of, on_host
 from pipelines.heavy.build import GOLDEN_PROMPTS
 from pipelines.heavy.errands import carry
-from pipelines.models import ModelVersion, PipelineState, Run
+from pipelines.models import DatasetVersion, ModelVersion, PipelineState, Run
 from pipelines.reach import secret_for_child
+from pipelines.validation.leakage import trained_cases
 from pipelines.work.errand import Done, Errand, Input, Step
 from tenants.models import EvalSet
 from tenants.models.eval_set import EvalKind
@@ -61,10 +63,11 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
             inputs[arm] = Input("file", version.gguf_digest)
         if version.lora_digest and host is None:
             inputs[f"{arm}-lora"] = Input("file", version.lora_digest)
+    left_out = {made.kind: trained_by(run, made) for made in sets}
     spec = {
         **{arm: {"@in": arm} if arm in inputs else None for arm in ("candidate", "production")},
         "adapters": {arm: {"@in": f"{arm}-lora"} for arm in arms if f"{arm}-lora" in inputs},
-        "sets": [_set_in(run, made, inputs) for made in sets],
+        "sets": [_set_in(run, made, inputs, left_out[made.kind]) for made in sets],
         "latency": _latency(run),
         "own_metrics": settings.OWN_METRICS,
         "context_tokens": chosen.criteria.context_tokens,
@@ -73,12 +76,30 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
         "out": {"@out": ""},
     }
     facts = {"sets": [made.pk for made in sets], "production": production.pk if production else None}
+    facts["left_out"] = {kind: len(cases) for kind, cases in left_out.items() if cases}
     return Errand(inputs, (Step("evaluate", spec),), {"cases.jsonl": "file", "latency.jsonl": "file"}, facts)
 
 
-def _set_in(run: Run, made: EvalSet, inputs: dict[str, Input]) -> dict[str, Any]:
+def trained_by(run: Run, made: EvalSet) -> set[int]:
+    """Held-out cases that came while the candidate trained on their very questions: it would win by heart.
+
+    What must never fail is asked all the same.
+    """
+    dataset = DatasetVersion.objects.filter(run=run).first()
+    if made.kind != EvalKind.HELDOUT or dataset is None:
+        return set()
+    found = trained_cases(made, dataset, run.revision.settings.data.near_duplicate_jaccard)
+    if found and not made.cases.exclude(pk__in=found).exists():
+        raise JobFailed(
+            _("Every case of the new held-out set asks what this run has trained on. Put other cases, or run again."),
+            permanent=True,
+        )
+    return found
+
+
+def _set_in(run: Run, made: EvalSet, inputs: dict[str, Input], left_out: set[int]) -> dict[str, Any]:
     name = f"{made.kind}.jsonl"
-    inputs[name] = Input("file", store_of(run.client_id).put_bytes(_lines_of(made)))
+    inputs[name] = Input("file", store_of(run.client_id).put_bytes(_lines_of(made, left_out)))
     return _set_spec(run, made) | {"path": {"@in": name}}
 
 
@@ -99,6 +120,7 @@ def keep(work: Work, errand: Errand, done: Done) -> dict[str, Any]:
     known = {
         "production_version": errand.facts["production"],
         "set_versions": {made.kind: made.version for made in sets},
+        "left_out": errand.facts.get("left_out", {}),
         "set_files": {made.kind: errand.inputs[f"{made.kind}.jsonl"].digest for made in sets},
     }
     return facts | known | {"golden_answers": golden}
@@ -148,8 +170,8 @@ def write_set(run: Run, made: EvalSet, scratch: Path) -> dict[str, Any]:
     return _set_spec(run, made) | {"path": str(path)}
 
 
-def _lines_of(made: EvalSet) -> bytes:
-    cases = made.cases.order_by("id")
+def _lines_of(made: EvalSet, left_out: Collection[int] = ()) -> bytes:
+    cases = made.cases.exclude(pk__in=left_out).order_by("id")
     return "".join(json.dumps(case.as_case(), ensure_ascii=False) + "\n" for case in cases).encode()
 
 

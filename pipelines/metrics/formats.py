@@ -24,9 +24,9 @@ def format_check(spec: Mapping[str, Any], text: str) -> bool:
 
 
 def _is_label(labels: Iterable[str], text: str) -> bool:
-    from pipelines.metrics.text import normalise
+    from pipelines.metrics.text import normalise_name
 
-    return normalise(text) in {normalise(label) for label in labels}
+    return normalise_name(text) in {normalise_name(label) for label in labels}
 
 
 def _has_fields(required: Iterable[str], text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.metrics.case_mean import CaseMean
-from pipelines.metrics.text import normalise
+from pipelines.metrics.text import normalise_name
 
 NOT_JSON = object()
 
@@ -39,7 +39,7 @@ def field_scores(expected: Mapping[str, Any], answer: str) -> dict[str, float]:
 
 def _equal(expected: Any, given: Any) -> bool:
     if isinstance(expected, str) and isinstance(given, str):
-        return normalise(expected) == normalise(given)
+        return normalise_name(expected) == normalise_name(given)
     # In Python True == 1, in JSON true is no number.
     return (type(expected) is type(given) and bool(expected == given)) or _same_number(expected, given)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.metrics.case_mean import CaseMean
-from pipelines.metrics.text import normalise
+from pipelines.metrics.text import normalise_name
 
 if TYPE_CHECKING:
     from pipelines.metrics import Row
@@ -25,7 +25,7 @@ def _label(expected: Mapping[str, Any], answer: str) -> float:
     right, closed = expected["label"], _closed(expected) if "labels" in expected else None
     if closed is not None and right not in closed and not _is_among(right, closed):
         raise ValueError(f"the label {right!r} is not among `labels`")
-    return float(normalise(answer) == normalise(str(right)))
+    return float(normalise_name(answer) == normalise_name(str(right)))
 
 
 def _one_of(expected: Mapping[str, Any], answer: str) -> float:
@@ -41,8 +41,8 @@ def _closed(expected: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _is_among(name: Any, labels: Sequence[Any]) -> bool:
-    wanted = normalise(str(name))
-    return any(normalise(str(label)) == wanted for label in labels)
+    wanted = normalise_name(str(name))
+    return any(normalise_name(str(label)) == wanted for label in labels)
 
 
 label = CaseMean(_label)
@@ -66,11 +66,11 @@ def confusion(rows: Sequence[Row]) -> Confusion:
     An answer outside the closed set (`labels`) is a miss of the right class and no class of its own: one stray word
     must not add a class with F1 0. Without `labels` the classes are the expected ones.
     """
-    names = {normalise(name): name for group in {_names(row.expected) for row in rows} for name in group}
+    names = {normalise_name(name): name for group in {_names(row.expected) for row in rows} for name in group}
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        right = names[normalise(str(row.expected["label"]))]
-        counts[right, names.get(normalise(row.answer), OTHER)] += 1
+        right = names[normalise_name(str(row.expected["label"]))]
+        counts[right, names.get(normalise_name(row.answer), OTHER)] += 1
     return counts
 
 

@@ -12,12 +12,29 @@ from pipelines.metrics.case_mean import CaseMean
 
 _PUNCTUATION_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 _SPACES = re.compile(r"\s+")
+# What writers put around a name: a bullet, quotes, brackets, the end of a sentence, Markdown's emphasis.
+_BULLET = re.compile(r"^[-*•]\s+")
+_AROUND_NAME = re.compile(r"""^[\s"'“”„«»‘’‹›`(\[{¿¡]+|[\s"'“”„«»‘’‹›`)\]}.,;:!?]+$""")
+_EMPHASIS = re.compile(r"^(\*{1,3}|_{1,3})(?=\S)(.+)(?<=\S)\1$")
 
 
 def normalise(text: str) -> str:
-    """Case-folded, NFKC, one space between words, no punctuation or quotes around it."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _PUNCTUATION_AROUND.sub("", _SPACES.sub(" ", folded).strip())
+    """Case-folded, NFKC, one space between words, no punctuation or quotes around it; what is nothing else stays."""
+    folded = _folded(text)
+    return _PUNCTUATION_AROUND.sub("", folded) or folded
+
+
+def normalise_name(text: str) -> str:
+    """The same for labels and fields, where signs may tell two names apart: "-1" is not "1", nor "C#" "C++"."""
+    folded = _folded(text)
+    name, before = _BULLET.sub("", folded), ""
+    while name != before:
+        name, before = _EMPHASIS.sub(r"\2", _AROUND_NAME.sub("", name)), name
+    return name or folded
+
+
+def _folded(text: str) -> str:
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def reference(expected: Mapping[str, Any]) -> str:

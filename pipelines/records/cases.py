@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pipelines import metrics
-from pipelines.metrics.text import normalise
+from pipelines.metrics.text import normalise_name
 from tenants.models.eval_set import EvalKind
 from tenants.pipeline_settings import OutputFormat
 
@@ -47,10 +47,10 @@ def refuse_strange_labels(cases: Sequence[Case], output: OutputFormat) -> None:
     """A label that no answer may have could never be right: every candidate would lose the case."""
     if output.kind != "label" or not output.labels:
         return
-    known = {normalise(label) for label in output.labels}
+    known = {normalise_name(label) for label in output.labels}
     for case in cases:
         label = case["expected"].get("label") if case["check"] == "label" else None
-        if label is not None and normalise(str(label)) not in known:
+        if label is not None and normalise_name(str(label)) not in known:
             words = {"id": case["id"], "label": label, "labels": ", ".join(output.labels[:SHOWN_LABELS])}
             more = len(output.labels) - SHOWN_LABELS
             words["more"] = _(" and %(n)s more") % {"n": more} if more > 0 else ""

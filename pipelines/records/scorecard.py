@@ -31,7 +31,8 @@ def keep_scorecard(run: Run, version: ModelVersion, measured: dict[str, Any], no
         "production_id": measured["production_version"],
         "metrics": heldout.get("metrics", {}),
         "cases": measured["sets"]
-        | {"set_versions": measured["set_versions"], "times_digest": measured["times_digest"]},
+        | {"set_versions": measured["set_versions"], "times_digest": measured["times_digest"]}
+        | {"left_out": measured.get("left_out", {})},
         "latency_ms": _flat(measured["latency"]),
         "answers_digest": measured["answers_digest"],
         "engine": measured["engine"],

@@ -30,11 +30,12 @@ class MetricLine:
 
 @dataclass(frozen=True)
 class SetLine:
-    """One evaluation set: how many cases, and which version of it."""
+    """One evaluation set: how many cases, and which version of it. `left_out`: further ones that the candidate knew."""
 
     kind: str
     cases: int
     version: int | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def _tenths(ms: float | None) -> float | None:
 
 
 def set_lines(card: Scorecard) -> tuple[SetLine, ...]:
-    versions = card.cases.get("set_versions") or {}
+    versions, left_out = (card.cases.get(name) or {} for name in ("set_versions", "left_out"))
     kinds = [kind for kind in EvalKind if isinstance(card.cases.get(kind), dict)]
-    return tuple(SetLine(kind, int(card.cases[kind].get("n") or 0), versions.get(kind)) for kind in kinds)
+    return tuple(
+        SetLine(kind, int(card.cases[kind].get("n") or 0), versions.get(kind), left_out.get(kind, 0)) for kind in kinds
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from pipelines.domain.data_checks import jaccard, shingles
@@ -88,6 +88,20 @@ def quarantine_twins(made: EvalSet, threshold: float) -> int:
     asked = Asked(made.cases.exclude(input_digest__in=before), threshold)
     rows = Example.objects.filter(pipeline_id=made.pipeline_id, state__in=(ExampleState.READY, ExampleState.REVIEW))
     return _withdraw(asked.twins(rows, made.pipeline_id, rows.filter(dataset__isnull=False))) if asked.cases else 0
+
+
+def trained_cases(made: EvalSet, dataset: DatasetVersion, threshold: float) -> set[int]:
+    """The cases of a set that came after the dataset was frozen, and ask what a row of it asks: by their ids.
+
+    Such rows are withdrawn from the next dataset; whoever trained on this one knows the answers.
+    """
+    if made.created_at <= dataset.created_at:
+        return set()
+    rows = Example.objects.filter(pipeline_id=made.pipeline_id, dataset__isnull=False)
+    rows = rows.filter(Q(state=ExampleState.READY) | Q(state=ExampleState.QUARANTINED, rule="leakage"))
+    found = Asked(made.cases.select_related("eval_set"), threshold).twins(rows, made.pipeline_id)
+    known = {case.input_digest for _row, case in found}
+    return set(made.cases.filter(input_digest__in=known).values_list("pk", flat=True))
 
 
 def case_like(row: Example, threshold: float) -> EvalCase | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.engine import kernel
+from pipelines.engine.jobs import JobFailed
+from pipelines.heavy import measure
 from pipelines.models import DatasetVersion, Example, Run
 from pipelines.plan import PLAN
 from pipelines.records.dataset import write_artifacts
 from pipelines.stages import finetune
-from tenants.models import Pipeline
+from tenants.models import EvalSet, Pipeline
 from tests.flow.conftest import lines
 from tests.flow.test_line import start
 from tests.flow.test_validate import case
@@ -78,3 +81,29 @@ def test_a_row_that_goes_in_the_middle_is_as_one_that_goes_after(pipeline: Pipel
 
     gone.refresh_from_db()
     assert (run.dataset.rows_total, gone.state, gone.dataset_id) == (30, "withdrawn", run.dataset.pk)
+
+
+def test_a_set_that_comes_after_the_freeze_leaves_out_what_the_candidate_learnt(pipeline: Pipeline) -> None:
+    add(pipeline, 0, 30)
+    run = start(pipeline)
+    asked = [case(lines(n, 1)[0]) | {"id": f"c{n}"} for n in (3, 4000)]
+    later = now() + timedelta(hours=1)
+
+    actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=later)
+
+    made = EvalSet.objects.filter(pipeline=pipeline, kind="heldout").latest("version")
+    left_out = measure.trained_by(run, made)
+    assert list(made.cases.exclude(pk__in=left_out).values_list("messages__0__content", flat=True)) == [
+        asked[1]["messages"][0]["content"]
+    ]
+    actions.put_set(pipeline, "heldout", asked[:1], actor="owner", note="", now=later)
+    with pytest.raises(JobFailed, match="Put other cases, or run again"):
+        measure.trained_by(run, EvalSet.objects.filter(pipeline=pipeline, kind="heldout").latest("version"))
+
+
+def test_a_set_from_before_the_freeze_is_asked_whole(pipeline: Pipeline) -> None:
+    made = actions.put_set(pipeline, "heldout", [case(lines(4000, 1)[0])], actor="owner", note="", now=now())
+    add(pipeline, 0, 30)
+    run = start(pipeline)
+
+    assert measure.trained_by(run, made) == set()

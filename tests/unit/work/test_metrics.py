@@ -10,6 +10,21 @@ CASES = [
     ("label", {"label": "Billing"}, " billing.\n", 1.0),
     ("label", {"label": "billing"}, "billing and shipping", 0.0),
     ("accuracy", {"label": "sales", "labels": ["sales", "billing"]}, '"Sales"', 1.0),
+    ("label", {"label": "billing"}, "**Billing.**", 1.0),
+    ("label", {"label": "billing"}, "- “billing”!", 1.0),
+    ("label", {"label": "-1"}, "1", 0.0),
+    ("label", {"label": "-1"}, "'-1'.", 1.0),
+    ("label", {"label": "A+"}, "A-", 0.0),
+    ("label", {"label": "A*"}, "A", 0.0),
+    ("label", {"label": "C++"}, "c#", 0.0),
+    ("label", {"label": "<5"}, ">5", 0.0),
+    ("label", {"label": "50%"}, "50", 0.0),
+    ("label", {"label": "-"}, "", 0.0),
+    ("label", {"label": "?"}, "?", 1.0),
+    ("one_of", {"labels": ["+", "-"]}, "", 0.0),
+    ("normalised_match", {"text": "-"}, "", 0.0),
+    ("json_fields", {"fields": {"amount": "-5"}}, '{"amount": "5"}', 0.0),
+    ("json_fields", {"fields": {"amount": ".5"}}, '{"amount": "5"}', 0.0),
     ("exact_match", {"text": "Yes."}, "Yes. ", 1.0),
     ("exact_match", {"text": "Yes."}, "yes", 0.0),
     ("exact_match", {"label": "billing"}, "billing", 1.0),
@@ -49,6 +64,13 @@ def test_macro_f1_weighs_rare_classes_like_common_ones():
     rows = [Row({"label": "a"}, "a")] * 8 + [Row({"label": "b"}, "a"), Row({"label": "b"}, "b")]
     # a: 2*8/(8+9), b: 2*1/(2+1)
     assert corpus("f1_macro", rows) == pytest.approx((16 / 17 + 2 / 3) / 2)
+
+
+def test_a_model_that_turns_every_sign_round_has_no_score():
+    labels = ["-1", "0", "1"]
+    rows = [Row({"label": right, "labels": labels}, answer) for right, answer in (("-1", "1"), ("1", "-1"))]
+    assert corpus("f1_macro", rows) == 0.0
+    assert not format_check({"kind": "label", "labels": ["+", "-"]}, "")
 
 
 def test_a_stray_word_is_a_miss_and_no_class_of_its_own():

@@ -16,7 +16,7 @@ from pipelines.domain.data_checks import (
     decide_batch,
     score_quality,
 )
-from pipelines.domain.data_checks.distribution import permutation_p, total_variation
+from pipelines.domain.data_checks.distribution import Distribution, permutation_p, total_variation
 
 
 def drawn(n: int, labels: int, seed: int) -> Counter[str]:
@@ -65,6 +65,18 @@ def test_the_first_version_may_bring_labels() -> None:
     assert compare_labels(new, {}, is_first_version=True).breaches == ()
     assert compare_labels(new, existing, is_first_version=True).breaches == ()
     assert compare_labels(new, existing).breaches == ("new labels: 'c'",)
+
+
+def test_a_first_field_that_is_free_text_is_no_label() -> None:
+    existing, new = (Counter(f"INV-{n}" for n in numbers) for numbers in (range(50_000), range(50_000, 70_000)))
+    assert compare_labels(new, existing) == Distribution(None, None, ())
+
+
+def test_of_very_many_labels_the_rare_ones_count_as_one() -> None:
+    existing, new = drawn(200_000, 2_000, 1), drawn(20_000, 2_000, 2)
+    assert compare_labels(new, existing).breaches == ()
+    grown = new + Counter({"0": 20_000})
+    assert compare_labels(grown, existing).breaches[0].startswith("label shift: total variation 0.5")
 
 
 def test_an_empty_batch_breaches_nothing() -> None:
