@@ -75,7 +75,10 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
         "host": host,
         "out": {"@out": ""},
     }
-    facts = {"sets": [made.pk for made in sets], "production": production.pk if production else None}
+    facts: dict[str, Any] = {
+        "sets": [made.pk for made in sets],
+        "production": production.pk if production else None,
+    }
     facts["left_out"] = {kind: len(cases) for kind, cases in left_out.items() if cases}
     return Errand(inputs, (Step("evaluate", spec),), {"cases.jsonl": "file", "latency.jsonl": "file"}, facts)
 
