@@ -168,6 +168,19 @@ CROSSINGS |= {
         f"SELECT {_place('queue', QUEUES)}, {_place('status', LIVE_JOBS)}, COUNT(*) FROM pipelines_job "
         "WHERE due_at IS NOT NULL GROUP BY 1, 2",
     ),
+    "late_jobs": Crossing(
+        (("p_now", "timestamptz"),),
+        ("queue", "n"),
+        f"SELECT {_place('queue', QUEUES)}, COUNT(*) FROM pipelines_job "
+        "WHERE due_at IS NOT NULL AND due_at <= {p_now} GROUP BY 1",
+    ),
+    # What workers of ours took or worked on since then: whoever has a job says so every second. Machines are not ours.
+    "worked_since": Crossing(
+        (("p_since", "timestamptz"), ("p_queue", "text")),
+        ("n",),
+        "SELECT COUNT(*) FROM pipelines_job WHERE queue = {p_queue} AND machine IS NULL AND heartbeat_at > {p_since} "
+        "AND (due_at IS NOT NULL OR finished_at > {p_since})",
+    ),
     "hosts": Crossing(
         (),
         ("is_down", "n"),

@@ -23,10 +23,13 @@ from django.utils.timezone import now
 from agency.machines.programs import AGENT, offered
 from pipelines.machines.agents import DOUBLED, OTHER_PROGRAM, SILENT, WRONG_CLOCK, troubled
 from pipelines.machines.page import silent
+from pipelines.machines.turns import is_forsaken
 from tenants import crossing
 
 # A wake-up is sent within a second and takes some more; a mail is tried again after pauses of minutes.
 LATE_TICK, LATE_NOTICE = timedelta(minutes=2), timedelta(minutes=15)
+# What goes to hosts may be a rollback.
+LATE_PUSH, LATE_JOB = timedelta(minutes=5), timedelta(minutes=10)
 LEAST_FREE_BYTES = 5_000_000_000
 
 
@@ -68,6 +71,27 @@ def ticks() -> Finding:
         what = "Start manage.py ticker and a worker of the queue default; look at their logs."
         return Finding("ticks", f"{late} due for more than {LATE_TICK.seconds} s", what)
     return Finding("ticks", "nothing is late")
+
+
+def workers() -> Finding:
+    """Heavy work that nobody takes. A long line is none: whoever is busy with it is there."""
+    waits = {queue: LATE_PUSH if queue == "push" else LATE_JOB for queue in crossing.QUEUES}
+    gone = [queue for queue, wait in waits.items() if is_forsaken(queue, wait, now())]
+    if gone:
+        names = dict.fromkeys(WORKERS[queue] for queue in gone)
+        what = f"Start {' and '.join(names)}; look at the log." if settings.ENGINE == "celery" else RESTART
+        return Finding("workers", f"nobody takes what has long been due in {', '.join(gone)}", what)
+    return Finding("workers", "nothing waits for one that is gone")
+
+
+# Queue -> the service of docker-compose.yml that takes from it.
+WORKERS = {
+    "default": "worker-default",
+    "push": "worker-push",
+    "cpu": "worker-jobs (queue cpu)",
+    "gpu": "worker-gpu or worker-jobs (queue gpu)",
+}
+RESTART = "Restart manage.py up; look at its log."
 
 
 def notices() -> Finding:
@@ -157,7 +181,13 @@ def converter() -> Finding:
     return Finding("converter", "is here")
 
 
-READY: dict[str, Look] = {"database": database, "migrations": migrations, "ticks": ticks, "notices": notices}
+READY: dict[str, Look] = {
+    "database": database,
+    "migrations": migrations,
+    "ticks": ticks,
+    "workers": workers,
+    "notices": notices,
+}
 DOCTOR: dict[str, Look] = {
     **READY,
     "settings": settings_checks,

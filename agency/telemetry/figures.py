@@ -39,6 +39,8 @@ class Installation(Collector):
         yield _family("live_jobs", "Heavy work that waits or is done.", ("queue", "status"), _jobs())
         text = f"Rows that have been due for longer, up to {COUNTED_MOST}."
         yield _family("late", text, ("what", "longer_than_s"), _late())
+        text = "Heavy work that has been due for longer: it waits in a line, or for a worker that is gone."
+        yield _family("late_jobs", text, ("queue", "longer_than_s"), _late_jobs())
         yield _family("hosts", "Clients' hosts that are in use.", ("state",), _words("hosts", ("up", "down")))
         well: Values = {(one.name,): float(one.is_well) for one in look(READY, alone=False)}
         yield _family("well", "1 where /readyz finds nothing wrong.", ("look",), well)
@@ -73,6 +75,14 @@ def _late() -> Values:
         for kind in KINDS
         for late_s in LATE_S
     }
+
+
+def _late_jobs() -> Values:
+    found: Values = {(queue, str(late_s)): 0.0 for queue in crossing.QUEUES for late_s in LATE_S}
+    for late_s in LATE_S:
+        for queue, n in crossing.ask("late_jobs", now=now() - timedelta(seconds=late_s)):
+            found[(crossing.QUEUES[queue], str(late_s))] = n
+    return found
 
 
 @require_safe

@@ -72,11 +72,15 @@ def is_theirs(job_id: int) -> bool:
     job = Job.objects.select_related("run__revision").filter(pk=job_id).first()
     if job is None or not may_leave(job):
         return False
+    return has_machine(job) or (needs_of(job).gpu and not has_gpu_here())
+
+
+def has_machine(job: Job) -> bool:
+    """Whether a working machine of the agency fits it. In the client's scope."""
     needs = needs_of(job)
     with scope.agency_scope(job.agency_id):  # Machines are the agency's: a client's scope cannot read them.
         working = list(Machine.objects.filter(paused_at=None, revoked_at=None))
-    fitting = any(not lacking(needs, has_of(machine)) for machine in working)
-    return fitting or (needs.gpu and not has_gpu_here())
+    return any(not lacking(needs, has_of(machine)) for machine in working)
 
 
 def has_gpu_here() -> bool:

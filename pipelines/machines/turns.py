@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from pipelines.engine import jobs
 from pipelines.engine.kernel import Clock
 from pipelines.machines import offers
@@ -31,6 +33,23 @@ def line(queue: str, clock: Clock) -> list[tuple[int, int]]:
     """(client, job) of the queue's next jobs, the first of which a free worker takes."""
     asked = {"now": clock(), "queue": queue, "most": jobs.most_running(queue), "limit": LOOKED_AT}
     return [(row[0], row[1]) for row in crossing.ask("jobs_in_turn", **asked)]
+
+
+def is_forsaken(queue: str, wait: timedelta, now: datetime) -> bool:
+    """Whether a job has been due for so long, and no worker of ours took one of its queue: then none is there.
+
+    A long line before busy workers is no such thing; nor is what waits for a machine, or for its client's other jobs.
+    """
+    since = now - wait
+    if crossing.ask("worked_since", since=since, queue=queue)[0][0]:
+        return False
+    return any(_waits_for_us(whose, found, since) for whose, found in line(queue, lambda: now))
+
+
+def _waits_for_us(client_id: int, job_id: int, since: datetime) -> bool:
+    with client_scope(client_id):
+        job = Job.objects.select_related("run__revision").filter(pk=job_id, due_at__lte=since).first()
+        return job is not None and not (offers.may_leave(job) and offers.has_machine(job))
 
 
 def _try(client_id: int, job_id: int, clock: Clock) -> bool:

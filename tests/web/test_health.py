@@ -15,7 +15,8 @@ from django.test import Client as Browser
 from django.utils.timezone import now
 
 from agency.health import looks
-from pipelines.models import PipelineState, Run
+from pipelines.machines import offers
+from pipelines.models import Job, PipelineState, Run
 from tenants.models import Client
 from tests import factories
 from tests.servers import free_port
@@ -56,6 +57,68 @@ def test_a_run_that_nobody_wakes_makes_it_unready_and_strangers_learn_no_more(
     assert answer.status_code == 503
     assert answer.json() == dict.fromkeys(looks.READY, True) | {"ticks": False}
     assert "Start manage.py ticker" in doctor()
+
+
+def waits(queue: str, minutes: float, **more: Any) -> Job:
+    """A job that has been due for so long, of a client of its own; nothing else of its run is."""
+    run = factories.make_run(at="trigger")
+    with factories.inside(run):
+        PipelineState.objects.update(due_at=None)
+        Run.objects.filter(pk=run.pk).update(due_at=None)
+        fields = {"kind": "hops", "queue": queue, "stage": "evaluate", "created_at": now()}
+        fields |= {"due_at": now() - timedelta(minutes=minutes)}
+        job = Job.of(run, run=run, **(fields | more))
+        job.save()
+    return job
+
+
+@pytest.mark.parametrize("queue, minutes, service", [
+    ("push", 6, "worker-push"), ("cpu", 11, "worker-jobs"), ("gpu", 11, "worker-gpu"),
+])  # fmt: skip
+def test_a_worker_that_is_gone_makes_it_unready(
+    anonymous: Browser, db: None, settings: Any, queue: str, minutes: float, service: str
+) -> None:
+    settings.ENGINE = "celery"
+    waits(queue, minutes)
+
+    assert anonymous.get("/readyz").json() == dict.fromkeys(looks.READY, True) | {"workers": False}
+    assert f"due in {queue}" in doctor() and f"-> Start {service}" in doctor()
+
+
+@pytest.mark.parametrize("queue, minutes", [("push", 4), ("cpu", 9)])
+def test_what_is_due_for_some_minutes_says_nothing_of_its_worker(db: None, queue: str, minutes: float) -> None:
+    waits(queue, minutes)
+
+    assert looks.workers().is_well
+
+
+@pytest.mark.parametrize("taken", [
+    {"status": "running", "due_at": timedelta(minutes=1), "heartbeat_at": timedelta()},
+    {"status": "succeeded", "due_at": None, "heartbeat_at": timedelta(minutes=-9), "finished_at": timedelta(minutes=-9)},
+    {"status": "queued", "due_at": timedelta(minutes=2), "heartbeat_at": timedelta(minutes=-3)},
+], ids=["worked on", "done lately", "tried again"])  # fmt: skip
+def test_a_long_line_before_busy_workers_is_no_fault(db: None, taken: dict[str, Any]) -> None:
+    times = {name: now() + value if isinstance(value, timedelta) else value for name, value in taken.items()}
+    waits("gpu", 0, **times)
+    for hours in range(1, 9):
+        waits("gpu", 60 * hours)
+
+    assert looks.workers().is_well
+
+
+@pytest.mark.parametrize("machine, is_well", [(None, True), (7, False)], ids=["a worker", "a machine"])
+def test_machines_at_work_do_not_hide_a_worker_that_is_gone(db: None, machine: int | None, is_well: bool) -> None:
+    waits("gpu", -1, status="running", heartbeat_at=now(), machine=machine)
+    waits("gpu", 30)
+
+    assert looks.workers().is_well == is_well
+
+
+def test_what_waits_for_a_machine_waits_for_no_worker(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "has_machine", lambda _job: True)
+    waits("gpu", 600, kind="train")
+
+    assert looks.workers().is_well
 
 
 def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_database: None) -> None:

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agency.gateway.meter import prometheus
 from agency.telemetry.logs import logging_of
 from pipelines.engine.doing import doing, facts
-from pipelines.models import Run
+from pipelines.models import Job, Run
 from tenants import scope
 from tenants.models import Host
 from tests import factories
@@ -49,6 +49,8 @@ def test_the_figures_are_those_of_every_client(anonymous: Browser, settings: Any
     run, other = factories.make_run(), factories.make_run()
     with factories.inside(run):
         Run.objects.filter(pk=run.pk).update(due_at=now() - timedelta(minutes=5))
+        job = {"kind": "bring", "queue": "push", "stage": "deploy", "created_at": now()}
+        Job.of(run, run=run, due_at=now() - timedelta(minutes=4), **job).save()
         Host.of(run, name="gone", url="http://127.0.0.1:9", facts={"error": "nobody answers"}).save()
     with factories.inside(other):
         ended = {"status": "rejected", "finished_at": now() - timedelta(hours=2), "due_at": None}
@@ -60,6 +62,7 @@ def test_the_figures_are_those_of_every_client(anonymous: Browser, settings: Any
     assert found[("retune_live_runs", run.status)] == 1
     assert found[("retune_ended_runs_day", "rejected")] == 1
     assert found[("retune_late", "60", "runs")] == 1 and ("retune_late", "600", "runs") not in found
+    assert found[("retune_late_jobs", "60", "push")] == 1 and ("retune_late_jobs", "600", "push") not in found
     assert found[("retune_hosts", "down")] == 1
     assert found[("retune_well", "ticks")] == -1
 
