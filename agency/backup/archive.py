@@ -7,7 +7,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -16,7 +16,7 @@ from typing import IO
 
 from agency.backup import databases, manifest
 from agency.backup.manifest import Manifest, NotAnArchive, Piece
-from pipelines.artifacts import ArtifactMissing, Store, store_of
+from pipelines.artifacts import ArtifactMissing, Store, damaged, store_of
 from tenants import crossing
 
 CHUNK_BYTES = 1 << 20
@@ -67,7 +67,7 @@ def write(out: Path, now: datetime) -> Manifest:
     """One archive of everything. Whole or absent: it gets its name when its last byte is on disk.
 
     Artifacts come before the database, and once more after it: whatever the database of that moment names is there.
-    Raises CannotCopy, ArtifactDamaged (an artifact whose bytes are not what its name says) and OSError.
+    Raises CannotCopy, ArtifactDamaged (an artifact whose bytes are not what its name says), StoreFull and OSError.
     """
     draft, copy = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.database")
     try:
@@ -142,12 +142,10 @@ def _add_artifacts(writer: Writer) -> None:
         for digest, _at in list(store.listed()):
             name = f"artifacts/{client_id}/{digest}"
             if name not in writer.pieces:
-                try:
-                    path = store.path(digest)
-                except ArtifactMissing:
-                    continue
-                if writer.add(name, path) != digest:
-                    store.verified(digest)  # Says which artifact is damaged, and what to do.
+                # Without a trace: a bucket may hold far more than this machine's disk.
+                with suppress(ArtifactMissing), store.read_once(digest) as path:
+                    if writer.add(name, path) != digest:
+                        raise damaged(store, digest)
 
 
 def _put(store: Store, digest: str, stream: IO[bytes]) -> None:

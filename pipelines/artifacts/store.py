@@ -51,6 +51,15 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def damaged(store: Store, digest: str) -> ArtifactDamaged:
+    """Why an artifact that was just read has other bytes than its name says. What a bucket can mend is mended."""
+    try:
+        store.verified(digest)
+    except ArtifactDamaged as why:
+        return why
+    return ArtifactDamaged(f"Artifact {digest[:12]} was damaged on this machine. It is fetched anew: start again.")
+
+
 @dataclass(frozen=True)
 class Cached:
     digest: str
@@ -71,9 +80,7 @@ class Store:
         if path.is_file():
             _note_use(path)
         elif not self._fetched(digest):
-            raise ArtifactMissing(
-                f"Artifact {digest[:12]} is not in the store. Restore it from a backup or build the version again."
-            )
+            raise _missing(digest)
         return path
 
     def verified(self, digest: str) -> Path:
@@ -89,6 +96,29 @@ class Store:
                 f"Artifact {digest[:12]} is damaged on disk. Restore it from a backup before it is used."
             )
         return path
+
+    @contextmanager
+    def read_once(self, digest: str) -> Iterator[Path]:
+        """The path, for as long as it is open: what lay in the object store only leaves nothing behind here.
+
+        Raises like `path`, and `ArtifactDamaged` where the object store has other bytes.
+        """
+        if self.remote is None or self._place(digest).is_file():
+            yield self.path(digest)
+            return
+        copy = self._draft()
+        if not self._fetched(digest, copy):
+            raise _missing(digest)
+        try:
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def check(self, digest: str) -> None:
+        """Reads every byte, and leaves nothing here that was not here. Raises like `verified`."""
+        with self.read_once(digest) as path:
+            if path == self._place(digest):
+                self.verified(digest)
 
     def has(self, digest: str) -> bool:
         return self._place(digest).is_file() or (self.remote is not None and self.remote.has(_key(digest)))
@@ -198,11 +228,11 @@ class Store:
             path.unlink()
         return size
 
-    def _fetched(self, digest: str) -> bool:
-        """Whether it came from the object store: whole, under its name, or not at all."""
+    def _fetched(self, digest: str, to: Path | None = None) -> bool:
+        """Whether it came from the object store: whole, into its place or `to`, or not at all."""
         if self.remote is None or not self.remote.has(_key(digest)):
             return False
-        place = self._place(digest)
+        place = to or self._place(digest)
         with self._drafted() as draft:
             self.remote.download(_key(digest), draft)
             if digest_of(draft) != digest:
@@ -211,10 +241,13 @@ class Store:
             draft.replace(place)
         return True
 
+    def _draft(self) -> Path:
+        return self.root / "incoming" / f"{os.getpid()}-{uuid4().hex}"
+
     @contextmanager
     def _drafted(self) -> Iterator[Path]:
         """A name for a file in the making; whatever is left under it is removed. A full disk is `StoreFull`."""
-        draft = self.root / "incoming" / f"{os.getpid()}-{uuid4().hex}"
+        draft = self._draft()
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             yield draft
@@ -242,6 +275,12 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(place)
         return sha.hexdigest()
+
+
+def _missing(digest: str) -> ArtifactMissing:
+    return ArtifactMissing(
+        f"Artifact {digest[:12]} is not in the store. Restore it from a backup or build the version again."
+    )
 
 
 def _note_use(path: Path) -> None:

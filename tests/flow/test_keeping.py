@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from agency.backup import archive
 from agency.leaving.erasing import carry_out
+from agency.leaving.export.archive import client_archive, write
 from agency.leaving.person.forget import forget
 from agency.leaving.person.needle import Needle
 from pipelines import keeping
@@ -213,6 +217,56 @@ def test_a_damaged_cache_is_mended_from_the_bucket_and_a_damaged_object_refused(
     with pytest.raises(ArtifactDamaged, match="in the object store"):
         store.verified(digest)
     assert not (store.root / "sha256" / digest[:2] / digest).exists(), "nothing damaged stays in the cache"
+
+
+def test_who_reads_everything_once_leaves_nothing_of_the_bucket_here(
+    transactional_db: None, bucket: Any, acorn: Client, tmp_path: Path
+) -> None:
+    """A bucket may hold a hundred times what this machine's disk does."""
+    store = store_of(acorn.pk)
+    digests = [store.put_bytes(f"weights {n}".encode()) for n in range(3)]
+    for digest in digests[1:]:
+        wipe(store, digest)
+
+    archive.write(tmp_path / "all.tar", factories.NOW)
+    assert len(archive.check(tmp_path / "all.tar").pieces) == 4
+    write(tmp_path / "acorn.tar", client_archive(acorn, factories.NOW))
+    assert sorted(keeping.verify(store)) == [(digest, "") for digest in sorted(digests)]
+
+    assert [found.digest for found in store.cached()] == digests[:1]
+    assert not list((store.root / "incoming").iterdir())
+
+
+def test_a_copy_that_was_damaged_here_ends_the_archive_and_is_mended(
+    transactional_db: None, bucket: Any, acorn: Client, tmp_path: Path
+) -> None:
+    store = store_of(acorn.pk)
+    digest = store.put_bytes(b"weights")
+    store.path(digest).write_bytes(b"flipped")
+
+    with pytest.raises(ArtifactDamaged, match="fetched anew: start again"):
+        archive.write(tmp_path / "all.tar", factories.NOW)
+
+    assert not list(tmp_path.glob("all.tar*"))
+    archive.write(tmp_path / "all.tar", factories.NOW)
+
+
+@pytest.mark.parametrize("words", [
+    ("backup", "FILE"), ("leave", "export", "acorn", "FILE"), ("artifacts", "verify", "acorn"),
+])  # fmt: skip
+def test_a_disk_without_room_for_a_copy_is_a_sentence(
+    bucket: Any, acorn: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    store = store_of(acorn.pk)
+    wipe(store, store.put_bytes(b"weights"))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remotes.S3, "download", full)
+    with pytest.raises(CommandError, match="No room for an artifact"):
+        call_command(*(word.replace("FILE", str(tmp_path / "out.tar")) for word in words), stdout=StringIO())
+    assert not (tmp_path / "out.tar").exists()
 
 
 def test_clients_never_share_and_what_is_removed_is_removed_in_both_places(

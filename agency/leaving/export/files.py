@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agency.leaving.tar import Tar
 from agency.portal.csv_file import neutral
-from pipelines.artifacts import ArtifactMissing, store_of
+from pipelines.artifacts import ArtifactMissing, damaged, store_of
 from pipelines.models import Batch, DatasetVersion, ModelVersion, Scorecard
 from tenants import scope
 from tenants.models import Client
@@ -53,14 +54,11 @@ def file_pieces(client: Client, place: str, tar: Tar) -> Iterator[bytes]:
     for digest, _at in sorted(store.listed()):
         kind = known.get(digest, OTHER)
         name = f"files/{digest}.{kind.ending}"
-        try:
-            path = store.path(digest)
-        except ArtifactMissing:  # Retention took it meanwhile.
-            continue
-        yield from tar.file(f"{place}/{name}", path)
-        if tar.pieces[f"{place}/{name}"].sha256 != digest:
-            store.verified(digest)  # Says which one is damaged, and what to do.
-        lines.append([name, kind.what, tar.pieces[f"{place}/{name}"].size])
+        with suppress(ArtifactMissing), store.read_once(digest) as path:  # Retention may have taken it meanwhile.
+            yield from tar.file(f"{place}/{name}", path)
+            if tar.pieces[f"{place}/{name}"].sha256 != digest:
+                raise damaged(store, digest)
+            lines.append([name, kind.what, tar.pieces[f"{place}/{name}"].size])
     yield from tar.text(f"{place}/files.csv", table(lines))
 
 

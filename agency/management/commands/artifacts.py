@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from agency.management.targets import opened_client, operator
 from pipelines import keeping
-from pipelines.artifacts import store_of
+from pipelines.artifacts import StoreFull, store_of
 from pipelines.storage.caching import trim_cache
 from tenants.actions import set_retention
 from tenants.models import Client
@@ -44,7 +44,10 @@ class Command(BaseCommand):
         self.stdout.write(said)
 
     def verify(self, client: Client, options: dict[str, Any]) -> str:
-        found = list(keeping.verify(store_of(client.pk)))
+        try:
+            found = list(keeping.verify(store_of(client.pk)))
+        except StoreFull as full:
+            raise CommandError(str(full)) from full
         wrong = [why for _digest, why in found if why]
         if wrong:
             raise CommandError("\n".join(wrong))

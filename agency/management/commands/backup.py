@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from agency.backup import archive
 from agency.backup.databases import CannotCopy
 from agency.backup.manifest import Manifest, NotAnArchive
-from pipelines.artifacts import ArtifactDamaged
+from pipelines.artifacts import ArtifactDamaged, StoreFull
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         file: Path = options["file"]
         try:
             found = archive.check(file) if options["check"] else self._written(file)
-        except (OSError, NotAnArchive, CannotCopy, ArtifactDamaged) as fault:
+        except (OSError, NotAnArchive, CannotCopy, ArtifactDamaged, StoreFull) as fault:
             raise CommandError(str(fault)) from fault
         words = {"name": file, "n": len(found.pieces) - 1, "kind": found.database, "mb": f"{found.size / 1e6:.1f}"}
         self.stdout.write(_("%(name)s: the %(kind)s database and %(n)s artifacts, %(mb)s MB.") % words)

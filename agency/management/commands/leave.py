@@ -58,7 +58,7 @@ class Command(BaseCommand):
         pieces = _whole(options["name"]) if options["agency"] else _client(options["name"])
         try:
             size = write(out, pieces)
-        except (OSError, ArtifactDamaged, Changed) as fault:
+        except (OSError, ArtifactDamaged, StoreFull, Changed) as fault:
             raise CommandError(str(fault)) from fault
         self.stdout.write(_("%(name)s: %(mb)s MB.") % {"name": out, "mb": f"{size / 1e6:.1f}"})
 
