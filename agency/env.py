@@ -59,5 +59,9 @@ def items(name: str, default: str = "") -> list[str]:
 
 
 def pairs(name: str) -> dict[str, str]:
-    """`a=x,b=y` as a dict."""
-    return dict(item.split("=", 1) for item in items(name))
+    """`a=x,b=y` as a dict. A refusal tells the place and not the text: some of these are keys."""
+    found = [item.partition("=") for item in items(name)]
+    for place, (key, sign, _value) in enumerate(found, 1):
+        if not (key and sign):
+            raise ImproperlyConfigured(f"{name}: entry {place} of {len(found)} is not of the form name=value.")
+    return {key: value for key, _sign, value in found}

@@ -56,7 +56,9 @@ def find(name: str) -> Path:
     found = PROGRAMS[name].find()
     if found is None:
         package = PROGRAMS[name].package
-        raise MissingProgram(f"{name} is missing: run `make setup` as root, or install the package {package} yourself.")
+        raise MissingProgram(
+            f"{name} is missing: run `make setup-test` as root, or install the package {package} yourself."
+        )
     return found
 
 

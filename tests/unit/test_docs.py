@@ -178,6 +178,12 @@ def test_the_security_page_names_tests_that_there_are() -> None:
     assert missing == []
 
 
+def test_the_security_page_names_the_cipher_of_secrets_at_rest() -> None:
+    page, code = (ROOT / path for path in ("docs/reference/security.md", "tenants/crypto/sealing.py"))
+    cipher = "AES-128-CBC with HMAC-SHA256"
+    assert "Fernet" in code.read_text() and cipher in code.read_text() and cipher in page.read_text()
+
+
 def _source(path: str) -> str:
     """With `def (`, so that a file named without a test counts as there."""
     file = ROOT / path

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
 
-from agency import checks
+from agency import checks, env
 
 FAULTS: dict[str, tuple[Callable[..., list[CheckMessage]], dict[str, Any]]] = {
     "retune.E001": (checks.secret_key, {"SECRET_KEY": "short"}),
@@ -54,3 +55,19 @@ def test_a_base_that_is_fetched_on_demand_is_not_missed(settings: Any, tmp_path:
 
 def test_the_test_settings_have_no_error() -> None:
     assert [message for message in run_checks() if message.level >= 40] == []
+
+
+@pytest.mark.parametrize("value", ["qwen=/data/qwen,/data/bases/other", "qwen=/data/qwen,=/data/bases/other"])
+def test_a_misspelt_list_is_named_without_what_may_be_a_key(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RETUNE_JUDGE_KEYS", value)
+
+    with pytest.raises(ImproperlyConfigured) as refused:
+        env.pairs("RETUNE_JUDGE_KEYS")
+
+    assert str(refused.value) == "RETUNE_JUDGE_KEYS: entry 2 of 2 is not of the form name=value."
+
+
+def test_a_value_of_a_list_may_hold_the_sign_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETUNE_BASES", "qwen=/data/a=b, phi=/data/phi")
+
+    assert env.pairs("RETUNE_BASES") == {"qwen": "/data/a=b", "phi": "/data/phi"}

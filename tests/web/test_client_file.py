@@ -7,7 +7,7 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class Way(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_GET
 
     def log_message(self, *_args: Any) -> None:
         return
@@ -142,9 +142,13 @@ def test_reading_is_tried_again_and_the_key_follows_no_redirect(module: Any, way
     assert len(way.heard) == 2
 
 
-def test_what_changes_something_is_never_sent_twice(module: Any, way: Any) -> None:
+@pytest.mark.parametrize("change", [
+    lambda retune: retune.order_run("support"),
+    lambda retune: retune.change_settings("support", settings={}, base=3),
+], ids=["POST", "PUT"])  # fmt: skip
+def test_what_changes_something_is_never_sent_twice(module: Any, way: Any, change: Callable[[Any], Any]) -> None:
     with pytest.raises(module.Refused, match="502"):
-        module.Retune(f"http://127.0.0.1:{way.server_port}", "rk_secret").order_run("support")
+        change(module.Retune(f"http://127.0.0.1:{way.server_port}", "rk_secret"))
     assert len(way.heard) == 1
 
 

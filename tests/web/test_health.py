@@ -94,7 +94,7 @@ def test_what_is_due_for_some_minutes_says_nothing_of_its_worker(db: None, queue
 
 @pytest.mark.parametrize("taken", [
     {"status": "running", "due_at": timedelta(minutes=1), "heartbeat_at": timedelta()},
-    {"status": "succeeded", "due_at": None, "heartbeat_at": timedelta(minutes=-9), "finished_at": timedelta(minutes=-9)},
+    {"status": "failed", "due_at": None, "heartbeat_at": timedelta(minutes=-9), "finished_at": timedelta(minutes=-9)},
     {"status": "queued", "due_at": timedelta(minutes=2), "heartbeat_at": timedelta(minutes=-3)},
 ], ids=["worked on", "done lately", "tried again"])  # fmt: skip
 def test_a_long_line_before_busy_workers_is_no_fault(db: None, taken: dict[str, Any]) -> None:

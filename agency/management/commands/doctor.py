@@ -10,7 +10,7 @@ from agency.health.looks import DOCTOR, look
 
 
 class Command(BaseCommand):
-    help = "Looks at database, migrations, ticks, workers, notices, settings, Redis, mail, artifacts, base models, converter."
+    help = "Looks at every part of the installation, from the database to the converter, and says what to do."
     requires_system_checks: list[str] = []  # It tells of them itself.
 
     def handle(self, *args: Any, **options: Any) -> None:
