@@ -147,3 +147,18 @@ def test_secrets_are_never_drawn_twice(tmp_path: Path) -> None:
 
     assert not make_secrets.make(tmp_path)
     assert (tmp_path / "secret_key").read_text() == before
+
+
+def test_what_the_how_tos_start_and_override_is_there() -> None:
+    pages = {page.name: page.read_text() for page in (ROOT / "docs/how-to").glob("*.md")}
+    started = [words.split() for text in pages.values() for words in re.findall(r"docker compose up -d([^`\n]*)", text)]
+    override = yaml.safe_load(re.findall(r"   ```yaml\n(.*?)```", pages["two-servers.md"], re.DOTALL)[0])["services"]
+
+    assert {word for words in started for word in words if not word.startswith("-")} <= set(SERVICES)
+    assert set(override) <= set(SERVICES) and override["worker-jobs"] == {"deploy": {"replicas": 0}}
+
+
+def test_the_back_is_never_told_to_start_what_the_front_has() -> None:
+    """`--no-deps` and two names: a bare `up` there would be a second installation."""
+    page = (ROOT / "docs/how-to/two-servers.md").read_text()
+    assert re.findall(r"\*\*Back:\*\* `docker compose up -d (.*?)`", page) == ["--no-deps worker-jobs"]
