@@ -201,3 +201,13 @@ def test_there_is_no_letter_about_a_rollback_that_moved_no_traffic(
 
     assert address not in engineer.get(log).text
     assert engineer.get(address).status_code == 404
+
+
+def test_what_answers_is_what_answers_when_it_is_written(engineer: Browser, address: str, acorn: Client) -> None:
+    with factories.inside(acorn):
+        pipeline = Rollback.objects.select_related("pipeline").get().pipeline
+    factories.make_production(pipeline)
+
+    body = engineer.get(address).context["form"].initial["body"]
+
+    assert "is in service and safe: version v2 answers all requests" in body

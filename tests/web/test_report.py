@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import strip_tags
 
 from agency.mail.digest import digest_of
-from pipelines.models import Rollback, Traffic
+from pipelines.models import ModelVersion, PipelineState, Rollback, Scorecard, Traffic
 from pipelines.reports.client import Month, client_report, read_month
 from pipelines.reports.value import work_of
 from tenants import actions
@@ -105,6 +109,141 @@ def test_a_rollback_that_moved_no_traffic_is_not_told_as_done(in_acorn: Client) 
     assert [problem.at for problem in done.pipelines[0].problems] == [moved_at] and done.counts.taken_back == 1
     assert work_of(in_acorn, month).rolled_back == 1
     assert "ordered" in str(digest_of([in_acorn], factories.NOW, now))
+
+
+def shipped(client: Client, *days: int) -> list[ModelVersion]:
+    """Versions of a pipeline by the days of their promotions, counted from March 1."""
+    pipeline = factories.make_pipeline(client)
+    return [factories.make_production(pipeline, on(day)).model_version for day in days]
+
+
+def on(day: int) -> datetime:
+    return datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(days=day - 1)
+
+
+def back(gone: ModelVersion, to: ModelVersion, day: int) -> None:
+    """All traffic from one version to another; `to` is in production from then on."""
+    said = {"phase": "person", "metric": "decision", "sentence": "taken back", "decided_by": "owner@north.example"}
+    times = {"decided_at": on(day), "flipped_at": on(day)}
+    Rollback.of(gone, pipeline=gone.pipeline, from_version=gone, to_version=to, **said, **times).save()
+    PipelineState.objects.filter(pipeline=gone.pipeline).update(production=to)
+
+
+def told(client: Client, month: str) -> tuple[list[str], str]:
+    """(a line for each version: what its card says of when, the second and third sentence), as an April 20 reads it."""
+    now = on(51)
+    report = client_report(client, now, read_month(month, now, ZoneInfo("UTC")))
+    with timezone.override("UTC"):
+        given = {"report": report, "p": report.pipelines[0]}
+        pages = [render_to_string(f"reports/_{name}.html", given) for name in ("changes", "problems")]
+    cards = [" ".join(strip_tags(found).split()) for found in re.findall(r'<p class="mb-2">(.*?)</p>', pages[0])]
+    said = [strip_tags(found) for found in re.findall(r'<p class="mb-1">(.*?)</p>', pages[1], re.S)]
+    return cards, " ".join([*report.sentences()[1:], *said])
+
+
+def test_a_version_that_came_after_a_rollback_is_not_contradicted_by_it(in_acorn: Client) -> None:
+    first, second, third = shipped(in_acorn, -20, 1, 10)
+    back(second, first, 3)
+    PipelineState.objects.update(production=third)
+
+    cards, said = told(in_acorn, "2026-03")
+
+    assert [card.partition(". ")[0] for card in cards] == [
+        "v3 production in service since Tue 10 Mar 2026, 12:00 UTC",
+        "v2 went into service on Sun 1 Mar 2026, 12:00 UTC and was taken back on Tue 3 Mar 2026, 12:00 UTC",
+    ]
+    assert "From then on v1 answered everything again." in said and "has answered since" not in said
+
+
+def test_a_version_that_was_taken_back_at_once_does_not_hide_the_one_that_serves(in_acorn: Client) -> None:
+    first, second = shipped(in_acorn, -20, 3)
+    back(second, first, 4)
+
+    cards, _said = told(in_acorn, "2026-03")
+
+    assert cards[0].startswith(
+        "v1 production in service since Wed 4 Mar 2026, 12:00 UTC. It is the version from before"
+    )
+    assert cards[1].startswith("v2 went into service on Tue 3 Mar 2026, 12:00 UTC and was taken back on Wed 4 Mar")
+
+
+def test_a_version_of_an_earlier_month_that_was_taken_back_is_a_change(in_acorn: Client) -> None:
+    first, second = shipped(in_acorn, -20, 3)
+    back(second, first, 40)
+
+    march, april = told(in_acorn, "2026-03"), told(in_acorn, "2026-04")
+
+    assert march[0] == [
+        "v2 in service since Tue 3 Mar 2026, 12:00 UTC. The model was trained again with your newest examples."
+    ]
+    assert april[0] == [
+        "v1 production in service since Thu 9 Apr 2026, 12:00 UTC. It is the version from before, and answers again."
+    ]
+    assert april[1].startswith("No new version went live this month. 1 version was taken back")
+
+
+def test_a_canary_that_was_taken_back_leaves_the_date_of_what_served_beside_it(in_acorn: Client) -> None:
+    [first] = shipped(in_acorn, -20)
+    candidate = factories.make_run(first.pipeline, at="deploy").model_version
+    back(candidate, first, 5)
+
+    cards, _said = told(in_acorn, "2026-03")
+
+    assert cards == [
+        "v1 production in service since Sun 8 Feb 2026, 12:00 UTC."
+        " Nothing was changed this month; this is what serves you."
+    ]
+
+
+def card_of(client: Client, version: ModelVersion) -> tuple[str, str, str]:
+    """(what was done, learnt from, what changed in the month) of a version that went live in March."""
+    report = client_report(client, on(25), read_month("2026-03", on(25), ZoneInfo("UTC")))
+    [change] = [one for one in report.pipelines[0].changes if one.version == version]
+    page = render_to_string("reports/_changes.html", {"report": report, "p": report.pipelines[0]})
+    learnt = re.findall(r"Learnt from</dt><dd>(.*?)</dd>", page)[report.pipelines[0].changes.index(change)]
+    return change.what, learnt, report.sentences()[1]
+
+
+def kept(version: ModelVersion, **fields: object) -> ModelVersion:
+    for name, value in fields.items():
+        setattr(version, name, value)
+    version.save()
+    return version
+
+
+def test_a_model_that_was_brought_learnt_from_no_example_of_the_clients(in_acorn: Client) -> None:
+    first, second = (kept(version, dataset=None) for version in shipped(in_acorn, 1, 5))
+    Scorecard.objects.filter(version=first).update(production=None)
+    Scorecard.objects.filter(version=second).update(production=first)
+    elsewhere = "Trained elsewhere and brought by your agency"
+
+    assert card_of(in_acorn, first)[:2] == ("It is your first model here.", elsewhere)
+    assert card_of(in_acorn, second)[:2] == ("It takes the place of the model before it.", elsewhere)
+
+
+def test_a_model_that_was_taken_over_passed_no_test(in_acorn: Client) -> None:
+    [version] = shipped(in_acorn, 1)
+    Scorecard.objects.filter(version=version).delete()
+    kept(version, dataset=None, card={"adopted": {"host": "shop"}})
+
+    assert card_of(in_acorn, version) == (
+        "It answered you already; your agency took it over as it was.",
+        "Trained elsewhere and brought by your agency",
+        "No model was changed this month.",
+    )
+    assert work_of(in_acorn, read_month("2026-03", on(25), ZoneInfo("UTC"))).promoted == 0
+
+
+def test_new_instructions_teach_nothing_new(in_acorn: Client) -> None:
+    first, second = shipped(in_acorn, 1, 5)
+    kept(second, parent=first, dataset=first.dataset)
+
+    what, learnt, changed = card_of(in_acorn, second)
+
+    assert what == "The instructions of the model were changed; it learnt nothing new."
+    assert first.dataset is not None and first.dataset.rows_new > 0
+    assert learnt == f"{first.dataset.rows_total} examples of yours, 0 of them new"
+    assert changed == "2 new versions went live, after they had passed their tests."
 
 
 def test_neither_hosts_nor_staff_nor_other_clients_nor_prompts_are_in_it(

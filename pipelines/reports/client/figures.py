@@ -75,7 +75,8 @@ def counts_of(pipelines: Sequence[Pipeline], month: Month, now: datetime) -> dic
     ids = [row.pk for row in pipelines]
     span = (month.previous.begin, month.begin, month.end)
     asked = _asked(ids, month, now)
-    live = _grouped(_of(ModelVersion, ids), "promoted_at", span, Count("pk"), Sum("run__dataset__rows_new"))
+    built = _of(ModelVersion, ids).exclude(card__has_key="adopted")  # It answered before, and passed no test.
+    live = _grouped(built, "promoted_at", span, Count("pk"), Sum("run__dataset__rows_new"))
     kept_back = _grouped(_of(Run, ids).filter(status__in=KEPT_BACK), "finished_at", span, Count("pk"))
     backs = _grouped(_of(Rollback, ids), "flipped_at", span, Count("pk"))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
-from pipelines.models import GateResult, Rollback
+from pipelines.models import GateResult, PipelineState, Rollback
 from pipelines.reports.client.problems import Problem, problem_of
 from pipelines.reports.client.words import test_name
 
@@ -34,11 +34,10 @@ def _paragraphs(problem: Problem, name: str, sender: str, contact: str) -> Itera
     local = timezone.localtime(problem.at)
     at = f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M} {local.tzname()}"
     yield _("Good day,")
-    if problem.to_label:
-        yield _("your model %(name)s is in service and safe: version %(to)s answers all requests.") % {
-            "name": name,
-            "to": problem.to_label,
-        }
+    answers = PipelineState.objects.filter(pipeline=problem.rollback.pipeline_id).select_related("production").first()
+    if answers and answers.production:  # A letter may be written when the next version is in service already.
+        words = {"name": name, "to": answers.production.label}
+        yield _("your model %(name)s is in service and safe: version %(to)s answers all requests.") % words
     facts = {"at": at, "from": problem.from_label, "why": problem.sentence}
     yield _("On %(at)s version %(from)s was taken back. %(why)s") % facts
     yield " ".join(_touched(problem))

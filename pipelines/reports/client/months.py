@@ -37,8 +37,8 @@ class RunLine:
 
 @dataclass(frozen=True)
 class PipelineMonth:
-    """One pipeline. `version` is the one in service today; `changes` are newest first, and where nothing changed, what
-    is in service."""
+    """One pipeline. `version` is the one in service today; `changes` are newest first, with what was in service at the
+    month's end."""
 
     name: str
     slug: str
@@ -97,6 +97,8 @@ def _serving(report: ClientReport) -> str:
 
 
 def _changed(counts: Counts) -> str:
+    if not counts.went_live and counts.taken_back:
+        return _("No new version went live this month.")
     if not counts.went_live:
         return _("No model was changed this month.")
     said = ngettext(
@@ -137,10 +139,10 @@ def _report(client: Client, now: datetime, month: Month | None, rows: tuple[Pipe
 
 def _parts(client: Client, rows: tuple[Pipeline, ...], month: Month, now: datetime) -> tuple[PipelineMonth, ...]:
     """One for each pipeline, with as many queries for ten of them as for one."""
-    related = ("production__dataset", "production__run", "latest_run")
+    related = ("production", "latest_run")
     states = {one.pipeline_id: one for one in PipelineState.objects.filter(pipeline__in=rows).select_related(*related)}
     in_service = {pk: state.production for pk, state in states.items() if state.production}
-    counts, changes = counts_of(rows, month, now), changes_in(rows, month, in_service)
+    counts, changes = counts_of(rows, month, now), changes_in(rows, month)
     problems, runs, data = problems_in(rows, month), _runs(rows, month), data_words(client, rows, month)
     set_at = anchors_of(rows)
 

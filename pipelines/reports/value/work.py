@@ -70,7 +70,7 @@ def work_by_client(month: Month) -> dict[int, Work]:
     found: dict[int, Work] = defaultdict(Work)
     _count(found, _within(Run.objects.all(), "finished_at", month), "runs")
     _count(found, _within(Run.objects.filter(status__in=BLOCKED), "finished_at", month), "blocked")
-    _count(found, _within(ModelVersion.objects.all(), "promoted_at", month), "promoted")
+    _count(found, _within(ModelVersion.objects.exclude(card__has_key="adopted"), "promoted_at", month), "promoted")
     _count(found, _within(Rollback.objects.all(), "flipped_at", month), "rolled_back")
     _answers(found, month)
     _steps(found, month)
