@@ -90,6 +90,9 @@ class Hands:
             except (Unknown, Refused) as wrong:
                 log.warning("No calls are taken: %s", wrong)
                 self.ending.wait(AGAIN_S)
+            except Exception:
+                log.exception("No calls are taken")
+                self.ending.wait(AGAIN_S)
             while not (self.called.wait(AGAIN_S) or is_first or self.ending.is_set()):
                 pass
             self.called.clear()
@@ -204,7 +207,7 @@ class Call(Kept):
     def answer(self, said: Said) -> None:
         kind = f"?status={said.status}&content_type={quote(said.content_type)}"
         url = self.link.machine(f"calls/{self.told['call']}/answer{kind}")
-        self.link.ask("PUT", url, self.is_over, said.body, {"Content-Type": "application/octet-stream"})
+        self.link.told("PUT", url, self.is_over, said.body, {"Content-Type": "application/octet-stream"})
 
     def say(self) -> Mapping[str, Any]:
         path, body = f"calls/{self.told['call']}/beat", {"done_bytes": self.done_bytes}

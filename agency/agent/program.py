@@ -122,12 +122,14 @@ class Agent:
         while not self.ending.is_set():
             self.news.clear()
             try:
-                told = self.link.post("hello", self.said(), self.ending.is_set)
+                told = self.link.post("hello", self.said, self.ending.is_set)
                 self._note_offer(told.get("program"))
             except Stopped:
                 return
             except (Unknown, Refused) as wrong:
                 log.warning("Headquarters: %s", wrong)
+            except Exception:
+                log.exception("Headquarters")
             if self.news.wait(HELLO_S):
                 self.ending.wait(random.uniform(0, SPREAD_S))  # All those of a chain have news at the same moment.
 

@@ -94,6 +94,9 @@ class Spool:
                 self.ending.wait(AGAIN_S)
             except OSError as error:
                 log.warning("The spool cannot be read: %s", error.strerror)
+            except Exception:
+                log.exception("Records are kept")
+                self.ending.wait(AGAIN_S)
 
     def send(self) -> None:
         """Everything there is, the oldest first. Raises Unknown, Refused, Stopped."""
@@ -108,15 +111,18 @@ class Spool:
 
     def _told(self, batch: list[bytes]) -> int:
         """How many headquarters refused. What it cannot read at all must not hold back the others."""
-        at = orjson.dumps(datetime.now(UTC))
-        body = b'{"sent_at":' + at + b',"records":[' + b",".join(batch) + b"]}"
+
+        def body() -> bytes:
+            """Its time is that of the attempt: headquarters tells by it how wrong the clock here is."""
+            return b'{"sent_at":' + orjson.dumps(now()) + b',"records":[' + b",".join(batch) + b"]}"
+
         try:
-            answer = self.link.ask("POST", self.link.machine("records"), self.ending.is_set, body, JSON)
+            told = self.link.told("POST", self.link.machine("records"), self.ending.is_set, body, JSON)
         except Refused as refused:
             if refused.status not in UNREADABLE:
                 raise
             return len(batch)
-        return int(answer.json()["refused"])
+        return int(told["refused"])
 
     def _drop_oldest(self) -> None:
         size = sum(segment.size_bytes for segment in self.segments)
@@ -132,6 +138,10 @@ class Spool:
             if segment in self.segments:
                 self.segments.remove(segment)
             segment.place.unlink(missing_ok=True)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _append(segment: Segment, lines: bytes) -> None:

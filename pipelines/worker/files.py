@@ -107,12 +107,12 @@ def send_all(job: Claimed, out: Path, folder: Path, stop: Stop) -> dict[str, dic
 def _send(job: Claimed, name: str, path: Path, stop: Stop) -> None:
     parts = job.link.machine(job.path(f"parts/{name}"))
     asked = urlencode({"version": job.told["version"]})
-    at = job.link.ask("GET", f"{parts}?{asked}", stop).json()["size_bytes"]
+    at = job.link.told("GET", f"{parts}?{asked}", stop)["size_bytes"]
     with path.open("rb") as file:
         for offset, body in _pieces(file, at):
             terms = {"offset": offset, "digest": hashlib.sha256(body).hexdigest()}
             url = f"{parts}?{asked}&{urlencode(terms)}"
-            job.link.ask("PUT", url, stop, body, {"Content-Type": "application/octet-stream"})
+            job.link.told("PUT", url, stop, body, {"Content-Type": "application/octet-stream"})
 
 
 def _pieces(file: Any, at: int) -> Iterator[tuple[int, bytes]]:

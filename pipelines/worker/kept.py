@@ -40,12 +40,12 @@ class Kept(ABC):
     def _beat(self) -> None:
         while not self._through.wait(self._every_s):
             try:
-                answer = self.say()
-            except Stopped:
+                goes_on = self.say()["go_on"]
+            except (Stopped, KeyError, TypeError):  # No answer, or something else's.
                 continue
             except (Gone, Unknown, Refused):
-                answer = {"go_on": False}
-            if not answer["go_on"]:
+                goes_on = False
+            if not goes_on:
                 self._gone.set()
                 self.when_gone()
                 return

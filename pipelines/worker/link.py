@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 import urllib.error
@@ -10,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines.worker.protocol import HEADER, PROTOCOL
@@ -20,6 +21,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 # Answers of a proxy or of a server that is being restarted: not the answer.
 NOT_AN_ANSWER = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+log = logging.getLogger("retune-link")
+
+Found = TypeVar("Found")
+# What is true at the moment of sending is made anew for each attempt: between two of them may lie days.
+Body = bytes | Callable[[], bytes] | None
+Words = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
 
 class Gone(RuntimeError):
@@ -75,11 +83,13 @@ class Link:
             raise ValueError(f"RETUNE_URL={self.url!r}: an https:// address is needed, or the token could be read.")
         self.url = self.url.rstrip("/")
 
-    def post(self, path: str, body: Mapping[str, Any], stop: Callable[[], bool]) -> Any:
+    def post(self, path: str, body: Words, stop: Callable[[], bool]) -> Any:
         """The answer's JSON; None for 204."""
-        sent = json.dumps(body).encode()
-        answer = self.ask("POST", self.machine(path), stop, sent, {"Content-Type": "application/json"})
-        return answer.json() if answer.status == 200 else None
+
+        def sent() -> bytes:
+            return json.dumps(body() if callable(body) else body).encode()
+
+        return self.told("POST", self.machine(path), stop, sent, {"Content-Type": "application/json"})
 
     def machine(self, path: str) -> str:
         return f"{self.url}/rest/v1/{self.room}/{path}"
@@ -89,16 +99,29 @@ class Link:
         method: str,
         url: str,
         stop: Callable[[], bool],
-        body: bytes | None = None,
+        body: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Asked until it is answered. Raises Gone, Unknown, Refused, and Stopped when `stop` says so in a pause."""
-        for pause in pauses(self.pause_s):
-            try:
-                return self._judged(self.once(method, url, body, headers))
-            except (OSError, HTTPException, ValueError):
-                _sleep(pause, stop)
-        raise AssertionError("pauses never end")
+        return _patiently(
+            lambda: self._judged(self.once(method, url, made(body), headers), headers), self.pause_s, stop
+        )
+
+    def told(
+        self,
+        method: str,
+        url: str,
+        stop: Callable[[], bool],
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The JSON that answers it, asked for as `ask` does; None for 204."""
+
+        def attempt() -> Any:
+            answer = self._judged(self.once(method, url, made(body), headers), headers)
+            return None if answer.status == 204 else answer.json()
+
+        return _patiently(attempt, self.pause_s, stop)
 
     def once(
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -115,8 +138,11 @@ class Link:
                 raise OSError(f"{error.code} of {url.partition('?')[0]}") from error
             return Answer(error.code, error.read(), dict(error.headers))
 
-    def _judged(self, answer: Answer) -> Answer:
+    def _judged(self, answer: Answer, asked: Mapping[str, str] | None) -> Answer:
+        """A whole page where a piece of a file was asked for is a proxy's: ValueError, as where it is no JSON."""
         match answer.status:
+            case 200 if "Range" in (asked or {}):
+                raise ValueError("no piece of the file")
             case 200 | 204 | 206:
                 return answer
             case 401:
@@ -125,6 +151,26 @@ class Link:
                 raise Gone("The job is not this machine's any more.")
             case _:
                 raise Refused(_sentence(answer), answer.status)
+
+
+def made(body: Body) -> bytes | None:
+    return body() if callable(body) else body
+
+
+def _patiently(attempt: Callable[[], Found], longest_s: float, stop: Callable[[], bool]) -> Found:
+    """Maintenance pages and pages of an office's network, which come with 200, are no answers either."""
+    is_said = False
+    for pause in pauses(longest_s):
+        try:
+            return attempt()
+        except (OSError, HTTPException):
+            pass
+        except ValueError as fault:
+            if not is_said:
+                log.warning("No answer of headquarters (%s): is the address right? It is asked again.", fault)
+            is_said = True
+        _sleep(pause, stop)
+    raise AssertionError("pauses never end")
 
 
 def _sentence(answer: Answer) -> str:

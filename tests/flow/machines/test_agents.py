@@ -20,6 +20,7 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 from django.utils import timezone
 
+from agency.agent import spool
 from agency.gateway.app import Gateway, beside, nothing_else
 from agency.gateway.meter.bodies import KeptBody
 from agency.gateway.meter.judge import Record
@@ -32,6 +33,7 @@ from pipelines.outbound import Access
 from pipelines.reach import for_child, open_row, secret_for_child
 from pipelines.shipping.route import flip
 from pipelines.worker import protocol
+from pipelines.worker.link import Answer, Link
 from tenants.machines import agents, calls
 from tenants.machines.calls import Wanted
 from tenants.models import AuditEvent, Client, Host, HostAgent, HostCall
@@ -304,6 +306,33 @@ def test_a_wrong_clock_beside_the_host_moves_no_evidence(box: Box, version: Mode
     with factories.inside(box.client):
         times = list(Exchange.objects.values_list("at", flat=True))
     assert all(abs(at - here) < timedelta(seconds=30) for at in times)
+
+
+def test_an_outage_of_headquarters_moves_no_evidence(
+    box: Box, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered_at = timezone.now() - timedelta(days=2)
+    clock = iter((answered_at, answered_at + timedelta(days=1), timezone.now()))
+
+    class Away(Link):
+        outage = 2
+
+        def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
+            if self.outage:
+                self.outage -= 1
+                raise OSError("no route to host")
+            answer = Browser().post("/rest/v1/agent/records", body, "application/json", headers=box.headers)
+            return Answer(answer.status_code, answer.content, {})
+
+    monkeypatch.setattr(spool, "now", lambda: next(clock))
+    kept = spool.Spool(Away("https://retune.example", "ra_x", pause_s=0.01, room="agent"), tmp_path)
+    kept.open()
+    terms = {"agency_id": box.client.agency_id, "client_id": box.client.pk, "host": "shop", "body": None}
+    one = record(version, 1) | terms | {"at": answered_at, "finished_at": answered_at}
+    kept.write(box.client.pk, [Record(**one)])
+    kept.send()
+    with factories.inside(box.client):
+        assert list(Exchange.objects.values_list("at", "finished_at")) == [(answered_at, answered_at)]
 
 
 def test_what_is_no_record_of_this_client_is_refused_and_holds_nothing_back(box: Box, version: ModelVersion) -> None:

@@ -56,9 +56,9 @@ class Told(Link):
     sent: list[bytes]
     refuses: int = 0
 
-    def ask(self, method: str, url: str, stop: Any, body: bytes | None = None, headers: Any = None) -> Answer:
+    def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
         if self.refuses:
-            raise Refused(f"{self.refuses}: no", self.refuses)
+            return Answer(self.refuses, b"no", {})
         self.sent.append(body or b"")
         return Answer(200, b'{"taken": 1, "refused": 0}', {})
 

@@ -68,6 +68,25 @@ def test_what_is_no_answer_is_asked_again_until_there_is_one() -> None:
         assert Link(f"http://127.0.0.1:{port}", "rm_secret", pause_s=0.01).post("claim", {}, never) == {"whole": True}
 
 
+@pytest.mark.parametrize("asked", [None, {"Range": "bytes=0-"}], ids=["words", "a piece of a file"])
+def test_a_page_in_headquarters_place_is_no_answer_and_is_said_once(
+    asked: dict[str, str] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = itertools.count()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if next(count) < 3:
+            says(b"<html>We are back soon.</html>", 200, Content_Type="text/html")(handler)
+        else:
+            says(b"[1]", 206 if asked else 200)(handler)
+
+    with server(answer) as port:
+        link = Link(f"http://127.0.0.1:{port}", "rm_secret", pause_s=0.01)
+        found = link.ask("GET", link.url, never, None, asked).json() if asked else link.post("claim", {}, never)
+    assert found == [1]
+    assert caplog.text.count("No answer of headquarters") == 1
+
+
 def test_nobody_there_is_asked_again_until_the_program_is_to_end() -> None:
     asked = itertools.count()
 

@@ -1,0 +1,149 @@
+"""An agent whose headquarters is away, or hidden behind a page of something else: nothing ends, and no time moves."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agency.agent import hands, program, spool
+from agency.agent.program import Agent, Terms
+from agency.agent.spool import Spool
+from pipelines.worker.link import Answer, Link
+from tests.unit.agent.test_parts import record
+
+PAGE = Answer(200, b"<html>We are back soon.</html>", {"Content-Type": "text/html"})
+HELLO = {"host": "shop", "client": "acorn", "program": None}
+CALL = {
+    "call": 7, "method": "POST", "path": "/api/pull", "body": "", "digest": "", "size_bytes": 0, "url": "",
+    "within_s": 9.0,
+}  # fmt: skip
+
+
+@dataclass
+class Hidden(Link):
+    """Headquarters behind a page, until it is uncovered; notes what reaches it by the last part of its address."""
+
+    page: Answer = PAGE
+    is_hidden: bool = True
+    calls: list[dict[str, Any]] = field(default_factory=lambda: [CALL])
+    hidden: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+
+    def once(
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        asked = url.partition("?")[0].rpartition("/")[2]
+        if self.is_hidden:
+            self.hidden.append(asked)
+            return self.page
+        self.heard.append(asked)
+        match asked:
+            case "calls":
+                return said(self.calls.pop()) if self.calls else Answer(204, b"", {})
+            case "hello":
+                return said(HELLO)
+            case "records":
+                return said({"taken": 1, "refused": 0})
+            case _:
+                return said({"go_on": True})
+
+
+def said(document: Any) -> Answer:
+    return Answer(200, json.dumps(document).encode(), {})
+
+
+def until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
+    ends_at = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("agent-hand-")]
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    for module in (hands, spool):
+        monkeypatch.setattr(module, "AGAIN_S", 0.05)
+    monkeypatch.setattr(spool, "SEND_S", 0.05)
+    monkeypatch.setattr(program, "HELLO_S", 0.05)
+    made = Agent(Terms("https://x", "https://x", "http://127.0.0.1:9", "127.0.0.1", 0, tmp_path), "ra_x", 0.05)
+    made.link = made.hands.link = made.spool.link = Hidden("https://x", "ra_x", pause_s=0.05, room="agent")
+    yield made
+    made.ending.set()
+    while threads():
+        made.hands.call()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("page", [PAGE, said([]), said({})], ids=["a page", "a list", "an empty object"])
+def test_whatever_stands_in_headquarters_place_ends_no_thread(
+    agent: Agent, page: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = agent.link
+    assert isinstance(link, Hidden)
+    link.page = page
+    agent.begin()
+    agent.spool.write(1, [record(1)])
+    until(lambda: all(link.hidden.count(asked) > 3 for asked in ("calls", "records", "hello")))
+    assert (agent.spool.waiting, link.heard) == (1, [])
+
+    link.is_hidden = False
+    until(lambda: {"answer", "records", "hello"} <= set(link.heard))
+    until(lambda: agent.spool.waiting == 0)
+    greeted = link.heard.count("hello")
+    until(lambda: link.heard.count("hello") > greeted + 2)
+    assert len(threads()) == hands.HANDS
+    assert caplog.records
+
+
+def test_records_of_an_outage_are_told_with_the_time_of_the_attempt_that_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [datetime(2026, 11, 20, 9, tzinfo=UTC)]
+    tried: list[bytes] = []
+
+    class Away(Link):
+        def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
+            tried.append(body or b"")
+            if len(tried) < 3:
+                clock[0] += timedelta(days=1)
+                raise OSError("no route to host")
+            return said({"taken": 1, "refused": 0})
+
+    monkeypatch.setattr(spool, "now", lambda: clock[0])
+    kept = Spool(Away("https://x", "ra_x", pause_s=0.01, room="agent"), tmp_path)
+    kept.open()
+    kept.write(1, [record(1)])
+    kept.send()
+
+    sent = [json.loads(body) for body in tried]
+    assert [one["sent_at"] for one in sent] == [f"2026-11-{day}T09:00:00+00:00" for day in (20, 21, 22)]
+    assert len(sent[2]["records"]) == 1 and sent[2]["records"] == sent[0]["records"]
+
+
+def test_a_greeting_says_what_is_true_when_it_arrives(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0]
+
+    class Away(Hidden):
+        def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
+            self.heard.append(json.loads(body or b"")["at"])
+            clock[0] += 1
+            if clock[0] < 3:
+                raise OSError("no route to host")
+            return said(HELLO)
+
+    monkeypatch.setattr(agent, "said", lambda: {"at": clock[0]})
+    link = Away("https://x", "ra_x", pause_s=0.01, room="agent")
+    link.post("hello", agent.said, lambda: False)
+    assert link.heard == [0, 1, 2]
