@@ -1,7 +1,7 @@
 """The child's side of a table: reads one file in a confined process and hands its rows out as JSON lines.
 
-`python -m pipelines.imports.child <mapping> <path>` writes {columns}, reads the wanted ones from one line of its input,
-then writes {rows, share} some at a time, and at last {end} or {refused}.
+`python -m pipelines.imports.child <mapping> <path>` writes {columns, others}, reads the wanted ones from one line of
+its input, then writes {rows, share} some at a time, and at last {end} or {refused}.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(mapping: str, path: str) -> None:
 def _said(mapping: Mapping, path: Path) -> Iterator[dict[str, Any]]:
     try:
         reader = open_reader(path, mapping)
-        yield {"columns": reader.columns, "share": reader.share}
+        yield {"columns": reader.columns, "share": reader.share, "others": getattr(reader, "others", ())}
         yield from _rows(reader, tuple(json.loads(sys.stdin.readline())))
     except BadFile as refused:
         yield {"refused": str(refused)}

@@ -29,10 +29,14 @@ BROKEN = (
 
 
 class Workbook:
-    """Cells hold what was stored: of a formula its last result, never the formula."""
+    """Cells hold what was stored: of a formula its last result, never the formula.
+
+    `others`: further sheets that hold anything; none of their rows is given.
+    """
 
     columns: tuple[str, ...]
     share: float
+    others: tuple[str, ...]
 
     def __init__(self, path: Path, mapping: Mapping) -> None:
         refuse_bombs(path)
@@ -54,15 +58,22 @@ class Workbook:
         if wanted not in names:
             words = {"sheet": wanted, "names": ", ".join(names) or "-"}
             raise BadFile(_("There is no sheet “%(sheet)s”. The workbook has: %(names)s.") % words)
+        self.others = tuple(name for name in names if name != wanted and self._holds(book[name]))
         return book[wanted]
+
+    def _holds(self, sheet: Any) -> bool:
+        return any(cell is not None for row in self._rows(sheet) for cell in row)
 
     def _values(self) -> Iterator[tuple[Any, ...]]:
         rows = max(self.sheet.max_row or 1, 1)
-        self.sheet.reset_dimensions()  # What a sheet says of its own size may be anything.
+        for number, row in enumerate(self._rows(self.sheet), 1):
+            self.share = min(1.0, number / rows)
+            yield row
+
+    def _rows(self, sheet: Any) -> Iterator[tuple[Any, ...]]:
         try:
-            for number, row in enumerate(self.sheet.iter_rows(values_only=True), 1):
-                self.share = min(1.0, number / rows)
-                yield row
+            sheet.reset_dimensions()  # What a sheet says of its own size may be anything.
+            yield from sheet.iter_rows(values_only=True)
         except BROKEN as error:
             raise BadFile(_("The workbook is damaged: %(why)s. Save it again.") % {"why": error}) from error
 

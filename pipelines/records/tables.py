@@ -30,10 +30,14 @@ def open_confined(path: Path, mapping: Mapping) -> Reader:
 
 
 class Table:
-    """A reader whose work is done elsewhere; the child ends with the last row, or when nobody wants more."""
+    """A reader whose work is done elsewhere; the child ends with the last row, or when nobody wants more.
+
+    `others`: a workbook's further sheets that hold anything.
+    """
 
     columns: tuple[str, ...]
     share: float
+    others: tuple[str, ...]
 
     def __init__(self, path: Path, mapping: Mapping) -> None:
         settings.SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -45,6 +49,7 @@ class Table:
         self.close = weakref.finalize(self, _end, self.child, self.folder)
         first = self._next()
         self.columns, self.share = tuple(first["columns"]), float(first["share"])
+        self.others = tuple(first["others"])
 
     def rows(self, wanted: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         stdin = self.child.stdin

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from django.db import models
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
 from agency.leaving.export.archive import client_archive, write
+from agency.leaving.person.columns import SHOWN, TEXTS
 from agency.leaving.person.forget import forget
 from agency.leaving.person.needle import ERASED, Needle
 from agency.leaving.person.search import find
+from agency.leaving.tables import rows_of, tables
 from pipelines.actions import ActionRefused
 from pipelines.artifacts import store_of
 from pipelines.domain.assignment import choose_key
@@ -33,6 +41,7 @@ from pipelines.models import (
     RowDecision,
     Run,
     Scorecard,
+    StageRun,
 )
 from tenants import actions
 from tenants.models import AuditEvent, Client, EvalCase, EvalSet, Pipeline
@@ -41,6 +50,47 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 NAME = "Inés Öztürk"
 SAID = {"actor": "ann@north.example", "reason": "she asked for it", "now": factories.NOW}
+
+
+# Columns of text in which nobody is named: the program's own words, numbers, marks and secrets.
+NOBODY = {
+    "pipelines_check": ("phase", "decision", "numbers"),
+    "pipelines_datasetversion": ("manifest", "batches"),
+    "pipelines_delivery": ("message_id",),
+    "pipelines_example": ("before", "rule", "pointer", "language"),
+    "pipelines_exchange": ("request_id", "host", "arm", "key_hash"),
+    "pipelines_gateresult": ("name", "kind", "effect", "verdict"),
+    "pipelines_job": ("stage", "kind", "queue"),
+    "pipelines_jobpart": ("name",),
+    "pipelines_modelversion": ("status",),
+    "pipelines_notice": ("kind", "key"),
+    "pipelines_placement": ("status", "facts"),
+    "pipelines_replaypair": ("phase",),
+    "pipelines_rollback": ("phase", "metric", "numbers"),
+    "pipelines_rollout": ("status", "canary", "monitor"),
+    "pipelines_rowdecision": ("verb",),
+    "pipelines_run": ("stage", "verdict"),
+    "pipelines_runevent": ("stage", "from_status", "to_status"),
+    "pipelines_scorecard": ("cases", "latency_ms", "engine"),
+    "pipelines_stagerun": ("stage", "status"),
+    "pipelines_traffic": ("latency", "first_token", "host", "arm"),
+    "pipelines_trafficspan": ("latency", "first_token", "host", "arm"),
+    "pipelines_triggerdecision": ("occasion",),
+    "pipelines_turn": ("queue",),
+    "pipelines_waiver": ("gate",),
+    "tenants_apikey": ("prefix", "verbs"),
+    "tenants_auditevent": ("verb", "previous"),
+    "tenants_channel": ("kind", "sealed", "kinds"),
+    "tenants_evalcase": ("check_name",),
+    "tenants_host": ("kind", "sealed", "access", "facts"),
+    "tenants_hostagent": ("prefix", "said"),
+    "tenants_hostdrift": ("kind",),
+    "tenants_hostsample": ("version",),
+    "tenants_judgeendpoint": ("kind",),
+    "tenants_membership": ("views",),
+    "tenants_proposal": ("kind",),
+    "tenants_usageissue": ("month", "currency"),
+}
 
 
 def case(key: str, text: str) -> dict[str, Any]:
@@ -174,3 +224,112 @@ def test_the_page_shows_and_then_erases(owner: Browser, pipeline: Pipeline, acor
     with factories.inside(acorn):
         assert find(acorn, Needle(NAME)).count == 0
     assert owner.post(address, {"words": "In"}).status_code == 422
+
+
+def texts_of(model: type[models.Model]) -> set[str]:
+    """Columns of text that have no fixed set of values and are no digest."""
+    kinds = (models.CharField, models.TextField, models.JSONField)
+    fields = (field for field in model._meta.local_fields if isinstance(field, kinds) and not field.choices)
+    return {field.attname for field in fields if "digest" not in field.attname}
+
+
+def test_every_column_of_text_is_looked_into_or_said_to_name_nobody() -> None:
+    for model in tables():
+        table = model._meta.db_table
+        lists = [set(known.get(table, ())) for known in (TEXTS, SHOWN, NOBODY)]
+        assert set.union(*lists) == texts_of(model), table
+        assert sum(map(len, lists)) == len(texts_of(model)), f"{table}: a column is in two lists"
+
+
+def stored(client: Client) -> dict[str, list[Any]]:
+    return {model._meta.db_table: list(rows_of(model, client)) for model in tables()}
+
+
+@pytest.mark.parametrize("name", ["Eva", "Ole", "Rod", "Fine", "abc"])
+def test_a_name_that_is_a_part_of_the_programs_words_is_nobodys(pipeline: Pipeline, acorn: Client, name: str) -> None:
+    """evaluate, role, production, finetune, digests: in columns, in JSON and in files."""
+    StageRun.objects.update(notes={"files": ["abc" * 20], "stage": "finetune"})
+    before = stored(acorn)
+    assert find(acorn, Needle(name)).count == 0
+
+    told = forget(acorn, Needle(name), **SAID)
+
+    assert (told["rows"], told["files"]) == ({}, [])
+    after = stored(acorn)
+    assert {table for table in before if before[table] != after[table]} == {AuditEvent._meta.db_table}
+
+
+def test_what_is_found_and_not_erased_is_said_so(pipeline: Pipeline, acorn: Client) -> None:
+    version = ModelVersion.objects.get(number=2)
+    StageRun.objects.filter(run=version.run, stage="evaluate").update(
+        notes={"reason": f"as {NAME} said", "worst": {NAME: 0.1}}
+    )
+    ModelVersion.objects.filter(pk=version.pk).update(system=f"You answer for {NAME}.")
+
+    forget(acorn, Needle(NAME), **SAID)
+
+    row = StageRun.objects.get(run=version.run, stage="evaluate")
+    assert row.notes == {"reason": ERASED, "worst": {NAME: 0.1}}, "what the program reads by its keys is left"
+    assert ModelVersion.objects.get(pk=version.pk).system == f"You answer for {NAME}."
+    found = find(acorn, Needle(NAME))
+    left = {place.table for place in found.places if place.stays}
+    assert left == {"pipelines_stagerun", "pipelines_modelversion"} and found.count == 0
+
+
+def test_uploads_are_read_as_they_are_imported_with_every_column_and_sheet(pipeline: Pipeline, acorn: Client) -> None:
+    header, row = ("text", "category", "who"), ("Where is it?", "delivery", f"{NAME} <ines@example.org>")
+    table = "\n".join(";".join(one) for one in (header, row))
+    files = {
+        "utf-16.csv": table.encode("utf-16"),
+        "windows.csv": table.replace("Ö", "O").replace("ü", "u").encode("cp1252"),
+        "first.xlsx": workbook([header, row]),
+        "second.xlsx": workbook([header[:2], row[:2]], [], [("Contact",), row[2:]]),
+        "rows.parquet": parquet(header, row),
+        "nobody.xlsx": workbook([header[:2], row[:2]], []),
+        "broken.xlsx": b"PK\x03\x04 no workbook",
+    }
+    digests = {}
+    for name, body in files.items():
+        digests[name] = store_of(acorn.pk).put_bytes(body)
+        fields = {"source": name, "file_digest": digests[name], "is_complete": True, "created_at": factories.NOW}
+        reading = {"encoding": "cp1252"} if name == "windows.csv" else {}
+        Batch.of(pipeline, pipeline=pipeline, token=name, reading=reading, **fields).save()
+
+    found = find(acorn, Needle("ines@example.org"))
+    assert {name for name, digest in digests.items() if digest in found.files} == {
+        "utf-16.csv", "windows.csv", "first.xlsx", "second.xlsx", "rows.parquet",
+    }  # fmt: skip
+    assert found.unread == (digests["broken.xlsx"],)
+
+    told = forget(acorn, Needle("ines@example.org"), **SAID)
+    assert told["unread_files"] == [digests["broken.xlsx"]]
+    assert not store_of(acorn.pk).has(digests["utf-16.csv"]) and store_of(acorn.pk).has(digests["nobody.xlsx"])
+
+
+def workbook(*sheets: list[tuple[str, ...]]) -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for number, rows in enumerate(sheets):
+        sheet = book.active if not number else book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def parquet(header: tuple[str, ...], row: tuple[str, ...]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({name: [cell] for name, cell in zip(header, row, strict=True)}), out)
+    return out.getvalue()
+
+
+def test_an_accent_that_is_a_character_of_its_own_hides_nobody(pipeline: Pipeline, acorn: Client) -> None:
+    """A Mac and a PDF write it so."""
+    apart = unicodedata.normalize("NFD", NAME)
+    Example.objects.filter(pk__in=Example.objects.filter(raw="")[:1].values("pk")).update(raw=f"I am {apart}")
+    digest = store_of(acorn.pk).put_bytes(f"{apart}\n".encode())
+
+    found = find(acorn, Needle(NAME))
+
+    assert {place.table: place.count for place in found.places}["pipelines_example"] == 2
+    assert digest in found.files
+    assert find(acorn, Needle(apart)).count == found.count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
-from agency.leaving.person.needle import ERASED, Needle, columns
-from agency.leaving.person.search import STAYS, files_with, learnt, lines_of
+from agency.leaving.person.columns import TEXTS
+from agency.leaving.person.needle import ERASED, Needle
+from agency.leaving.person.search import erasable, files_with, learnt, lines_of
 from agency.leaving.tables import tables
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import store_of
@@ -36,7 +37,8 @@ def forget(client: Client, needle: Needle, *, actor: str, reason: str, now: date
         raise ActionRefused(_("A run is under way, and may read these rows. Wait for its end, or cancel it first."))
     told: dict[str, Any] = {"reason": reason.strip(), "words": hashlib.sha256(needle.text.encode()).hexdigest()}
     told |= _learnt(client, needle)
-    told["files"] = _forget_files(client, needle)
+    files = files_with(client, needle)
+    told |= {"files": _forget_files(client, needle, files.found), "unread_files": list(files.unread)}
     with transaction.atomic():
         told["rows"] = _forget_rows(client, needle, actor, now)
         AuditEvent.append(client, actor, "person.forget", client.slug, now, told)
@@ -53,10 +55,10 @@ def _learnt(client: Client, needle: Needle) -> dict[str, Any]:
     }
 
 
-def _forget_files(client: Client, needle: Needle) -> list[str]:
+def _forget_files(client: Client, needle: Needle, found: Iterable[str]) -> list[str]:
     """Answers are written anew without their lines; datasets and uploads go, and rows keep their digests."""
-    store, gone = store_of(client.pk), list(files_with(client, needle))
-    held = needle.rows(Example, client.pk).values_list("batch__file_digest", flat=True)
+    store, gone = store_of(client.pk), list(found)
+    held = erasable(Example, needle, client.pk).values_list("batch__file_digest", flat=True)
     gone += sorted({digest for digest in held if digest and store.has(digest)} - set(gone))
     for digest in gone:
         for card in Scorecard.objects.filter(client=client, answers_digest=digest):
@@ -69,7 +71,7 @@ def _forget_files(client: Client, needle: Needle) -> list[str]:
 
 def _other_cases(answers: Path, needle: Needle) -> Iterator[bytes]:
     """Lines of cases of which no line holds it: both versions answered a case, or neither did."""
-    gone = {_case_of(line) for line in lines_of(answers) if needle.is_in(line)}
+    gone = {_case_of(line) for line in lines_of(answers) if needle.is_told(line)}
     return (line.encode() for line in lines_of(answers) if _case_of(line) not in gone)
 
 
@@ -83,17 +85,15 @@ def _forget_rows(client: Client, needle: Needle, actor: str, now: datetime) -> d
     _forget_changes(client, needle)
     counts: dict[str, int] = {}
     for model in tables():
-        if model not in STAYS:
-            rows = needle.rows(model, client.pk)
-            if model is Exchange:
-                rows = Exchange.objects.filter(client=client, key_hash__in=needle.keys)
+        if model._meta.db_table in TEXTS or model in ACTS:
+            rows = erasable(model, needle, client.pk)
             counts[model._meta.db_table] = ACTS.get(model, _scrub)(rows, needle)
     return {table: count for table, count in counts.items() if count}
 
 
 def _leave_sets(client: Client, needle: Needle, actor: str, now: datetime) -> None:
     """The newest version of a set is replaced by one without these cases: nobody is asked an erased question."""
-    cases = needle.rows(EvalCase, client.pk)
+    cases = erasable(EvalCase, needle, client.pk)
     for eval_set in EvalSet.objects.filter(pk__in=cases.order_by().values("eval_set")).select_related("pipeline"):
         newer = EvalSet.objects.filter(pipeline=eval_set.pipeline, kind=eval_set.kind, version__gt=eval_set.version)
         if not newer.exists():
@@ -104,7 +104,7 @@ def _leave_sets(client: Client, needle: Needle, actor: str, now: datetime) -> No
 
 def _forget_changes(client: Client, needle: Needle) -> None:
     """What people's decisions keep of the rows."""
-    held = needle.rows(Example, client.pk).values("pk")
+    held = erasable(Example, needle, client.pk).values("pk")
     RowChange.objects.filter(client=client, example__in=held).update(before={}, after={})
 
 
@@ -112,7 +112,8 @@ def _redact_example(rows: Any, needle: Needle) -> int:
     count = 0
     for row in list(rows):
         messages = [{**dict(message), "content": ERASED} for message in row.messages]
-        values: dict[str, Any] = {"raw": "", "messages": messages, "detail": "", "label": needle.without(row.label)}
+        label = needle.without(row.label, is_prose=True)
+        values: dict[str, Any] = {"raw": "", "messages": messages, "detail": "", "label": label}
         values |= {"state": ExampleState.DISCARDED, "before": "", "rule": RULE, "pointer": ""}
         count += Example.objects.filter(pk=row.pk).update(**values)
     return count
@@ -140,18 +141,8 @@ def _unkey(rows: Any, needle: Needle) -> int:
 def _scrub(rows: Any, needle: Needle) -> int:
     count = 0
     for row in list(rows):
-        values = {column: needle.without(getattr(row, column)) for column in columns(type(row))}
-        changed = {name: _fitting(row, name, value) for name, value in values.items() if value != getattr(row, name)}
-        count += bool(changed) and type(row)._default_manager.filter(pk=row.pk).update(**changed)
+        count += type(row)._default_manager.filter(pk=row.pk).update(**needle.scrubbed(row))
     return count
-
-
-def _fitting(row: Any, name: str, value: Any) -> Any:
-    """A text column of a row that must stay apart from its neighbours keeps its number."""
-    field = row._meta.get_field(name)
-    if isinstance(field, models.JSONField):
-        return json.loads(json.dumps(value))
-    return f"{ERASED} {row.pk}"[: field.max_length] if value == ERASED else value
 
 
 ACTS: dict[type[models.Model], Callable[[Any, Needle], int]] = {

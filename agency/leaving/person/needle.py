@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,16 +13,20 @@ from django.db import models
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
+from agency.leaving.person.columns import FORM, PROSE, SHOWN, TEXTS
 from pipelines.domain.assignment import choose_key
 
 LEAST, MOST = 3, 300
 ERASED = "[erased]"
-TEXTS = (models.CharField, models.TextField, models.JSONField)
+AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Needle:
-    """A name, an address, a number: matched anywhere inside a text, whatever the case of its letters."""
+    """A name, an address, a number: matched anywhere inside a text, whatever the case of its letters.
+
+    An accent may be a character of its own or part of its letter's (NFD, NFC): both are the same name.
+    """
 
     text: str
 
@@ -32,7 +38,8 @@ class Needle:
 
     @property
     def cases(self) -> set[str]:
-        return {self.text, self.text.lower(), self.text.upper(), self.text.title()}
+        cases = (self.text, self.text.lower(), self.text.upper(), self.text.title())
+        return {unicodedata.normalize(form, case) for case in cases for form in ("NFC", "NFD")}
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -44,35 +51,89 @@ class Needle:
         return tuple(key.value for key in found)
 
     def is_in(self, text: str) -> bool:
-        folded = text.casefold()
+        folded = unicodedata.normalize("NFC", text).casefold()
         return any(form.casefold() in folded for form in self.forms)
 
-    def without(self, value: Any) -> Any:
-        """The value with every text replaced that holds it, whole: what stands beside a name tells of it too."""
+    def is_told(self, value: Any) -> bool:
+        """Whether what somebody says in a text or JSON holds it; a text may be JSON too."""
+        match value:
+            case bool() | None:
+                return False
+            case str():
+                return value not in FORM and self.is_in(value) and self._is_told_inside(value)
+            case dict():
+                return any(self.is_told(key) or self.is_told(inner) for key, inner in value.items())
+            case list():
+                return any(self.is_told(inner) for inner in value)
+        return self.is_in(str(value))
+
+    def _is_told_inside(self, text: str) -> bool:
+        """Of a text that is JSON whether it is more than its form that holds it."""
+        if not text.lstrip().startswith(("{", "[")):
+            return True
+        try:
+            return self.is_told(json.loads(text))
+        except (ValueError, RecursionError):
+            return True
+
+    def without(self, value: Any, *, is_prose: bool = False) -> Any:
+        """The program's JSON with every text replaced that holds it, whole: what stands beside a name tells of it too.
+
+        `is_prose`: the value stands under such a key.
+        """
         match value:
             case str():
-                return ERASED if self.is_in(value) else value
+                return ERASED if is_prose and self.is_in(value) else value
             case dict():
-                return {self.without(key): self.without(inner) for key, inner in value.items()}
+                return {key: self.without(inner, is_prose=key in PROSE) for key, inner in value.items()}
             case list():
-                return [self.without(inner) for inner in value]
+                return [self.without(inner, is_prose=is_prose) for inner in value]
         return value
 
-    def rows(self, model: type[models.Model], client_id: int) -> Any:
-        """Of the client, those that hold it in any column of text."""
-        rows = model._default_manager.filter(client_id=client_id)
+    def scrubbed(self, row: models.Model) -> dict[str, Any]:
+        """The columns of a row that lose it, as they are afterwards."""
+        found = {name: (getattr(row, name), self._left(row, name)) for name in texts(type(row))}
+        return {name: after for name, (before, after) in found.items() if after != before}
+
+    def _left(self, row: models.Model, name: str) -> Any:
+        field: Any = row._meta.get_field(name)
+        value = getattr(row, name)
+        if isinstance(field, models.JSONField):
+            return self.without(value)
+        # One that must stay apart from its neighbours keeps its number.
+        return f"{ERASED} {row.pk}"[: field.max_length] if self.is_in(value) else value
+
+    def tells(self, row: models.Model) -> bool:
+        """Whether anything that is looked at in the row holds it."""
+        return any(self.is_told(getattr(row, name)) for name in columns(type(row)))
+
+    def rows(self, model: type[models.Model], client_id: int, holds: Callable[[Any], Any]) -> Any:
+        """Of the client, those of which `holds` is true; the database proposes them by the columns looked at."""
+        rows = model._default_manager.filter(client_id=client_id).order_by("pk")
+        held = [row.pk for row in _in_chunks(self._proposed(rows, columns(model))) if holds(row)]
+        return rows.filter(pk__in=held)
+
+    def _proposed(self, rows: Any, names: tuple[str, ...]) -> Any:
         wanted = Q()
-        for column in columns(model):
-            rows = rows.alias(**{f"{column}_as_text": Cast(column, TextField())})
+        for name in names:
+            rows = rows.alias(**{f"{name}_as_text": Cast(name, TextField())})
             for form in self.forms:
-                wanted |= Q(**{f"{column}_as_text__icontains": form})
-        return rows.filter(wanted).order_by("pk") if wanted else rows.none()
+                wanted |= Q(**{f"{name}_as_text__icontains": form})
+        return rows.filter(wanted) if wanted else rows.none()
 
 
-def columns(model: type[models.Model]) -> list[str]:
-    """Columns in which people can be named; digests and what has a fixed set of values cannot."""
-    return [
-        field.attname
-        for field in model._meta.local_fields
-        if isinstance(field, TEXTS) and not field.choices and "digest" not in field.attname
-    ]
+def _in_chunks(rows: Any) -> Iterator[Any]:
+    """By number: a server-side cursor would outlive the transaction that carries the scope."""
+    last = 0
+    while chunk := list(rows.filter(pk__gt=last)[:AT_ONCE]):
+        yield from chunk
+        last = chunk[-1].pk
+
+
+def texts(model: type[models.Model]) -> tuple[str, ...]:
+    return TEXTS.get(model._meta.db_table, ())
+
+
+def columns(model: type[models.Model]) -> tuple[str, ...]:
+    """Those in which people are looked for; those from which they are erased first."""
+    return texts(model) + SHOWN.get(model._meta.db_table, ())

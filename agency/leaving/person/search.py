@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,17 @@ from django.db import models
 from agency.leaving.person.needle import Needle, columns
 from agency.leaving.tables import opened, tables
 from pipelines.artifacts import ArtifactMissing, store_of
-from pipelines.models import DatasetVersion, Example, Exchange, ModelVersion
+from pipelines.imports import BadFile
+from pipelines.models import Batch, Body, DatasetVersion, Example, Exchange, ModelVersion, ReplayPair
+from pipelines.records.files import every_row
 from tenants import scope
-from tenants.models import (
-    AuditEvent,
-    Cap,
-    Client,
-    Host,
-    Invitation,
-    MailChoice,
-    Membership,
-    Pipeline,
-    SettingsRevision,
-    UsageIssue,
-)
+from tenants.models import Client, EvalCase, MailChoice, Pipeline
 
 SHOWN = 20
 EXCERPT = 160
 LINE_MOST = 1 << 22
-# Acts, money, people and settings are not a person's examples: shown, and changed where they are kept.
-STAYS = (AuditEvent, UsageIssue, SettingsRevision, Client, Pipeline, Host, Membership, Invitation, Cap)
+# Their contents go as a whole, and not by the text.
+WHOLE = (Example, EvalCase, Body, ReplayPair)
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Place:
-    """A table with how many of its rows hold it. `stays`: nothing is erased there by this."""
+    """A table with how many of its rows hold it. `stays`: in what is changed where it is kept, and not by this."""
 
     table: str
     count: int
@@ -61,9 +52,18 @@ class Learnt:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Digests of those that hold it, and of uploads that could not be read: nobody knows of them."""
+
+    found: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Found:
     places: tuple[Place, ...]
     files: tuple[str, ...]
+    unread: tuple[str, ...]
     learnt: tuple[Learnt, ...]
 
     @property
@@ -74,43 +74,55 @@ class Found:
 
 def find(client: Client, needle: Needle) -> Found:
     """Reads every row and every file of the client that is no model."""
-    found = [*(_place(model, client, needle) for model in tables()), _mail_choices(client, needle)]
-    places = tuple(place for place in found if place is not None)
+    places = [place for model in tables() for place in _places(model, client, needle)]
+    places += _mail_choices(client, needle)
     with scope.client_scope(client.pk, client.agency_id):
-        return Found(places, tuple(files_with(client, needle)), tuple(learnt(client, needle)))
+        files = files_with(client, needle)
+        return Found(tuple(places), files.found, files.unread, tuple(learnt(client, needle)))
 
 
-def _mail_choices(client: Client, needle: Needle) -> Place | None:
+def _mail_choices(client: Client, needle: Needle) -> Iterator[Place]:
     """The agency's, and no client's: what an address left out is what keeps mails from it, so it stays."""
     with scope.agency_scope(client.agency_id):
         rows = [row for row in MailChoice.objects.order_by("pk") if needle.is_in(row.address)]
-    shown = tuple(Excerpt(row.pk, row.address[:EXCERPT]) for row in rows[:SHOWN])
-    return Place(MailChoice._meta.db_table, len(rows), shown, True) if rows else None
+    if rows:
+        shown = tuple(Excerpt(row.pk, row.address[:EXCERPT]) for row in rows[:SHOWN])
+        yield Place(MailChoice._meta.db_table, len(rows), shown, True)
 
 
-def _place(model: type[models.Model], client: Client, needle: Needle) -> Place | None:
+def _places(model: type[models.Model], client: Client, needle: Needle) -> Iterator[Place]:
     with opened(model, client):
-        rows = needle.rows(model, client.pk)
-        if model is Exchange:
-            rows = model._default_manager.filter(client_id=client.pk, key_hash__in=needle.keys).order_by("pk")
-        count = rows.count()
-        if not count:
-            return None
-        shown = tuple(Excerpt(row.pk, _excerpt(row, needle)) for row in rows[:SHOWN])
-    return Place(model._meta.db_table, count, shown, model in STAYS)
+        for rows, stays in ((erasable(model, needle, client.pk), False), (_staying(model, needle, client.pk), True)):
+            if count := rows.count():
+                shown = tuple(Excerpt(row.pk, _excerpt(row, needle)) for row in rows[:SHOWN])
+                yield Place(model._meta.db_table, count, shown, stays)
+
+
+def erasable(model: type[models.Model], needle: Needle, client_id: int) -> Any:
+    """The rows of the client from which it is erased."""
+    if model is Exchange:
+        return Exchange.objects.filter(client_id=client_id, key_hash__in=needle.keys).order_by("pk")
+    return needle.rows(model, client_id, needle.tells if model in WHOLE else needle.scrubbed)
+
+
+def _staying(model: type[models.Model], needle: Needle, client_id: int) -> Any:
+    if model in WHOLE:
+        return model._default_manager.none()
+    return needle.rows(model, client_id, lambda row: needle.tells(row) and not needle.scrubbed(row))
 
 
 def _excerpt(row: Any, needle: Needle) -> str:
     """The first text of the row that holds it."""
-    texts = (str(getattr(row, column)) for column in columns(type(row)))
-    text = next((text for text in texts if needle.is_in(text)), "")
+    values = (getattr(row, column) for column in columns(type(row)))
+    text = next((str(value) for value in values if needle.is_told(value)), "")
     at = max(0, text.casefold().find(needle.text.casefold()) - EXCERPT // 2)
     return text[at : at + EXCERPT]
 
 
-def files_with(client: Client, needle: Needle) -> Iterator[str]:
-    """Digests of files that hold it, line by line; weights and adapters are no text."""
-    store, models_ = store_of(client.pk), _model_files(client)
+def files_with(client: Client, needle: Needle) -> Files:
+    """Uploads are read as they are imported, but all of their columns; weights and adapters are no text."""
+    store, models_, uploads = store_of(client.pk), _model_files(client), _uploads(client)
+    found, unread = [], []
     for digest, _at in sorted(store.listed()):
         if digest in models_:
             continue
@@ -118,8 +130,28 @@ def files_with(client: Client, needle: Needle) -> Iterator[str]:
             path = store.path(digest)
         except ArtifactMissing:
             continue
-        if any(needle.is_in(line) for line in lines_of(path)):
-            yield digest
+        is_in = _is_in_uploads(uploads.get(digest, ()), needle)
+        needs_lines = digest not in uploads or is_in is None
+        if is_in or (needs_lines and any(needle.is_told(line) for line in lines_of(path))):
+            found.append(digest)
+        elif is_in is None:
+            unread.append(digest)
+    return Files(tuple(found), tuple(unread))
+
+
+def _uploads(client: Client) -> dict[str, list[Batch]]:
+    found: dict[str, list[Batch]] = {}
+    for batch in Batch.objects.filter(client=client).exclude(file_digest="").order_by("pk"):
+        found.setdefault(batch.file_digest, []).append(batch)
+    return found
+
+
+def _is_in_uploads(batches: Iterable[Batch], needle: Needle) -> bool | None:
+    """The file behind them, by each one's own reading. None: it cannot be read whole, and what could says nothing."""
+    try:
+        return any(needle.is_told(row) for batch in batches for row in every_row(batch))
+    except BadFile:
+        return None
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -135,7 +167,7 @@ def _model_files(client: Client) -> set[str]:
 
 def learnt(client: Client, needle: Needle) -> Iterator[Learnt]:
     """A row is in the dataset that took it first, and in every later one that was built on what was in production."""
-    held = needle.rows(Example, client.pk).filter(dataset__isnull=False).values_list("pipeline_id", "dataset_id")
+    held = erasable(Example, needle, client.pk).filter(dataset__isnull=False).values_list("pipeline_id", "dataset_id")
     first: dict[int, int] = {}
     for pipeline_id, dataset_id in held.order_by().distinct():
         first[pipeline_id] = min(dataset_id, first.get(pipeline_id, dataset_id))
