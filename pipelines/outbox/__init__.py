@@ -68,6 +68,8 @@ def _key(run: Run, kind: str, detail: dict[str, Any]) -> str:
             return f"{kind}:{run.pk}:{detail['guardrail']}"  # Once for each guardrail, not at every look.
         case "drill_failed":
             return f"{kind}:{run.pk}:{detail['drill']}"
+        case "rolled_back" if "rollback" in detail:
+            return f"{kind}:{run.pk}:{detail['rollback']}"  # A version that was brought back may be taken back again.
         case "rollback_stuck":
             return f"{kind}:{detail['rollback']}:{'given up' if detail['given_up'] else ''}"
         case "held":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,7 +14,7 @@ from pipelines.artifacts import store_of
 from pipelines.cards import version_yaml
 from pipelines.domain.transitions import JobStatus, RolloutStatus, RunStatus
 from pipelines.engine.jobs import cancel_jobs, ensure_job
-from pipelines.models import Example, ExampleState, Job, ModelVersion, PipelineState, Rollout, Run
+from pipelines.models import Example, ExampleState, Job, ModelVersion, PipelineState, Rollback, Rollout, Run
 
 TOLD = {
     RunStatus.HELD: "held",
@@ -31,11 +32,11 @@ PARKING = (RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK)
 LOOK_AGAIN = timedelta(minutes=1)
 
 
-def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
-    """In the same transaction as the verdict. `taken_back`: the version was rolled back, perhaps long after its run."""
+def on_rest(run: Run, now: datetime, *, taken_back: Rollback | None = None) -> None:
+    """In the same transaction as the verdict. `taken_back`: how its version was rolled back, perhaps long after it."""
     status = RunStatus.ROLLED_BACK if taken_back else RunStatus(run.status)
     if status in TOLD:
-        outbox.notify(run, TOLD[status], now, {"stage": run.stage, "reason": run.reason})
+        outbox.notify(run, TOLD[status], now, _told(run, taken_back))
     keep_card(run)
     if status == RunStatus.HELD:
         return
@@ -49,6 +50,11 @@ def on_rest(run: Run, now: datetime, *, taken_back: bool = False) -> None:
         cancel_jobs(run, now)
         _recall_training(run, now)
     _settle_triggers(run, now)
+
+
+def _told(run: Run, taken_back: Rollback | None) -> dict[str, Any]:
+    detail: dict[str, Any] = {"stage": run.stage, "reason": run.reason}
+    return detail | ({"rollback": taken_back.pk, "reason": taken_back.sentence} if taken_back else {})
 
 
 def _recall_training(run: Run, now: datetime) -> None:

@@ -106,7 +106,7 @@ def carry_out(made: Rollback, route: Route, now: datetime) -> None:
         _end_canary(candidate, made, now)
     _send_off(made, gone.run, f"restore:{made.pk}", now)
     # Locked: a worker that claims the run at this moment waits, and then finds it ended.
-    _end_run(Run.objects.select_for_update().get(pk=gone.run_id), made.sentence, now)
+    _end_run(Run.objects.select_for_update().get(pk=gone.run_id), made, now)
 
 
 def _end_canary(candidate: ModelVersion, made: Rollback, now: datetime) -> None:
@@ -133,11 +133,11 @@ def _send_off(made: Rollback, run: Run, kind: str, now: datetime) -> None:
     dispatch.work_job(job.client_id, job.pk, job.queue)
 
 
-def _end_run(run: Run, sentence: str, now: datetime) -> None:
+def _end_run(run: Run, made: Rollback, now: datetime) -> None:
     """Ends the run that brought the version, if it is live. A worker in the middle of it is fenced out by the move."""
-    if run.is_live and run.move(RunStatus.ROLLED_BACK, sentence, now, verdict="rolled_back"):
+    if run.is_live and run.move(RunStatus.ROLLED_BACK, made.sentence, now, verdict="rolled_back"):
         StageRun.objects.filter(run=run, stage=run.stage).update(status="rolled_back", finished_at=now)
-    on_rest(run, now, taken_back=True)
+    on_rest(run, now, taken_back=made)
 
 
 def default_target(route: Route) -> ModelVersion | None:

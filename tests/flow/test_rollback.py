@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils.timezone import now
 
+from agency.mail.facts import gather
 from pipelines import actions, plan
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import work_on
@@ -96,6 +97,19 @@ def test_a_rollback_ends_a_run_that_no_worker_has_taken_up_yet(
     actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
     assert route_of(pipeline) == (1, None, 0)
     assert Run.objects.get(pk=run.pk).status == "rolled_back"
+
+
+def test_each_rollback_of_a_version_is_told_with_its_own_reason(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost
+) -> None:
+    lived(pipeline, add_rows, 2)
+    for target, reason in ((1, "v2 is rude"), (2, "v2 was not to blame"), (1, "v2 is rude after all")):
+        actions.roll_back(pipeline, to=version(target), actor="owner", reason=reason, now=now())
+    assert route_of(pipeline) == (1, None, 0)
+    first, second = Notice.objects.filter(run=version(2).run, kind="rolled_back").order_by("id")
+    assert first.recipients and second.due_at is not None
+    assert [gather(row).failures for row in (first, second)] == [("v2 is rude",), ("v2 is rude after all",)]
+    assert second.detail["reason"] == "v2 is rude after all"
 
 
 def test_a_version_that_is_not_loaded_is_proven_before_it_gets_traffic(
