@@ -58,28 +58,33 @@ def recipients_of(notice: Notice) -> list[str]:
 
 def mail_refused(notice: Notice, tries: int, reason: str, now: datetime) -> None:
     """So many tries met no mail server: the agency's other channels are told, once until a mail is taken again."""
-    if tries >= MAIL_DOWN_ATTEMPTS and not _is_told_down(notice.agency_id):
+    if tries >= MAIL_DOWN_ATTEMPTS and _told_down(notice.agency_id) is None:
         _tell_channels(notice, "mail_down", reason, now)
 
 
 def mail_taken(notice: Notice, now: datetime) -> None:
-    if _is_told_down(notice.agency_id):
-        _tell_channels(notice, "mail_up", "", now)
+    """Whoever's mail it was: the end goes where the beginning went, and closes the alarm that it opened."""
+    down = _told_down(notice.agency_id)
+    if down is not None:
+        _tell_channels(down, "mail_up", "", now)
 
 
-def _is_told_down(agency_id: int) -> bool:
+def _told_down(agency_id: int) -> Notice | None:
+    """What told that mail is down, while nothing told that it is up again; of any of the agency's clients."""
     with scope.agency_scope(agency_id):
         rows = Notice.objects.filter(agency_id=agency_id, kind__in=("mail_down", "mail_up"))
-        return bool(rows.order_by("-id").values_list("kind", flat=True).first() == "mail_down")
+        last: Notice | None = rows.order_by("-id").first()
+    return last if last is not None and last.kind == "mail_down" else None
 
 
 @transaction.atomic
-def _tell_channels(notice: Notice, kind: str, reason: str, now: datetime) -> None:
+def _tell_channels(about: Notice, kind: str, reason: str, now: datetime) -> None:
     """Once, whoever else finds it at the same moment."""
-    Agency.objects.select_for_update().get(pk=notice.agency_id)
-    if _is_told_down(notice.agency_id) == (kind == "mail_down"):
+    Agency.objects.select_for_update().get(pk=about.agency_id)
+    if (_told_down(about.agency_id) is None) == (kind == "mail_up"):
         return
     fields = {"kind": kind, "key": f"{kind}:{now.isoformat()}", "detail": {"reason": reason}, "created_at": now}
-    made = Notice.of(notice, pipeline_id=notice.pipeline_id, **fields)
-    made.save()
-    deliveries.spread(made, now)
+    with scope.agency_scope(about.agency_id):
+        made = Notice.of(about, pipeline_id=about.pipeline_id, **fields)
+        made.save()
+        deliveries.spread(made, now)

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from agency.mail.channels.events import describe
 from pipelines import actions, outbox
 from pipelines.domain.transitions import RunStatus
 from pipelines.models import Delivery, Notice, Run
-from pipelines.notifiers import Message
+from pipelines.notifiers import Message, pagerduty
 from pipelines.notifiers.fake import FakeNotifier
 from pipelines.notifiers.webhook import new_secret
 from pipelines.shipping.ending import on_rest
@@ -199,3 +200,29 @@ def test_channels_hear_once_that_mail_is_down_and_once_that_it_is_up_again(
     assert (kinds().count("mail_down"), kinds().count("mail_up")) == (1, 1)
     told = Delivery.objects.order_by("id").values_list("notice__kind", flat=True)
     assert list(told) == ["mail_down", "mail_up"]
+
+
+def test_the_alarm_about_mail_is_closed_where_it_was_opened_whosever_mail_is_taken_first(
+    held: Run, birch: Client, clock: Clock, post: FakeNotifier
+) -> None:
+    with scope.agency_scope(held.agency_id):
+        leads = Leads("http://127.0.0.1:9/hook", secret=new_secret())
+        for place in (held.pipeline.agency, held.client, birch):
+            named = (getattr(place, "slug", "ops"), "webhook")
+            add_channel(place, named, leads, ["mail_down"], actor="tests", now=clock.now)
+    FakeNotifier.refusals = 3
+    for _ in range(3):
+        sent_by(clock, post)
+        clock.advance(hours=1)
+    with factories.inside(birch):
+        run = factories.make_run(factories.make_pipeline(birch, recipients=[TEAM]), status="failed")
+        outbox.notify(run, "failed", clock.now)
+        assert sent_by(clock, post) == [("failed", (TEAM,))]
+
+    with scope.agency_scope(held.agency_id):
+        down, up = Notice.objects.filter(kind__in=("mail_down", "mail_up")).order_by("id")
+        told = [set(row.deliveries.values_list("channel__name", flat=True)) for row in (down, up)]
+        opened, closed = (pagerduty.message(describe(row), "key") for row in (down, up))
+    assert told[0] == told[1] == {held.pipeline.agency.slug, held.client.slug}
+    assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+    assert opened["dedup_key"] == closed["dedup_key"]
