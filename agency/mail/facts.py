@@ -60,9 +60,9 @@ def gather(notice: Notice) -> Facts:
         what = notice.detail.get("host") or notice.detail.get("channel", "")
         return Facts(what=one_line(what, 80), brief=_over(notice), failures=_of_host(notice))
     version = ModelVersion.objects.filter(run=run).first()
-    back = _rollback(run) if notice.kind == "rolled_back" else None
+    back = _rollback(notice, run) if notice.kind == "rolled_back" else None
     gates = list(GateResult.objects.filter(run=run))
-    bad = [gate for gate in gates if scores.is_against(gate)]
+    bad = scores.deciding(notice, run, gates)
     deltas = scores.deltas(run)
     quarantine = _quarantine(run)
     return Facts(
@@ -146,9 +146,12 @@ def _words(name: str) -> str:
     return one_line(name, 80).replace("_", " ")
 
 
-def _rollback(run: Run) -> Rollback | None:
+def _rollback(notice: Notice, run: Run) -> Rollback | None:
+    """The one that it tells of; where it names none, the latest of the run's version."""
     mine = Rollback.objects.filter(Q(rollout__run=run) | Q(from_version__run=run))
-    return mine.select_related("from_version", "to_version").first()
+    named = notice.detail.get("rollback")
+    found = mine.filter(pk=named) if named else mine
+    return found.select_related("from_version", "to_version").first()
 
 
 def _numbers(back: Rollback) -> tuple[Fact, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from agency.mail.words import one_line, points
-from pipelines.domain.verdicts import Verdict
-from pipelines.models import GateResult, Run, Scorecard
+from pipelines.domain.verdicts import Verdict, worst
+from pipelines.models import GateResult, Notice, Run, Scorecard
 
 SHOWN_CHANGE = 0.0005  # 0.05 points: what rounds to +0.0 is neither good nor bad.
 
@@ -33,9 +34,25 @@ class GateLine:
     sentence: str
 
 
-def is_against(gate: GateResult) -> bool:
-    """Whether this gate kept the candidate back."""
-    return gate.effect == "block" and not gate.is_shadow and gate.verdict != Verdict.PASSED
+def deciding(notice: Notice, run: Run, gates: Sequence[GateResult]) -> list[GateResult]:
+    """The gates that are why this notice was written: they rejected the candidate, or hold it in compare.
+
+    Where one could not measure and none failed the run was held: what rejected it after that is a person.
+    """
+    is_first = not Scorecard.objects.filter(run=run, production__isnull=False).exists()
+    against = [gate for gate in gates if _is_against(gate, is_first)]
+    match notice.kind:
+        case "rejected" if worst(Verdict(gate.verdict) for gate in against) != Verdict.ERROR:
+            return against
+        case "held" | "reminder" | "escalated" if notice.detail.get("stage") == "compare":
+            return against
+    return []
+
+
+def _is_against(gate: GateResult, is_first: bool) -> bool:
+    """Whether this gate kept the candidate back; a first version has nothing that it could be held against."""
+    is_silent = gate.is_shadow or gate.is_waived or (is_first and gate.lacks_production)
+    return gate.effect == "block" and gate.verdict != Verdict.PASSED and not is_silent
 
 
 def sentence(gate: GateResult) -> str:

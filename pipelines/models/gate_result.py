@@ -37,3 +37,8 @@ class GateResult(ClientOwned):
     def is_waived(self) -> bool:
         """Whether a waiver kept this verdict from deciding."""
         return self.waiver_id is not None and self.verdict != "passed"
+
+    @property
+    def lacks_production(self) -> bool:
+        """Whether it had nothing to compare with. Only the sentence keeps that."""
+        return "no production yet" in self.sentence

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
+from agency.mail import facts
 from agency.mail.compose import compose
 from agency.mail.kinds import MAIL_KINDS
 from agency.mail.words import one_line
@@ -175,6 +176,51 @@ def test_a_first_version_has_no_change_to_boast_of(in_acorn: Client) -> None:
 
     assert message.subject == "Acorn Support v1 promoted"
     assert "pts" not in message.text
+
+
+def without_production(run: Run) -> None:
+    gates = GateResult.objects.filter(run=run, name__in=("accuracy", "latency"))
+    gates.update(verdict="inconclusive", sentence="accuracy: no production yet")
+
+
+@pytest.mark.parametrize(("kind", "stage"), [("failed", "deploy"), ("held", "compare"), ("rejected", "compare")])
+def test_a_first_version_is_not_told_that_it_has_no_rival_for_a_reason(kind: str, stage: str, in_acorn: Client) -> None:
+    run = factories.make_run(factories.make_pipeline(in_acorn), at="deploy")
+    without_production(run)
+
+    message = told(run, kind, stage=stage, reason="the host shop is down")
+
+    report = facts.gather(Notice.objects.get(kind=kind))
+    assert report.failures == ("the host shop is down",)
+    assert "gate" not in message.subject
+
+
+def test_a_first_version_in_service_needs_no_excuse(in_acorn: Client) -> None:
+    run = factories.make_run(factories.make_pipeline(in_acorn), at="monitor")
+    without_production(run)
+
+    assert "Why" not in told(run, "promoted").text
+
+
+def test_only_gates_that_decide_are_the_reason_of_a_rejection(production: Run) -> None:
+    run = next_run(production, "deploy", "rejected")
+    refuse(run)
+    gates = GateResult.objects.filter(run=run, name="latency")
+    gates.update(verdict="failed", sentence="latency 1.4", waiver=factories.make_waiver(run.pipeline, "latency"))
+
+    assert told(run, "rejected").subject == "Acorn Support v2 rejected (accuracy gate)"
+
+
+def test_whoever_turned_down_what_could_not_be_measured_is_its_reason(production: Run) -> None:
+    run = next_run(production, "deploy", "rejected")
+    GateResult.objects.filter(run=run, name="accuracy").update(verdict="error", sentence="accuracy is unknown")
+
+    told(run, "held", stage="compare", reason="accuracy is unknown")
+    told(run, "rejected", stage="compare", reason="turned down by owner: too slow")
+
+    held, rejected = Notice.objects.filter(kind__in=("held", "rejected")).order_by("id")
+    assert facts.gather(held).failures == ("accuracy is unknown",)
+    assert facts.gather(rejected).failures == ("turned down by owner: too slow",)
 
 
 def test_hostile_text_neither_becomes_markup_nor_breaks_a_line(production: Run) -> None:

@@ -74,8 +74,8 @@ def _again(
 
 def _stored(run: Run, row: GateResult) -> judge.GateResult:
     """The verdict as it stands in the log."""
-    verdict, no_production = Verdict(row.verdict), "no production yet" in row.sentence
-    result = judge.GateResult(_spec(run, row), verdict, row.sentence, row.numbers, no_production=no_production)
+    said = (Verdict(row.verdict), row.sentence, row.numbers)
+    result = judge.GateResult(_spec(run, row), *said, no_production=row.lacks_production)
     return replace(result, waived="waived") if row.is_waived else result
 
 
