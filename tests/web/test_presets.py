@@ -260,6 +260,22 @@ def test_one_setting_changes_in_many_pipelines_by_one_confirmation(
     assert settings_of(other).settings.triggers.cooldown_s == 2 * DAY_S
 
 
+def test_a_search_reaches_the_pipelines_that_a_long_list_leaves_out(
+    engineer: Browser, acorn: Client, birch: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agency.portal.views.presets.bulk.AT_MOST", 2)
+    factories.make_pipeline(acorn), factories.make_pipeline(acorn, "billing")
+    last = factories.make_pipeline(birch)
+    path, given = reverse("bulk-change"), {"field": "triggers.cooldown_s", "value": "7 d", "pick": [str(last.pk)]}
+
+    cut, found = engineer.get(path), engineer.get(path, {"q": "birch"})
+    changed = engineer.post(f"{path}?q=birch", given)
+
+    assert "The first 2 of 3: search" in cut.text and "Birch" not in cut.text
+    assert "Birch · Support" in found.text and 'id="cut"' not in found.text
+    assert "triggers.cooldown_s</code>" in changed.text
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"value": "7 d"}, "Tick at least one"), ({"value": "soon", "pick": "1"}, "is not a duration")],

@@ -29,11 +29,13 @@ AT_MOST = 1000
 class Asked:
     """What the page shows: a setting, the pipelines with its value, those that are ticked, what would change.
 
-    `rows`: number, names of client and pipeline, value; no row of a table is read whole to be listed.
+    `rows`: number, names of client and pipeline, value; no row of a table is read whole to be listed. `matching`: how
+    many there are with those that are not shown.
     """
 
     path: str
     rows: list[tuple[int, str, Any]]
+    matching: int
     form: RetuneForm
     picked: Collection[str] = ()
     proposals: Sequence[Proposal] = ()
@@ -51,30 +53,33 @@ def bulk(request: HttpRequest) -> HttpResponse:
     path = request.POST.get("field") or request.GET.get("field") or next(iter(SINGLE))
     if path not in SINGLE:
         raise Http404
-    rows = _rows(request.GET.get("q", ""), path)
+    rows, matching = _rows(request.GET.get("q", ""), path)
     if request.method != "POST":
-        return _page(request, Asked(path, rows, value_form(path)))
+        return _page(request, Asked(path, rows, matching, value_form(path)))
     form, picked = value_form(path, request.POST), set(request.POST.getlist("pick"))
     chosen = _chosen(pk for pk, _name, _value in rows if str(pk) in picked)
     if not form.is_valid() or not chosen:
-        return _page(request, Asked(path, rows, form, picked, nobody=not chosen), 422)
+        return _page(request, Asked(path, rows, matching, form, picked, nobody=not chosen), 422)
     by = saver(who(request), timezone.now())
     found = [propose(row, {path: _stored(form.cleaned_data["value"])}, by.judge) for row in chosen]
     if "save" in request.POST:
         tell(request, apply(found, bases_of(request), by, request.POST.get("reason", "")[:500]))
         return go(request, f"{request.path}?field={path}")
-    return _page(request, Asked(path, rows, form, picked, found))
+    return _page(request, Asked(path, rows, matching, form, picked, found))
 
 
 def _stored(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _rows(text: str, path: str) -> list[tuple[int, str, Any]]:
-    found = Pipeline.objects.order_by("client__name", "name")
-    rows = found.values_list("pk", "client__name", "name", f"revision__body__{path.replace('.', '__')}")[:AT_MOST]
-    named = ((pk, f"{client} · {name}", value) for pk, client, name, value in rows)
-    return [row for row in named if text.casefold() in row[1].casefold()]
+def _rows(text: str, path: str) -> tuple[list[tuple[int, str, Any]], int]:
+    """The first that match, and how many do. Names are looked through in Python, where case folds in every language."""
+    found = Pipeline.objects.order_by("client__name", "name", "pk")
+    names = found.values_list("pk", "client__name", "name")
+    named = {pk: f"{client} · {name}" for pk, client, name in names}
+    matching = [pk for pk, name in named.items() if text.casefold() in name.casefold()]
+    shown = found.filter(pk__in=matching[:AT_MOST]).values_list("pk", f"revision__body__{path.replace('.', '__')}")
+    return [(pk, named[pk], value) for pk, value in shown], len(matching)
 
 
 def _chosen(pks: Iterable[int]) -> list[Pipeline]:
