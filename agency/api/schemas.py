@@ -256,11 +256,11 @@ class VersionOut(Schema):
 
 
 class RollbackIn(Asked):
-    """`to`: the number of the version to go back to; left out, the one that was in production before."""
+    """`to`: the number of the version to go back to, 0 for an adopted one; left out, the one before."""
 
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(..., min_length=1, max_length=500)
-    to: int | None = Field(None, ge=1)
+    to: int | None = Field(None, ge=0)
 
 
 class RollbackOut(Schema):

@@ -22,9 +22,10 @@ from pipelines.hosts.fake import FakeHost
 from pipelines.models import ModelVersion, PipelineState, Placement, Rollback, Route, Run
 from pipelines.shipping.rollback import is_warm, obstacle
 from tenants.actions import change_settings
-from tenants.models import AuditEvent, Host, HostDrift, Pipeline
+from tenants.models import AuditEvent, Client, Host, HostDrift, Pipeline
 from tests import factories
 from tests.conftest import Clock
+from tests.web.test_api_work import Program
 
 pytestmark = pytest.mark.django_db
 NAME = "llama3.2:1b"
@@ -131,6 +132,19 @@ def test_a_pipeline_with_versions_adopts_nothing(pipeline: Pipeline, fake: FakeH
     adopt(pipeline, clock)
     with pytest.raises(ActionRefused, match="versions already"):
         adopt(pipeline, clock)
+
+
+def test_a_key_names_it_by_its_number(pipeline: Pipeline, fake: FakeHost, clock: Clock, acorn: Client) -> None:
+    v0 = adopt(pipeline, clock)
+    factories.make_production(pipeline)
+    ModelVersion.objects.filter(pk=v0.pk).update(status="archived")
+    program = Program(acorn)
+
+    prompted = program.post("/pipelines/support/runs", {"prompt": {"version": 0, "system": "One word."}})
+    back = program.post("/pipelines/support/rollback", {"reason": "worse", "to": 0})
+
+    assert (prompted.status_code, "of v0" in prompted.json()["error"]["message"]) == (409, True)
+    assert (back.status_code, back.json()["to_version"]) == (201, "v0")
 
 
 def test_by_page(pipeline: Pipeline, fake: FakeHost, engineer: Browser) -> None:

@@ -31,7 +31,8 @@ def order_run(request: HttpRequest, slug: str, asked: RunIn) -> Status[dict[str,
     said: dict[str, Any] = {"actor": actor, "reason": asked.reason, "now": timezone.now(), "force": asked.force}
     if asked.prompt is None:
         return Status(201, shown(start_run(pipeline, **said, kind="api")))
-    parent = open_version(request, slug, asked.prompt.version or _production(pipeline))
+    wanted = asked.prompt.version
+    parent = open_version(request, slug, _production(pipeline) if wanted is None else wanted)
     prompt = read_prompt(asked.prompt.system, asked.prompt.replaces, asked.prompt.parameters)
     return Status(201, shown(start_prompt_run(parent, prompt, **said)))
 
