@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from tenants import scope
@@ -58,9 +58,28 @@ def freeze_of(pipeline: Pipeline, now: datetime) -> Freeze | None:
     """The freeze that holds this pipeline's rollouts, the widest first."""
     # The agency's own rows are invisible in a client's scope.
     with scope.agency_scope(pipeline.agency_id):
-        of_agency, of_client = Q(client=None), Q(client=pipeline.client_id, pipeline=None)
-        rows = in_force(Freeze.objects.select_related("client", "pipeline"), now)
-        return rows.filter(of_agency | of_client | Q(pipeline=pipeline.pk)).order_by("client", "pipeline").first()
+        return _widest(pipeline.client_id, pipeline.pk, now)
+
+
+def _widest(client_id: int | None, pipeline_id: int | None, now: datetime) -> Freeze | None:
+    """Of those that hold the whole of this place; inside the agency's scope."""
+    of_client, of_pipeline = Q(client=client_id, pipeline=None), Q(pipeline=pipeline_id, pipeline__isnull=False)
+    rows = in_force(Freeze.objects.select_related("client", "pipeline"), now)
+    widest = [F(name).asc(nulls_first=True) for name in ("client", "pipeline")]
+    return rows.filter(Q(client=None) | of_client | of_pipeline).order_by(*widest).first()
+
+
+def lifted_words(row: Freeze, now: datetime) -> str:
+    """What follows for rollouts now that it is lifted: another freeze may hold its place, or a part of it."""
+    with scope.agency_scope(row.agency_id):
+        other = _widest(row.client_id, row.pipeline_id, now)
+        if other is not None:
+            words = {"place": other.place, "words": other.words}
+            return _("Lifted. Rollouts wait all the same: %(place)s is %(words)s") % words
+        inside = Freeze.objects.filter(Q() if row.client_id is None else Q(client=row.client_id))
+        if row.pipeline_id is None and in_force(inside, now).exists():
+            return _("Lifted. What waited goes on within two minutes, but not where another freeze holds it.")
+    return _("Lifted. What waited goes on within two minutes.")
 
 
 def _scope_of(agency_id: int, client: Client | None) -> scope.Entered:

@@ -35,6 +35,12 @@ class FreezeOut(Schema):
     in_force: bool
 
 
+class FreezeLifted(FreezeOut):
+    """`said`: what follows for rollouts; another freeze may hold them still."""
+
+    said: str
+
+
 class WaiverIn(Asked):
     """`gate` by its name in the settings; it ends by itself after `days`."""
 
@@ -54,6 +60,12 @@ class WaiverOut(Schema):
     withdrawn_at: datetime | None
     withdrawn_by: str
     in_force: bool
+
+
+class WaiverEnded(WaiverOut):
+    """`said`: what follows for the gate; another waiver may hold still."""
+
+    said: str
 
 
 class ChainOut(Schema):

@@ -26,7 +26,7 @@ from pipelines.actions.shipping import (
     roll_back,
     start_drill,
 )
-from pipelines.actions.waivers import waive_gate, withdraw_waiver
+from pipelines.actions.waivers import waive_gate, withdraw_waiver, withdrawn_words
 
 __all__ = [
     "ActionRefused",
@@ -62,4 +62,5 @@ __all__ = [
     "vote",
     "waive_gate",
     "withdraw_waiver",
+    "withdrawn_words",
 ]

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from pipelines.actions.refused import ActionRefused
 from pipelines.actions.two_people import confirmed_by, second_for
 from pipelines.models import Waiver
+from pipelines.records.waivers import in_force
 from tenants.models import AuditEvent, Pipeline
 from tenants.people.four_eyes import Topic
 
@@ -47,7 +48,7 @@ def check_waiver(pipeline: Pipeline, gate: str, *, reason: str, expires_at: date
 
 @transaction.atomic
 def withdraw_waiver(waiver: Waiver, *, actor: str, reason: str, now: datetime) -> None:
-    """The gate decides again from the next verdict on; those given meanwhile stay as they are."""
+    """The gate decides again from the next verdict on, unless another waiver holds; those given meanwhile stay."""
     _must_say_why(reason)
     row = Waiver.objects.select_for_update().get(pk=waiver.pk)
     if not row.is_in_force(now):
@@ -56,6 +57,14 @@ def withdraw_waiver(waiver: Waiver, *, actor: str, reason: str, now: datetime) -
     row.save(update_fields=["withdrawn_at", "withdrawn_by", "withdrawn_reason"])
     subject = f"{row.pipeline.slug}/{row.gate}"
     AuditEvent.append(row, actor, "gate.unwaive", subject, now, {"waiver": row.pk, "reason": reason})
+
+
+def withdrawn_words(waiver: Waiver, now: datetime) -> str:
+    """What follows for the gate now that this waiver is withdrawn: another one may hold."""
+    other = in_force(waiver.pipeline_id, now).get(waiver.gate)
+    if other is None:
+        return _("Withdrawn. The gate decides again.")
+    return _("Withdrawn. The gate does not decide all the same: it is %(words)s") % {"words": other.words}
 
 
 def _must_say_why(reason: str) -> None:

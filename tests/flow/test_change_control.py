@@ -120,6 +120,19 @@ def test_a_freeze_is_set_seen_and_lifted_on_its_page(pipeline: Pipeline) -> None
         assert "ended already" in browser.post(url, {"reason": "again"}).text
 
 
+def test_whoever_lifts_a_freeze_under_another_one_hears_that_rollouts_wait(pipeline: Pipeline) -> None:
+    rows = [frozen(place) for place in (pipeline, pipeline.client, pipeline)]
+    said = []
+    for row in rows:
+        freezing.lift(row, actor="owner", reason="done", now=now())
+        said.append(freezing.lifted_words(row, now()))
+    assert said[0] == f"Lifted. Rollouts wait all the same: {pipeline.client.slug} is frozen by owner: year end"
+    assert said[1:] == [
+        "Lifted. What waited goes on within two minutes, but not where another freeze holds it.",
+        "Lifted. What waited goes on within two minutes.",
+    ]
+
+
 def test_a_freeze_is_set_and_lifted_by_command(pipeline: Pipeline) -> None:
     with scope.entered(None):
         out = StringIO()

@@ -12,6 +12,7 @@ from django.test import Client as Browser
 
 from pipelines.artifacts import store_of
 from pipelines.models import Exchange, Feedback, ModelVersion, TriggerDecision
+from tenants import freezing, scope
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
 
@@ -222,6 +223,17 @@ def test_an_error_nobody_foresaw_is_json_with_a_number_to_quote(
     assert "secret detail" not in response.content.decode()
 
 
+def test_a_key_that_lifts_one_of_two_freezes_hears_of_the_other(program: Program, pipeline: Pipeline) -> None:
+    with scope.agency_scope(pipeline.agency_id):
+        freezing.freeze(pipeline.client.agency, actor="ann", reason="audit", now=factories.NOW)
+    made = program.post("/freezes", {"reason": "year end", "pipeline": "support"}).json()
+
+    lifted = program.post(f"/freezes/{made['id']}/lift", {"reason": "over"})
+
+    assert lifted.json()["in_force"] is False
+    assert lifted.json()["said"] == "Lifted. Rollouts wait all the same: agency is frozen by ann: audit"
+
+
 def test_a_gate_is_waived_and_the_waiver_ended_by_a_key_that_answers_for_it(
     program: Program, pipeline: Pipeline
 ) -> None:
@@ -238,6 +250,7 @@ def test_a_gate_is_waived_and_the_waiver_ended_by_a_key_that_answers_for_it(
         "Gate size does not block: there is nothing to waive.",
     )
     assert (ended.status_code, ended.json()["in_force"]) == (200, False)
+    assert ended.json()["said"] == "Withdrawn. The gate decides again."
     assert again.status_code == 409
     assert [row["gate"] for row in program.get(waivers).json()["items"]] == ["accuracy"]
     with factories.inside(pipeline):

@@ -124,6 +124,18 @@ def test_a_withdrawn_waiver_is_over_and_stays_in_the_list(engineer: Browser, sup
             withdraw_waiver(row, actor="owner", reason="once more", now=timezone.now())
 
 
+def test_a_waiver_that_is_withdrawn_under_another_one_says_that_the_gate_does_not_decide(
+    engineer: Browser, support: Pipeline
+) -> None:
+    rows = [factories.make_waiver(support) for _ in range(2)]
+    urls = [reverse("withdraw-waiver", args=["acorn", "support", row.pk]) for row in rows]
+
+    first, last = (engineer.post(url, {"reason": "mended"}, follow=True).text for url in urls)
+
+    assert "does not decide all the same: it is waived by owner@north.example until" in first
+    assert "The gate decides again" not in first and "The gate decides again" in last
+
+
 def test_an_expired_waiver_is_shown_as_ended(viewer: Browser, support: Pipeline) -> None:
     factories.make_waiver(support, days=1)
 

@@ -12,7 +12,7 @@ from agency.api.auth import Key, actor_of
 from agency.api.lookup import client_in, key_in, one, open_pipeline
 from agency.api.paging import Paged, page
 from agency.api.schemas import Page, PauseIn, Refusal
-from agency.api.schemas_changes import FreezeIn, FreezeOut
+from agency.api.schemas_changes import FreezeIn, FreezeLifted, FreezeOut
 from pipelines.actions import ActionRefused
 from tenants import freezing
 from tenants.models import Freeze
@@ -41,16 +41,16 @@ def set_freeze(request: HttpRequest, asked: FreezeIn) -> Status[dict[str, Any]]:
         raise ActionRefused(str(refused)) from refused
 
 
-@router.post("/freezes/{int:freeze}/lift", response={200: FreezeOut, 404: Refusal, 409: Refusal})
+@router.post("/freezes/{int:freeze}/lift", response={200: FreezeLifted, 404: Refusal, 409: Refusal})
 def lift_freeze(request: HttpRequest, freeze: int, asked: PauseIn) -> dict[str, Any]:
-    """Rollouts that wait for it go on at their next look."""
+    """Rollouts that wait for it go on at their next look, unless another freeze holds them: `said` says which."""
     rows = Freeze.objects.filter(client=client_in(request)).select_related("client", "pipeline")
     row = one(rows, pk=freeze)
     try:
         freezing.lift(row, actor=actor_of(key_in(request)), reason=asked.reason, now=timezone.now())
     except freezing.FreezeRefused as refused:
         raise ActionRefused(str(refused)) from refused
-    return _shown(one(rows.all(), pk=freeze))
+    return _shown(one(rows.all(), pk=freeze)) | {"said": freezing.lifted_words(row, timezone.now())}
 
 
 def _shown(row: Freeze) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from agency.api.auth import Key, actor_of
 from agency.api.lookup import key_in, one, open_pipeline
 from agency.api.paging import Paged, page
 from agency.api.schemas import Page, PauseIn, Refusal
-from agency.api.schemas_changes import WaiverIn, WaiverOut
-from pipelines.actions import waive_gate, withdraw_waiver
+from agency.api.schemas_changes import WaiverEnded, WaiverIn, WaiverOut
+from pipelines.actions import waive_gate, withdraw_waiver, withdrawn_words
 from pipelines.models import Waiver
 
 router = Router(tags=["waivers"], auth=Key("waivers"))
@@ -35,12 +35,13 @@ def order_waiver(request: HttpRequest, slug: str, asked: WaiverIn) -> Status[dic
     return Status(201, _shown(made))
 
 
-@router.post("/pipelines/{slug}/waivers/{int:waiver}/end", response={200: WaiverOut, 404: Refusal, 409: Refusal})
+@router.post("/pipelines/{slug}/waivers/{int:waiver}/end", response={200: WaiverEnded, 404: Refusal, 409: Refusal})
 def end_waiver(request: HttpRequest, slug: str, waiver: int, asked: PauseIn) -> dict[str, Any]:
-    """The gate decides again from the next verdict on."""
-    rows = Waiver.objects.filter(pipeline=open_pipeline(request, slug))
-    withdraw_waiver(one(rows, pk=waiver), actor=actor_of(key_in(request)), reason=asked.reason, now=timezone.now())
-    return _shown(one(rows.all(), pk=waiver))
+    """The gate decides again from the next verdict on, unless another waiver of it holds: `said` says which."""
+    rows, now = Waiver.objects.filter(pipeline=open_pipeline(request, slug)), timezone.now()
+    withdraw_waiver(one(rows, pk=waiver), actor=actor_of(key_in(request)), reason=asked.reason, now=now)
+    row = one(rows.all(), pk=waiver)
+    return _shown(row) | {"said": withdrawn_words(row, now)}
 
 
 def _shown(row: Waiver) -> dict[str, Any]:

@@ -69,4 +69,4 @@ def _lift(place: freezing.Place, by: str, reason: str) -> str:
         freezing.lift(row, actor=by, reason=reason, now=timezone.now())
     if not found:
         raise CommandError(_("Nothing freezes exactly this place."))
-    return _("Lifted. What waited goes on within two minutes.")
+    return freezing.lifted_words(found[0], timezone.now())

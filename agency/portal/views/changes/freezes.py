@@ -65,7 +65,7 @@ def lift(request: HttpRequest, freeze: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             freezing.lift(row, actor=who(request), reason=form.cleaned_data["reason"], now=timezone.now())
-            messages.success(request, _("Lifted. What waited goes on within two minutes."))
+            messages.success(request, freezing.lifted_words(row, timezone.now()))
             return go(request, reverse("freezes"))
         except freezing.FreezeRefused as refused:
             form.add_error(None, str(refused))

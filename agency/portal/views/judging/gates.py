@@ -79,8 +79,9 @@ def withdraw(request: HttpRequest, slug: str, pipeline_slug: str, waiver: int) -
     if request.method == "POST" and form.is_valid():
         try:
             reason = form.cleaned_data["reason"]
-            actions.withdraw_waiver(found, actor=who(request), reason=reason, now=timezone.now())
-            messages.success(request, _("Withdrawn. The gate decides again."))
+            now = timezone.now()
+            actions.withdraw_waiver(found, actor=who(request), reason=reason, now=now)
+            messages.success(request, actions.withdrawn_words(found, now))
             return go(request, reverse("pipeline-gates", args=[slug, pipeline_slug]))
         except actions.ActionRefused as refused:
             form.add_error(None, str(refused))
