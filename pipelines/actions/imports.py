@@ -39,7 +39,7 @@ def stage_file(
     reading = remembered(path, Mapping.model_validate(known)).model_dump() if known else {}
     fields: dict[str, Any] = {"file_digest": digest, "file_bytes": path.stat().st_size, "reading": reading}
     fields |= {"source": name[:100], "created_by": actor, "created_at": now}
-    owned = owner_of(pipeline) | {"pipeline": pipeline, "origin": origin, "token": f"draft-{uuid4().hex}"}
+    owned = owner_of(pipeline) | {"pipeline": pipeline, "origin": origin, "token": _draft_token()}
     with transaction.atomic():
         refuse_capped(pipeline, now, CapKind.BYTES, more=fields["file_bytes"])
         return Batch.objects.create(**owned, **fields)
@@ -59,7 +59,7 @@ def start_import(batch: Batch, mapping: Mapping, *, now: datetime, by_worker: bo
         if not draft.is_draft:
             return draft
         draft.token = _token(draft, found.mapping)
-        known = Batch.objects.filter(pipeline=draft.pipeline, token=draft.token).first()
+        known = Batch.objects.filter(pipeline=draft.pipeline, token=draft.token).exclude(pk=draft.pk).first()
         if known is not None:
             return _same(draft, known)
         draft.reading, draft.error, draft.due_at, draft.attempts = found.mapping.model_dump(), "", now, 0
@@ -76,6 +76,11 @@ def _still_there(batch: Batch) -> Batch:
     if found is None:
         raise ActionRefused(_("Somebody discarded this file meanwhile. Send it again."))
     return found
+
+
+def _draft_token() -> str:
+    """Of a file that nothing was read of: the same file may be sent and read all the same."""
+    return f"draft-{uuid4().hex}"
 
 
 def _token(batch: Batch, mapping: Mapping) -> str:
@@ -132,6 +137,7 @@ def _give_up(batch: Batch, why: str) -> None:
     while ids := list(Example.objects.filter(batch=batch).values_list("pk", flat=True)[:CHUNK]):
         Example.objects.filter(pk__in=ids).delete()
     batch.error, batch.due_at, batch.rows, batch.quarantined, batch.progress = why, None, 0, 0, 0.0
+    batch.token = _draft_token()
     batch.save()
 
 

@@ -233,6 +233,18 @@ def test_a_file_that_breaks_in_the_middle_leaves_nothing_and_says_why(pipeline: 
     assert not Example.objects.exists() and batch.rows == 0
 
 
+def test_a_file_that_was_given_up_may_be_read_in_the_same_way_again(pipeline: Pipeline) -> None:
+    broken = CSV + b'"never closed;x\nmore;y\n'
+    first = imports.start_import(stage(pipeline, broken), MAPPING, now=now())
+    first.refresh_from_db()
+
+    again = imports.start_import(first, MAPPING, now=now())
+    other = imports.start_import(stage(pipeline, broken), MAPPING, now=now())
+
+    assert again.pk == first.pk != other.pk
+    assert [batch.error[:16] for batch in Batch.objects.all()] == ["A quotation mark"] * 2
+
+
 def test_a_mapping_that_cannot_be_is_refused_before_anything_is_read(pipeline: Pipeline) -> None:
     draft = stage(pipeline, CSV)
 
