@@ -68,7 +68,7 @@ class Delimited:
             raise BadFile(sentence % {"n": begun}) from error
 
     def _row(self, record: list[str]) -> dict[str, str] | Unreadable:
-        if len(record) > len(self.columns):
+        if any(cell.strip() for cell in record[len(self.columns) :]):  # Spreadsheets write empty cells behind a row.
             words = {"n": len(record), "columns": len(self.columns)}
             return self._unreadable(
                 RowRule.TABLE, _("%(n)s fields, but the header names %(columns)s. Is a delimiter not quoted?") % words

@@ -128,6 +128,15 @@ def test_rows_of_a_csv_are_set_aside_one_by_one(tmp_path: Path) -> None:
     assert found[1].pointer == "line 3" and found[4][0] == ("user", "two\nlines")
 
 
+def test_empty_cells_behind_a_row_are_no_fields(tmp_path: Path) -> None:
+    body = b"text,category,,\nHello,x,,\nBye,y\nOdd,z,,more\n"
+
+    found = read(made(tmp_path / "rows.csv", body), MAPPED)
+
+    assert [one[0] for one in found[:2]] == [("user", "Hello"), ("user", "Bye")]
+    assert found[2].rule == "table"
+
+
 def test_ten_thousand_labels_are_ten_thousand_rows(tmp_path: Path) -> None:
     body = b"text,category\n" + b"".join(b"text %d,label %d\n" % (n, n) for n in range(10_000))
 
