@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -93,7 +94,7 @@ def read_case(value: Any, kind: str, where: str) -> Case:
 
 
 def _refuse_unkeepable(value: Any) -> None:
-    """PostgreSQL stores no NUL, a lone surrogate has no UTF-8, what is nested deeply overflows whoever writes it."""
+    """PostgreSQL stores no NUL, UTF-8 has no lone surrogate, JSON no NaN; deep nesting overflows whoever writes it."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -102,6 +103,8 @@ def _refuse_unkeepable(value: Any) -> None:
         for text in filter(lambda one: isinstance(one, str), level):
             if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
                 raise CaseRefused(_("holds a character that cannot be stored"))
+        if any(isinstance(one, float) and not isfinite(one) for one in level):
+            raise CaseRefused(_("holds NaN or infinity, which JSON does not have"))
         inner = [(*one.keys(), *one.values()) if isinstance(one, dict) else one for one in level if _is_nested(one)]
         level = [part for parts in inner for part in parts]
 

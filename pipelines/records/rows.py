@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ MAX_LINE_BYTES = 1_000_000
 KEPT_RAW_CHARS = 20_000
 MAX_LABEL_CHARS = 200
 MAX_POINTER_CHARS = 200
+# PostgreSQL stores no NUL, and a lone surrogate has no UTF-8. Escaped inside an answer's own JSON, both are text.
+UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def example_of(batch: Batch, number: int, line: bytes | Unreadable, output: OutputFormat, now: datetime) -> Example:
@@ -91,4 +94,5 @@ def _first_field(answer: str, name: str) -> str:
         value = json.loads(answer)
     except (ValueError, RecursionError):
         return ""
-    return str(value.get(name, ""))[:MAX_LABEL_CHARS] if isinstance(value, dict) else ""
+    first = str(value.get(name, "")) if isinstance(value, dict) else ""
+    return UNKEEPABLE.sub("\ufffd", first[:MAX_LABEL_CHARS])

@@ -73,6 +73,8 @@ def test_a_spreadsheet_of_cases_is_taken_by_its_columns(engineer: Browser, suppo
         ("a.jsonl", "no json", "Line 1: is not JSON"),
         ("a.jsonl", "[" * 50_000, "nested too deeply"),
         ("a.jsonl", '{"id": "\\u0000"}', "NUL"),
+        ("a.jsonl", json.dumps(case("c", check="json_fields", expected={"fields": {"a": float("nan")}})), "Line 1: h"),
+        ("a.csv", 'input,expected,check\nx,"{""a"": [-1e999]}",json_fields\n', "Line 2: holds NaN or infinity"),
         ("a.jsonl", "x" * 1_000_001, "longer than 1 MB"),
         ("a.jsonl", json.dumps(case("c") | {"messages": [{"role": "user", "content": "\ud800"}]}), "cannot be stored"),
         ("a.jsonl", json.dumps(case("c", expected={"label": "billing", "\udfff": 1})), "cannot be stored"),

@@ -247,6 +247,20 @@ def test_a_malformed_row_is_edited_checked_and_taken_back(engineer: Browser, sup
     assert "meant so" in engineer.get(here).text
 
 
+def test_a_field_of_an_answer_that_cannot_be_stored_is_counted_by_what_is_left_of_it(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn, criteria={"output": {"kind": "json", "fields": ["category"]}})
+    odd = [json.dumps({"input": "Hello", "output": json.dumps({"category": said})}) for said in ("a\ud83d", "b\x00")]
+    with factories.inside(pipeline):
+        lines = [odd[0].encode(), b'{"input": 3}']
+        actions.add_examples(pipeline, lines, token="t", source="may.ndjson", actor="tests", now=factories.NOW)
+        kept, broken = Example.objects.order_by("line")
+        said = {"actor": "owner", "reason": "meant so", "now": factories.NOW}
+        actions.edit_row(pipeline, pk=broken.pk, line=odd[1].encode(), **said)
+
+        assert list(Example.objects.order_by("line").values_list("label", flat=True)) == ["a\ufffd", "b\ufffd"]
+        assert "ud83d" in kept.messages[1]["content"]
+
+
 def test_one_row_shows_its_twin_its_score_and_leads_to_the_next(engineer: Browser, waiting: Pipeline) -> None:
     twin = engineer.get(reverse("row", args=["acorn", "support", pk_of_said(waiting, "Where is my invoice")])).text
     assert "only here" in twin and "Its twin, line 1 of may.ndjson" in twin and "Quality" in twin
