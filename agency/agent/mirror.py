@@ -20,6 +20,10 @@ log = logging.getLogger("retune-agent")
 WAIT_PATH = "/v1/agent/wait"
 # Revoked, or not known yet: nothing is gained by asking often.
 UNKNOWN_PAUSE_S = 15.0
+# Gateways of one headquarters may differ for a while: one that lost its database, or took an order, or looks later.
+BETWEEN_S = 1.0
+# Older routes than ours are taken when they are told so often and nobody told ours meanwhile: a database was restored.
+OLDER_TIMES = 3
 
 
 class Mirror:
@@ -34,6 +38,7 @@ class Mirror:
         self.is_reachable: bool | None = None
         self.digest = ""
         self._called = 0
+        self._told_older = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -82,7 +87,7 @@ class Mirror:
 
     def _wait_once(self) -> None:
         """One long poll. Raises Unknown, Refused, Stopped."""
-        asked = urlencode({"have": self.digest, "called": self._called})
+        asked = urlencode({"have": self.digest, "serial": self.serial, "called": self._called})
         answer = self.link.ask("GET", f"{self.link.url}{WAIT_PATH}?{asked}", self._is_over)
         try:
             told = orjson.loads(answer.body)
@@ -90,14 +95,26 @@ class Mirror:
             digest, called = str(told["digest"]), int(told["called"])
         except (ValueError, KeyError, TypeError) as error:
             raise Refused("Headquarters answers something that is no routes: is the address right?") from error
+        if called > self._called:
+            self._called = called
+            self.on_call()
         if client is not None:
+            self._hear(client, digest)
+        elif digest == self.digest:
+            self._told_older = 0
+
+    def _hear(self, client: ClientRoutes, digest: str) -> None:
+        """What is newer is shown at once; what two gateways may say by turns, not without a pause."""
+        is_newer = client.serial > self.serial or not self.digest
+        self._told_older = self._told_older + 1 if client.serial < self.serial else 0
+        if self._told_older in (0, OLDER_TIMES):
+            self._told_older = 0
             self._show(client)
             self.digest = digest
             self._keep(client)
             self.on_news()
-        if called > self._called:
-            self._called = called
-            self.on_call()
+        if not is_newer:
+            self._stopping.wait(BETWEEN_S)
 
     def _is_over(self) -> bool:
         """Asked in each pause between two attempts: then headquarters is away."""

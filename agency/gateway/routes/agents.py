@@ -30,39 +30,61 @@ class Told(NamedTuple):
     client: bytes
 
 
+class Asked(NamedTuple):
+    """What an agent brings: its token's digest, the digest and the serial of its routes, and its last call."""
+
+    token: str
+    have: str
+    serial: int
+    called: int
+
+    @classmethod
+    def of(cls, scope: Scope) -> Asked:
+        said = parse_qs(scope["query_string"].decode("latin-1"))
+        token = hashlib.sha256(wire.bearer(scope).encode()).hexdigest()
+        serial, called = (_number(said.get(name, ["0"])[0]) for name in ("serial", "called"))
+        return cls(token, said.get("have", [""])[0], serial, called)
+
+
 class AgentDoor:
-    """Guarantees: whoever waits is answered as soon as the routes here differ from those it has."""
+    """Guarantees: whoever waits is answered as soon as the routes here differ from those it has, and are not older.
+
+    Older ones are those of a gateway that cannot follow, or of a database that was restored. They are told at the end
+    of the wait, while the database answers here: then they are no leftover.
+    """
 
     def __init__(self, follower: Follower, wait_s: float = WAIT_S) -> None:
         self.follower, self.wait_s = follower, wait_s
         self.news = News(follower)
 
     async def answer(self, scope: Scope, send: Send) -> None:
-        """GET ?have=<digest>&called=<last call>. `client` is null where nothing changed; `called` is the last call."""
+        """GET ?have=<digest>&serial=<of these routes>&called=<last call>. `client` is null where there is no news.
+
+        `digest` is that of the routes here. Agents of before send no serial: whatever differs is news to them.
+        """
         if scope["method"] != "GET":
             raise Refused(405, "405 method not allowed", [(b"allow", b"GET")])
-        token = hashlib.sha256(wire.bearer(scope).encode()).hexdigest()
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        have, called = asked.get("have", [""])[0], _number(asked.get("called", ["0"])[0])
-        told, last = await self._news(token, have, called)
-        client = told.client if told.digest != have else b"null"
-        body = b'{"digest":"%b","called":%d,"client":%b}' % (told.digest.encode(), last, client)
+        told, last = await self._news(Asked.of(scope))
+        body = b'{"digest":"%b","called":%d,"client":%b}' % (told.digest.encode(), last, told.client)
         await wire.send_bytes(send, 200, body)
 
-    async def _news(self, token: str, have: str, called: int) -> tuple[Told, int]:
+    async def _news(self, asked: Asked) -> tuple[Told, int]:
         """Waits for something that it does not have, and at most `wait_s`."""
         ends_at = asyncio.get_running_loop().time() + self.wait_s
         before, told = None, Told("", b"")
         while True:
-            found = await self.follower.agent_of(token)
+            found = await self.follower.agent_of(asked.token)
             if found is None:
                 raise Refused(401, "this token opens nothing: it was revoked, or it is another one")
             client, seat = found
             if client is not before:
                 before, told = client, told_of(client, seat.host)
-            last = max(self.follower.called.get(seat.agent_id, 0), called)
-            if told.digest != have or last > called or asyncio.get_running_loop().time() >= ends_at:
-                return told, last
+            last = max(self.follower.called.get(seat.agent_id, 0), asked.called)
+            is_through = asyncio.get_running_loop().time() >= ends_at
+            is_late = client.serial < asked.serial and not (is_through and self.follower.is_reachable)
+            is_news = told.digest != asked.have and not is_late
+            if is_news or last > asked.called or is_through:
+                return (told if is_news else told._replace(client=b"null")), last
             await self.news.come(ends_at)
 
 

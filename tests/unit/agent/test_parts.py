@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from agency.agent import mirror as mirroring
 from agency.agent.hands import is_allowed
+from agency.agent.mirror import Mirror
 from agency.agent.program import Terms
 from agency.agent.spool import BATCH_BYTES, Spool, batches
 from agency.gateway.meter.judge import Record
+from agency.gateway.routes.snapshot import ClientRoutes
+from agency.gateway.routes.store import document
 from agency.machines.programs import AGENT, pack
 from pipelines.worker.link import Answer, Link, Refused
 
@@ -218,3 +223,54 @@ def test_it_says_what_it_needs_and_how_it_is_used(tmp_path: Path) -> None:
     env = {"RETUNE_URL": "http://retune.example", "RETUNE_TOKEN": "ra_x", "HOME": str(tmp_path)}
     plain = subprocess.run(run, capture_output=True, text=True, check=False, env=env)
     assert plain.returncode == 1 and "an https:// address is needed" in plain.stderr
+
+
+class Gateways(Link):
+    """Headquarters behind an address: each question goes to the next of its gateways, which says its routes."""
+
+    says: list[tuple[str, int | None]]
+    asked: list[str]
+
+    def ask(self, method: str, url: str, stop: Any, body: bytes | None = None, headers: Any = None) -> Answer:
+        self.asked.append(url.partition("?")[2])
+        digest, serial = self.says.pop(0)
+        told = None if serial is None else document(ClientRoutes(2, "acorn", frozenset({"digest"}), {}, serial))
+        return Answer(200, orjson.dumps({"digest": digest, "called": 0, "client": told}), {})
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    monkeypatch.setattr(mirroring, "BETWEEN_S", 0.05)
+    link = Gateways("https://retune.example", "ra_x", room="agent")
+    link.asked = []
+    return Mirror(link, tmp_path / "routes.json", "http://127.0.0.1:11434", lambda: None, lambda: None)
+
+
+def hears(mirror: Mirror, *says: tuple[str, int | None]) -> list[int]:
+    """The serials that it shows after each answer."""
+    assert isinstance(mirror.link, Gateways)
+    mirror.link.says = list(says)
+    shown = []
+    for _ in says:
+        mirror._wait_once()
+        shown.append(mirror.serial)
+    return shown
+
+
+def test_older_routes_of_another_gateway_are_not_shown(mirror: Mirror) -> None:
+    ours, older, silence = ("new", 7), ("old", 5), ("new", None)
+    assert hears(mirror, ours, older, silence, older, older, silence, older) == [7] * 7
+    assert isinstance(mirror.link, Gateways)
+    assert mirror.link.asked[0] == "have=&serial=0&called=0"
+    assert set(mirror.link.asked[1:]) == {"have=new&serial=7&called=0"}
+
+
+def test_older_routes_that_nobody_contradicts_are_those_of_a_restored_database(mirror: Mirror) -> None:
+    assert hears(mirror, ("new", 7), ("old", 5), ("old", 5), ("old", 5), ("next", 6)) == [7, 7, 7, 5, 6]
+
+
+def test_between_two_pictures_of_one_serial_there_is_a_pause(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(mirror._stopping, "wait", pauses.append)
+    hears(mirror, ("one", 7), ("two", 7), ("one", 7), ("newer", 8))
+    assert pauses == [0.05, 0.05] and mirror.digest == "newer"
