@@ -6,7 +6,7 @@ Embedded by default; RETUNE_ENGINE=celery and DATABASE_URL make it a production 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -104,8 +104,18 @@ TEMPLATES = [
 FORM_RENDERER = "agency.portal.widgets.WidgetRenderer"
 
 
+# A server that vanished says nothing: without these a query waits for it until the kernel gives up, after 15 minutes.
+VANISHED = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
 def database(url: str) -> dict[str, object]:
-    """Django's settings for `postgresql://user:password@host:port/name` or `sqlite:///path`."""
+    """Django's settings for `postgresql://user:password@host:port/name?sslmode=require` or `sqlite:///path`."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return {
@@ -127,6 +137,7 @@ def database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or "") or env.text("DATABASE_PASSWORD"),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        "OPTIONS": VANISHED | dict(parse_qsl(parts.query)),
         "CONN_MAX_AGE": 60,
     }
 

@@ -13,7 +13,7 @@ import yaml
 from django.core.management import get_commands
 
 from agency.celery import QUEUES
-from agency.settings import database
+from agency.settings import VANISHED, database
 from tenants.postgresql.roles import Login
 from tools import make_secrets
 
@@ -162,3 +162,13 @@ def test_the_back_is_never_told_to_start_what_the_front_has() -> None:
     """`--no-deps` and two names: a bare `up` there would be a second installation."""
     page = (ROOT / "docs/how-to/two-servers.md").read_text()
     assert re.findall(r"\*\*Back:\*\* `docker compose up -d (.*?)`", page) == ["--no-deps worker-jobs"]
+
+
+def test_a_database_that_vanished_is_noticed_within_seconds_unless_its_address_says_otherwise() -> None:
+    plain = database("postgresql://app:secret@db:5432/retune")
+    told = database("postgresql://app:secret@db:5432/retune?sslmode=require&connect_timeout=2")
+    socket = database("postgresql:///retune?host=/run/postgresql")
+
+    assert plain["OPTIONS"] == VANISHED and VANISHED["connect_timeout"] + VANISHED["tcp_user_timeout"] / 1000 <= 20
+    assert told["NAME"] == "retune" and told["OPTIONS"] == VANISHED | {"sslmode": "require", "connect_timeout": "2"}
+    assert socket["HOST"] == "" and socket["OPTIONS"] == VANISHED | {"host": "/run/postgresql"}

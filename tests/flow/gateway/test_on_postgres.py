@@ -18,7 +18,8 @@ from tests import factories
 from tests.flow.gateway.conftest import Ground, Open, lay_ground
 from tests.flow.gateway.double import Double, wait_for
 from tests.flow.gateway.test_shares import ask_many, serves
-from tests.installation import Installation
+from tests.flow.gateway.vanishing import relay
+from tests.installation import Installation, as_default
 
 
 @pytest.fixture
@@ -110,6 +111,20 @@ def listeners(installation: Installation) -> int:
         found = admin.execute(query).fetchone()
     assert found is not None
     return int(found[0])
+
+
+def test_a_database_that_vanished_without_a_word_is_connected_to_anew(
+    ground: Ground, open_door: Open, on_postgres: Installation
+) -> None:
+    with relay(on_postgres) as line, as_default(f"{line.url}?keepalives_idle=1&tcp_user_timeout=2000"):
+        door = open_door()
+        wait_for(lambda: serves(door, "v1") and door.gateway.follower.is_reachable and len(line.inner) >= 2)
+        connection.close()
+        line.vanish()
+        serial = ground.flip(2)  # Over a connection of its own: new ones get through.
+        assert wait_for(lambda: door.gateway.status()["serial"] == serial, within_s=20) < 15
+        assert serves(door, "v2")
+        wait_for(lambda: door.gateway.follower.is_reachable)
 
 
 def test_through_an_outage_routes_stand_orders_land_and_records_arrive(
