@@ -31,7 +31,7 @@ from agency.gateway.wire import Path, Receive, Refused, Scope, Send, Wire
 log = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-METRICS_PATH, HEALTH_PATH = "/metrics", "/healthz"
+METRICS_PATH, HEALTH_PATH, READY_PATH = "/metrics", "/healthz", "/healthz/routes"
 CONVERSATION_HEADER = b"x-conversation-id"
 KEY_CHARS = 200
 GUARD_S = 1.0
@@ -44,7 +44,9 @@ class RouteSource(Protocol):
     """Where the routes come from. `start` may be called again: it starts anew what a fault has ended."""
 
     current: Routes
-    is_reachable: bool | None
+
+    @property
+    def is_reachable(self) -> bool | None: ...
 
     def start(self) -> None: ...
 
@@ -257,7 +259,9 @@ def _refuse_barred(client: ClientRoutes) -> None:
 
 
 def is_data_plane(scope: Scope) -> bool:
-    return scope["type"] == "http" and (scope["path"].startswith(wire.PREFIXES) or scope["path"] == METRICS_PATH)
+    return scope["type"] == "http" and (
+        scope["path"].startswith(wire.PREFIXES) or scope["path"] in (METRICS_PATH, READY_PATH)
+    )
 
 
 def beside(gateway: Plane, rest: App) -> App:
@@ -273,7 +277,6 @@ def beside(gateway: Plane, rest: App) -> App:
 async def nothing_else(scope: Scope, receive: Receive, send: Send) -> None:
     """What a gateway alone answers outside its paths: that it lives, and else nothing."""
     if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
-        await wire.send_start(send, 200, b"text/plain; charset=utf-8", [(b"content-length", b"3")])
-        await wire.send_body(send, b"ok\n", is_last=True)
+        await wire.send_ok(send)
         return
     await wire.send_refusal(send, Wire.NATIVE, Refused(404, "404 page not found"))

@@ -150,6 +150,12 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[Hea
     await send_body(send, body, is_last=True)
 
 
+async def send_ok(send: Send) -> None:
+    """What probes ask for."""
+    await send_start(send, 200, b"text/plain; charset=utf-8", [(b"content-length", b"3")])
+    await send_body(send, b"ok\n", is_last=True)
+
+
 async def send_refusal(send: Send, wire: Wire, refused: Refused, headers: Iterable[Header] = ()) -> None:
     body = orjson.dumps(error_document(wire, refused.status, refused.message))
     await send_bytes(send, refused.status, body, [*refused.headers, *headers])

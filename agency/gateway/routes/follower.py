@@ -8,7 +8,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +23,7 @@ from agency.gateway.routes.journal import Journal, Noted
 from agency.gateway.routes.listener import Listener
 from agency.gateway.routes.loading import load_client
 from agency.gateway.routes.snapshot import ClientRoutes, Order, RouteEntry, Routes, Seat
+from agency.gateway.wire import Refused
 from tenants.crossing import ask
 
 log = logging.getLogger(__name__)
@@ -34,13 +35,16 @@ TOLD_POLL_S = 0.75
 SWEEP_S = 10.0
 # Serials rise in commit order, but one may be given again after a client was erased: look a little behind the newest.
 SERIAL_OVERLAP = 50
-LOOK_UP_S = 1.0
+LOOK_UP_S = 3.0
 LOOK_UPS_WAITING = 1000
+# A look, or one client's load, takes less: a database that is silent for so long has vanished.
+SILENT_S = 5.0
 UNKNOWN_S = 2.0
 UNKNOWN_KEPT = 10_000
 
 Found = TypeVar("Found")
-LookUp = tuple[str, "Future[ClientRoutes | None]"]
+# Whether a digest opens anything; None where nobody could tell.
+LookUp = tuple[str, "Future[bool | None]"]
 
 
 class OrderRefused(ValueError):
@@ -53,7 +57,9 @@ class Follower:
     def __init__(self, file: Path, poll_s: float = POLL_S) -> None:
         self.file, self.poll_s = file, poll_s
         self.journal = Journal(file.parent.parent / "orders" / file.stem)
-        self.is_reachable: bool | None = None
+        self.is_ready = False
+        self._is_answering: bool | None = None
+        self._heard_at = 0.0
         self._loaded: dict[int, ClientRoutes] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         # Serials that could not be read, of clients whose last picture stands.
@@ -73,11 +79,18 @@ class Follower:
 
     # -- from the event loop --
 
+    @property
+    def is_reachable(self) -> bool | None:
+        """Whether the database answers; None before it was first asked. `is_ready`: there are routes to go by."""
+        is_silent = time.monotonic() - self._heard_at > self._pause_s() + SILENT_S
+        return False if self._is_answering and is_silent else self._is_answering
+
     def start(self) -> None:
         """Serves the routes of the file and starts the thread; called again, starts it anew if a fault ended it."""
         if self._thread is None:
             routes, self._orders = store.load(self.file)
             self._loaded = dict(routes.clients)
+            self.is_ready = bool(self._loaded)
             self._publish()
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="gateway-routes", daemon=True)
@@ -93,7 +106,10 @@ class Follower:
             self._thread.join(timeout=10)
 
     async def client_of(self, digest: str) -> ClientRoutes | None:
-        """The client of a key's digest. A key not seen before is looked up once, off the event loop."""
+        """The client of a key's digest. A key not seen before is looked up once, off the event loop.
+
+        Raises `Refused` 503 where that cannot be done: a valid key must not be called invalid.
+        """
         return await self._known(digest, lambda: self.current.client_of(digest))
 
     async def agent_of(self, digest: str) -> tuple[ClientRoutes, Seat] | None:
@@ -104,15 +120,21 @@ class Follower:
         found = find()
         if found is not None or self._unknown.get(digest, 0.0) > time.monotonic():
             return found
-        answer: Future[ClientRoutes | None] = Future()
-        try:
-            self._look_ups.put_nowait((digest, answer))
-            client = await asyncio.wait_for(asyncio.wrap_future(answer), LOOK_UP_S)
-        except (queue.Full, TimeoutError):
-            return None
-        if client is None:
+        is_known = None if self.is_reachable is False else await self._asked(digest)
+        if is_known is None:
+            raise Refused(503, "this key cannot be looked up right now, please try again", [(b"retry-after", b"1")])
+        if not is_known:
             self._remember_unknown(digest)
         return find()
+
+    async def _asked(self, digest: str) -> bool | None:
+        """Of the thread."""
+        answer: Future[bool | None] = Future()
+        try:
+            self._look_ups.put_nowait((digest, answer))
+            return await asyncio.wait_for(asyncio.wrap_future(answer), LOOK_UP_S)
+        except (queue.Full, TimeoutError):
+            return None
 
     def order(self, client: str, pipeline: str, to_version: int | None, by: str = "", reason: str = "") -> RouteEntry:
         """Flips at once, without the database, and is recorded in the ledger as soon as there is one.
@@ -152,7 +174,7 @@ class Follower:
                     self.listener.looked(is_told, self._poll(is_told))
                 self._save()
                 due_at = time.monotonic() + self._pause_s()
-            self._serve_look_up(due_at - time.monotonic())
+            self._serve_look_up(0.0 if self._is_told.is_set() else due_at - time.monotonic())
         connections.close_all()
 
     @contextmanager
@@ -163,13 +185,13 @@ class Follower:
             yield
         except DatabaseFault as error:
             connections.close_all()
-            if self.is_reachable is not False:
+            if self._is_answering is not False:
                 log.warning("The database is away, the last routes stand: %s", type(error).__name__)
-            self.is_reachable = False
+            self._is_answering = False
         else:
-            if self.is_reachable is False:
+            if self._is_answering is False:
                 log.info("The database is back.")
-            self.is_reachable = True
+            self._is_answering, self._heard_at = True, time.monotonic()
 
     def _pause_s(self) -> float:
         return max(self.poll_s, TOLD_POLL_S) if self.listener.is_hearing else self.poll_s
@@ -184,6 +206,7 @@ class Follower:
         finally:
             has_news = self._look(is_told)
         self._end_settled()
+        self.is_ready = True
         return has_news
 
     def _end_settled(self) -> None:
@@ -194,29 +217,32 @@ class Follower:
                 self._is_dirty |= self._orders != before
 
     def _look(self, is_told: bool) -> bool:
-        newest, has_news = max((client.serial for client in self._loaded.values()), default=0), False
+        newest, fresh = max((client.serial for client in self._loaded.values()), default=0), set[int]()
         for client_id, serial in ask("routes_since", serial=max(0, newest - SERIAL_OVERLAP)):
             known = self._loaded.get(client_id)
             if self._unreadable.get(client_id) != serial and (known is None or known.serial != serial):
                 self._reload(client_id)
-                has_news = True
+                self._serve_waiting()
+                fresh.add(client_id)
                 if client_id in self._unreadable:
                     self._unreadable[client_id] = serial
         self.called = {agent_id: last for agent_id, last in ask("agents_called")}
         if not is_told:
-            self._sweep_some()
-        return has_news
+            self._sweep_some(fresh)
+        return bool(fresh)
 
-    def _sweep_some(self) -> None:
+    def _sweep_some(self, fresh: Set[int]) -> None:
+        """`fresh` were read just now."""
         if not self._sweep:
-            self._sweep = [row[1] for row in ask("all_clients")]
-            self._clients = len(self._sweep)
-            for gone in self._loaded.keys() - set(self._sweep):
+            every = {row[1] for row in ask("all_clients")}
+            self._sweep, self._clients = list(every - fresh), len(every)
+            for gone in self._loaded.keys() - every:
                 self._replace(gone, None)
         share = self._pause_s() / SWEEP_S
-        for _ in range(max(1, math.ceil(self._clients * share)) if self.is_reachable else len(self._sweep)):
+        for _ in range(max(1, math.ceil(self._clients * share)) if self._is_answering else len(self._sweep)):
             if self._sweep:
                 self._reload(self._sweep.pop())
+                self._serve_waiting()
 
     def _reload(self, client_id: int) -> ClientRoutes | None:
         """A client whose routes cannot be read keeps its last ones; everybody else's are followed all the same."""
@@ -229,6 +255,7 @@ class Follower:
                 log.exception("The routes of client %d cannot be read, its last ones stand.", client_id)
                 self._unreadable[client_id] = 0
             return self._loaded.get(client_id)
+        self._heard_at = time.monotonic()
         if self._unreadable.pop(client_id, None) is not None:
             log.info("The routes of client %d can be read again.", client_id)
         if client != self._loaded.get(client_id):
@@ -276,21 +303,32 @@ class Follower:
             return
         if asked is None:
             self._save()
-            return
-        digest, answer = asked
+        else:
+            self._answer(*asked)
+
+    def _serve_waiting(self) -> None:
+        """Between two loads of many: nobody waits for the last one."""
+        with suppress(queue.Empty):
+            while True:
+                if (asked := self._look_ups.get_nowait()) is not None:
+                    self._answer(*asked)
+
+    def _answer(self, digest: str, answer: Future[bool | None]) -> None:
         if not answer.set_running_or_notify_cancel():
             return  # Nobody waits any more.
-        found: ClientRoutes | None = None
+        is_known: bool | None = None
         with self._database():
-            found = self._look_up(digest)
-        answer.set_result(found)
+            is_known = self._look_up(digest)
+        answer.set_result(is_known)
 
-    def _look_up(self, digest: str) -> ClientRoutes | None:
+    def _look_up(self, digest: str) -> bool | None:
         for client_id, _ in [*ask("key_by_digest", digest=digest), *ask("agent_by_digest", digest=digest)]:
             client = self._reload(client_id)
             if client is not None and (digest in client.keys or digest in client.agents):
-                return client
-        return None
+                return True
+            if client_id in self._unreadable:
+                return None
+        return False
 
     def _remember_unknown(self, digest: str) -> None:
         if len(self._unknown) >= UNKNOWN_KEPT:
