@@ -95,7 +95,8 @@ def forget_handed(now: datetime) -> int:
 def sweep_scratch(now: datetime) -> int:
     """Removes the scratch folders of jobs that ended without doing so themselves: failed, cancelled, or killed late.
 
-    And those of readers of tables whose process was killed; a table is read in minutes.
+    And those of jobs whose client is gone, erased from another machine, and of readers of tables whose process was
+    killed; a table is read in minutes.
     """
     gone = 0
     for folder in Path(settings.SCRATCH).glob("table-*"):
@@ -104,10 +105,11 @@ def sweep_scratch(now: datetime) -> int:
                 shutil.rmtree(folder, ignore_errors=True)
                 gone += 1
     left = {int(path.name.removeprefix("job-")) for path in Path(settings.SCRATCH).glob("job-*")}
+    kept: set[int] = set()
     for agency_id, client_id in crossing.ask("all_clients") if left else ():
         with scope.client_scope(client_id, agency_id):
-            over = Job.objects.filter(client_id=client_id, pk__in=left, finished_at__lt=now - SCRATCH_KEPT)
-            for pk in over.values_list("pk", flat=True):
-                wipe_scratch(pk)
-                gone += 1
-    return gone
+            jobs = Job.objects.filter(client_id=client_id, pk__in=left).exclude(finished_at__lt=now - SCRATCH_KEPT)
+            kept |= set(jobs.values_list("pk", flat=True))
+    for pk in left - kept:
+        wipe_scratch(pk)
+    return gone + len(left - kept)

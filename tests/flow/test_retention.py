@@ -31,6 +31,12 @@ def test_scratch_of_a_job_that_failed_goes_after_a_day_and_that_of_a_live_one_st
     assert [folder.exists() for folder in folders] == [False, True]
 
 
+def test_scratch_of_a_client_that_was_erased_from_another_machine_goes(acorn: Client, clock: Clock) -> None:
+    folder = scratch_of(7)
+
+    assert sweep_scratch(clock.now) == 1 and not folder.exists()
+
+
 def test_what_a_killed_reader_of_a_table_left_goes_after_a_day(
     in_acorn: Client, clock: Clock, settings: Any, tmp_path: Path
 ) -> None:
