@@ -19,6 +19,7 @@ RUNNER_OPTIONS = frozenset(
 )  # fmt: skip
 # `keep_alive` moves the timer of the shared runner, `shift` reloads it, `_debug_render_only` answers without the model.
 OWNED_FIELDS = frozenset({"model", "keep_alive", "shift", "_debug_render_only"})
+CHARS_PER_TOKEN = 4
 RELEASE_TAGS = (":latest", ":production")
 
 
@@ -79,6 +80,15 @@ def key_of(document: Mapping[str, Any], conversation: str) -> AssignmentKey:
     session = document.get("session_id") or document.get("session")
     user = document.get("user")
     return choose_key(conversation, text_of(session), text_of(user), orjson.dumps(asked).decode())
+
+
+def about_tokens(document: Mapping[str, Any]) -> int:
+    """How many tokens a question has, by the length of its texts."""
+    messages = document.get("messages")
+    turns = messages if isinstance(messages, list) else []
+    said = [turn.get("content") for turn in turns if isinstance(turn, dict)]
+    texts = [document.get("system"), document.get("prompt"), *said]
+    return sum(len(text) for text in texts if isinstance(text, str)) // CHARS_PER_TOKEN
 
 
 def text_of(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agency.gateway.arms import Arms
-from agency.gateway.asks import Ask
+from agency.gateway.asks import Ask, about_tokens
 from agency.gateway.deliver import deliver
 from agency.gateway.meter.sighting import Arm, Fault, Sighting
 from agency.gateway.routes.snapshot import Place, RouteEntry, Target
@@ -106,6 +106,7 @@ class Proxy:
                 raise
             finally:
                 if sighting.finished_at is None:
+                    sighting.asked_tokens = about_tokens(tried.ask.document)
                     sighting.finish(Fault.LEFT)
                 self.meter.put(sighting)
 

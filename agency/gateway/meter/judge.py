@@ -78,7 +78,7 @@ def read(heard: Heard) -> Reading:
 
 
 def lines_of(heard: Heard) -> Iterator[dict[str, Any]]:
-    body = b"".join(heard.parts) if heard.is_whole else heard.last
+    body = b"".join(heard.parts) if heard.is_whole else heard.last_line
     for raw in body.split(b"\n"):
         try:
             line = orjson.loads(raw) if raw else None
@@ -96,6 +96,7 @@ def judge(sighting: Sighting) -> Record:
         is_error = reading.has_error or not reading.final
     is_answered = sighting.fault is Fault.NONE and sighting.status == 200 and not is_error
     entry, final = sighting.entry, reading.final
+    input_tokens, output_tokens = tokens(sighting, final)
     return Record(
         client_id=entry.client_id,
         agency_id=entry.agency_id,
@@ -115,8 +116,8 @@ def judge(sighting: Sighting) -> Record:
         is_transport_error=sighting.fault is Fault.TRANSPORT,
         is_bad=is_bad(sighting, reading) if is_answered else None,
         is_after_load=count(final, "load_duration", 2**62) > LOADED_NS,
-        input_tokens=count(final, "prompt_eval_count"),
-        output_tokens=count(final, "eval_count"),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         first_token_ms=sighting.first_token_ms,
         body=_body(sighting, reading) if is_answered else None,
     )
@@ -138,6 +139,16 @@ def is_bad(sighting: Sighting, reading: Reading) -> bool | None:
     if output.get("kind") == "label" and len(text) > LABEL_CHARS:
         return True
     return not text.strip() or is_refusal(text) or not format_check(output, text)
+
+
+def tokens(sighting: Sighting, final: dict[str, Any]) -> tuple[int, int]:
+    """Of the question and of the answer, as the host counted them.
+
+    Whoever leaves before the host says so has had them all the same: about as many as were asked, and one a line.
+    """
+    if sighting.fault is Fault.LEFT and not final:
+        return min(sighting.asked_tokens, COUNT_LIMIT), min(sighting.heard.lines, COUNT_LIMIT)
+    return count(final, "prompt_eval_count"), count(final, "eval_count")
 
 
 def count(final: dict[str, Any], name: str, limit: int = COUNT_LIMIT) -> int:

@@ -13,6 +13,8 @@ from agency.gateway.routes.snapshot import Place, RouteEntry, Target
 from agency.gateway.wire import Path
 
 HEARD_BYTES = 1 << 20
+# The final line of /api/generate carries a token's number for each token of the conversation.
+LINE_BYTES = 1 << 20
 
 
 class Arm(StrEnum):
@@ -37,17 +39,36 @@ class Fault(StrEnum):
 
 @dataclass(slots=True)
 class Heard:
-    """The bytes of an answer, at most HEARD_BYTES of them; the last chunk always, because the counts stand in it."""
+    """The bytes of an answer, at most HEARD_BYTES of them; its last line always, because the counts stand in it."""
 
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
+    lines: int = 0
     last: bytes = b""
+    _line: list[bytes] = field(default_factory=list)
+    _line_bytes: int = 0
 
     def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
+        self.lines += chunk.count(b"\n")
+        self._follow(chunk)
         self.last = chunk
         if self.size <= HEARD_BYTES:
             self.parts.append(chunk)
+
+    def _follow(self, chunk: bytes) -> None:
+        """Keeps the last line that is not empty, whatever the chunks' borders."""
+        end = len(chunk.rstrip(b"\n"))
+        begin = chunk.rfind(b"\n", 0, end) + 1
+        if begin or (end and self.last.endswith(b"\n")):
+            self._line, self._line_bytes = [], 0
+        self._line_bytes += end - begin
+        if self._line_bytes <= LINE_BYTES:
+            self._line.append(chunk[begin:end])
+
+    @property
+    def last_line(self) -> bytes:
+        return b"".join(self._line)
 
     @property
     def is_whole(self) -> bool:
@@ -73,6 +94,8 @@ class Sighting:
     latency_ms: float = 0.0
     heard: Heard = field(default_factory=Heard)
     first_token_ms: float | None = None
+    # About what the question took, where its caller left before the host could say so.
+    asked_tokens: int = 0
     # What was asked, only where the client has it kept.
     asked: Mapping[str, Any] | None = None
     # Hears how many tokens the answer took, where the key has a limit.

@@ -63,6 +63,18 @@ def test_tokens_are_counted_once_the_host_has_told_them(door: Door, ground: Grou
     assert refused.status_code == 429 and "20 tokens a minute" in refused.json()["error"]
 
 
+def test_a_key_that_always_leaves_before_the_last_line_comes_to_its_limit(door: Door, ground: Ground) -> None:
+    ground.double.answer = ("word",) * 2000
+    key = limited_key(ground, tokens_per_minute=100)
+    asked = CHAT | {"messages": [{"role": "user", "content": "Where is my invoice? " * 20}]}
+    with door.http.stream("POST", door.url + "/api/chat", json=asked, headers=door.headers(key)) as answer:
+        lines = answer.iter_lines()
+        assert [next(lines) for _ in range(3)] and answer.status_code == 200
+    [(_, meters)] = door.gateway.allowances.known.values()
+    wait_for(lambda: meters.tokens.level < 0)
+    assert door.post("/api/chat", asked, key=key).status_code == 429
+
+
 def test_a_limit_that_is_changed_counts_at_the_next_look(door: Door, ground: Ground) -> None:
     key = limited_key(ground, requests_per_minute=1)
     door.post("/api/chat", CHAT, key)

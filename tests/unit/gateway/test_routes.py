@@ -133,6 +133,17 @@ def test_an_endless_answer_keeps_its_counts_and_is_not_judged() -> None:
     assert (record.is_bad, record.output_tokens, record.is_error) == (None, 3, False)
 
 
+@pytest.mark.parametrize("border", [1, 20, len(DONE) - 1])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_the_last_line_of_an_endless_answer_may_come_in_two_chunks(border: int, end: bytes) -> None:
+    long = b'{"message":{"content":"' + b"a" * HEARD_BYTES + b'"}}\n'
+    for first in ((long,), (long[:-1], b"\n"), (long + DONE[:0],)):
+        record = judge(sighting(*first, DONE[:border], DONE[border:] + end))
+        assert (record.output_tokens, record.is_error) == (3, False)
+    joined = judge(sighting(long + DONE[:border], DONE[border:] + end))
+    assert (joined.output_tokens, joined.is_error) == (3, False)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -152,3 +163,13 @@ def test_hostile_lines_give_a_bad_record_that_fits_its_columns(lines: bytes) -> 
 def test_a_caller_that_left_is_nobodys_error() -> None:
     record = judge(sighting(b'{"message":{"content":"Bill"}}\n', fault=Fault.LEFT))
     assert (record.status, record.is_error, record.is_bad) == (499, False, None)
+
+
+def test_whoever_leaves_before_the_last_line_has_had_the_tokens_all_the_same() -> None:
+    line = b'{"message":{"content":"Bill"}}\n'
+    left, through = sighting(line * 3, line, fault=Fault.LEFT), sighting(line, DONE, fault=Fault.LEFT)
+    broken = sighting(line * 3, fault=Fault.TRANSPORT)
+    for one in (left, through, broken):
+        one.asked_tokens = 10
+    records = [judge(one) for one in (left, through, broken)]
+    assert [(record.input_tokens, record.output_tokens) for record in records] == [(10, 4), (0, 3), (0, 0)]
