@@ -190,7 +190,7 @@ def approve(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """A held run goes on: its stage is asked again and finds the approval, with who and why."""
     must_be_held(run, reason)
     second = second_for(run, Topic.PROMOTION, actor) if run.stage in PROMOTING else ""
-    entry = {"by": actor, "reason": reason, "at": now.isoformat()} | confirmed_by(second)
+    entry = {"by": actor, "reason": reason, "at": now.isoformat(), "asked": run.reason} | confirmed_by(second)
     run.approvals = run.approvals | {run.stage: [*run.approvals.get(run.stage, []), entry]}
     by = f"{actor}, confirmed by {second}" if second else actor
     moved = run.move(RunStatus.QUEUED, f"approved by {by}: {reason}", now, due_at=now, approvals=run.approvals)

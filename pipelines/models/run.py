@@ -29,6 +29,7 @@ class Run(ClientOwned):
     `due_at` is when the ticker looks at the row: at once (queued), at the latest hour (waiting), at the lease's end
     (running), when the guardrails of a version in traffic are asked (held).
     `pokes` counts wake-ups that arrived while the row was claimed, so that none is lost.
+    `approvals`: stage -> who said go on, why and when, and what they were `asked`: the words that held the run.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="runs")
@@ -85,6 +86,12 @@ class Run(ClientOwned):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE_RUNS
+
+    def is_answered(self, question: str, since: datetime | None = None) -> bool:
+        """Whether a person approved this very question at this stage. One about something else answers nothing."""
+        given = self.approvals.get(self.stage, [])
+        fresh = [entry for entry in given if since is None or datetime.fromisoformat(entry["at"]) > since]
+        return any(question in entry.get("asked", "") for entry in fresh)
 
     def move(self, to: RunStatus, reason: str, at: datetime, **changes: Any) -> bool:
         """The one writer of `status`: fenced, checked against the table, its event in the caller's transaction.

@@ -29,6 +29,11 @@ from pipelines.shipping.rollback import Finding, take_back
 from pipelines.shipping.route import flip
 from tenants.models import Host
 
+# What a person is asked. An approval passes the question that it was given to, and no other.
+ANOTHER = "approve to roll it out all the same"
+NO_ROOM = "production is untouched. Free memory there, add a host, or approve all the same"
+NO_EVIDENCE = "replay impossible: approve to go on, or roll back"
+
 
 def run(run: Run, given: Given, now: datetime) -> Outcome:
     version = ModelVersion.objects.get(run=run)
@@ -65,15 +70,15 @@ def _other_production(run: Run) -> Hold | None:
         return None
     back = Rollback.objects.filter(pipeline_id=run.pipeline_id, flipped_at__isnull=False).order_by("flipped_at").last()
     since = back.flipped_at if back is not None and back.flipped_at is not None else card.created_at
-    given = [*run.approvals.get("compare", []), *run.approvals.get("deploy", [])]
-    if any(datetime.fromisoformat(entry["at"]) >= since for entry in given):
+    compared = [datetime.fromisoformat(entry["at"]) for entry in run.approvals.get("compare", [])]
+    if any(at >= since for at in compared) or run.is_answered(ANOTHER, since):
         return None
-    return Hold(f"{stale(card)}, or approve to roll it out all the same")
+    return Hold(f"{stale(card)}, or {ANOTHER}")
 
 
 def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
     """Pushes to every host, side by side. None when the version stands on all of them."""
-    named, approvals = given.settings.hosts, run.approvals.get("deploy", [])
+    named, again = given.settings.hosts, len(run.approvals.get("deploy", []))
     hosts = Host.objects.filter(client_id=run.client_id, is_enabled=True)
     hosts = hosts.filter(name__in=named) if named else hosts
     missing = sorted(set(named) - {host.name for host in hosts})
@@ -81,12 +86,12 @@ def _place(run: Run, given: Given, now: datetime) -> Outcome | None:
     hosts = hosts.filter(drained_at=None)
     if not hosts:
         return Hold(_no_host(drained))
-    if missing and not approvals:
-        return Hold(f"disabled or removed: {', '.join(missing)}; enable it, or approve to go on without it")
-    again = len(approvals)
+    fewer = f"disabled or removed: {', '.join(missing)}; enable it, or approve to go on without it"
+    if missing and not run.is_answered(fewer):
+        return Hold(fewer)
     room = memory.preflight(ModelVersion.objects.get(run=run), _production(run), list(hosts))
-    if not room.may_begin and not approvals:
-        return Hold(f"{room.sentence}; production is untouched. Free memory there, add a host, or approve all the same")
+    if not room.may_begin and not run.is_answered(NO_ROOM):
+        return Hold(f"{room.sentence}; {NO_ROOM}")
     chosen = [host for host in hosts if not room.fit.hosts or host.name in room.fit.hosts]
     jobs = [
         ensure_job(run, f"push:{host.name}" + (f":{again}" if again else ""), "push", _terms(host, room), now)
@@ -235,7 +240,7 @@ def _go_on(rollout: Rollout, decision: Decision, given: Given, now: datetime) ->
         return _wait(given, now, share, ", replaying recent prompts")
     if decision.move is Move.STAY:
         return _wait(given, now, share)
-    return Hold(f"{decision.sentence}; replay impossible: approve to go on, or roll back")
+    return Hold(f"{decision.sentence}; {NO_EVIDENCE}")
 
 
 def _take_back(rollout: Rollout, decision: Decision, now: datetime) -> Outcome:
@@ -245,10 +250,8 @@ def _take_back(rollout: Rollout, decision: Decision, now: datetime) -> Outcome:
 
 def _may_pass(rollout: Rollout, decision: Decision) -> bool:
     """A person approved this very step after it was held for want of evidence."""
-    approvals = rollout.run.approvals.get("deploy", [])
-    last = datetime.fromisoformat(approvals[-1]["at"]) if approvals else None
-    began = rollout.step_started_at
-    return decision.move in (Move.HOLD, Move.REPLAY) and last is not None and began is not None and last > began
+    is_asked = decision.move in (Move.HOLD, Move.REPLAY)
+    return is_asked and rollout.run.is_answered(NO_EVIDENCE, rollout.step_started_at)
 
 
 def _advance(rollout: Rollout, given: Given, now: datetime) -> Outcome:

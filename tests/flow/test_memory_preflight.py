@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.timezone import now
 
+from pipelines import actions
 from pipelines.domain.change.memory import Rung
 from pipelines.engine import kernel
 from pipelines.fleet.memory import preflight
@@ -77,3 +78,21 @@ def test_the_way_back_tells_its_seconds(pipeline: Pipeline) -> None:
 
     assert way_back(pipeline, production).basis in ("flip", "guessed")
     assert way_back(pipeline, production).cost_s > 0
+
+
+def test_an_approval_for_another_reason_does_not_stand_for_room(pipeline: Pipeline) -> None:
+    _candidate, _production, run = versions(pipeline)
+    ModelVersion.objects.update(gguf_bytes=400 * MIB)
+    give(600, {"aa": 450 * MIB})
+    Host.objects.update(drained_at=now())
+    kernel.advance(run.pk, PLAN, now)
+    Host.objects.update(drained_at=None)
+
+    assert "every host is drained" in Run.objects.get(pk=run.pk).reason
+    actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="it takes versions again", now=now())
+    kernel.advance(run.pk, PLAN, now)
+    assert "one has to leave for the other" in Run.objects.get(pk=run.pk).reason
+
+    actions.approve(Run.objects.get(pk=run.pk), actor="owner", reason="at night nobody minds", now=now())
+    kernel.advance(run.pk, PLAN, now)
+    assert Job.objects.filter(run=run, kind__startswith="push:").exists()

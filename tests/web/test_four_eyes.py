@@ -85,7 +85,7 @@ def test_a_promotion_waits_for_a_second_person(owner: Browser, engineer: Browser
     run = run_now(held)
     assert run.status == "queued"
     assert run.approvals["compare"][0] | {"at": ""} == {
-        "by": ENGINEER, "confirmed_by": OWNER, "reason": "the figures are good", "at": "",
+        "by": ENGINEER, "confirmed_by": OWNER, "reason": "the figures are good", "at": "", "asked": held.reason,
     }  # fmt: skip
     assert acts_of(held, "proposal.make", "proposal.confirm", "run.approve") == [
         (ENGINEER, "proposal.make"), (OWNER, "proposal.confirm"), (ENGINEER, "run.approve"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pipelines.domain.canary import Decision
 from pipelines.domain.transitions import JobStatus
@@ -15,6 +14,8 @@ from pipelines.models import Rollout
 NO_REPLAY = "no replay was possible: it takes the version before on the same host and 50 prompts, kept or held out"
 
 
+# What a person is asked: an approval of anything else does not answer it.
+NOTHING_MORE = "so nothing more can be shown: approve, or cancel"
 DIRECT = "applications call the hosts directly"
 TURNS = "its host loads one version at a time"
 
@@ -23,23 +24,19 @@ def too_little_shown(rollout: Rollout, decision: Decision | None, why: str) -> H
     """`why`: no share of the traffic can show more. None when all of it may move: the pairs exclude harm, or a person
     said so."""
     is_safe = decision is not None and bool(decision.numbers.get("is_safe"))
-    if is_safe or _approvals(rollout, rollout.created_at):
+    if is_safe or rollout.run.is_answered(NOTHING_MORE, rollout.created_at):
         return None
     shown = decision.sentence if decision else NO_REPLAY
-    return Hold(f"{shown}; {why}, so nothing more can be shown: approve, or cancel")
+    return Hold(f"{shown}; {why}, {NOTHING_MORE}")
 
 
 def still_moving(rollout: Rollout, now: datetime) -> Hold | Wait | None:
     """None once `:production` names the version on every host. The job of the promotion comes first."""
-    again = len(_approvals(rollout, rollout.went_live_at))
+    given = rollout.run.approvals.get("deploy", [])
+    again = sum(datetime.fromisoformat(entry["at"]) > rollout.went_live_at for entry in given)
     job = ensure_job(rollout.run, f"alias:{again}" if again else "alias", "push", {}, now)
     if job.status == JobStatus.SUCCEEDED:
         return None
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         return Hold(f"the name did not move on every host: {job.error}; approve to try again, or roll back")
     return Wait(now + LOOK_AGAIN, "the name moves on its hosts")
-
-
-def _approvals(rollout: Rollout, since: datetime) -> list[dict[str, Any]]:
-    given = rollout.run.approvals.get("deploy", [])
-    return [entry for entry in given if datetime.fromisoformat(entry["at"]) > since]
