@@ -16,7 +16,8 @@ class Rollout(ClientOwned):
     """`canary` and `monitor` are the judges' own JSON states.
 
     `frozen` is what was fixed at the start (slow limit, baseline). `stepping` without `step_started_at` is step 0: the
-    replay, in which no user meets the version. Paused, it keeps its share; guardrails go on.
+    replay, in which no user meets the version. Paused, it keeps its share; guardrails go on. `frozen["settled"]` is
+    added when a person or the hosts have answered for errors on the wire: those before it are not asked about again.
     """
 
     run = models.OneToOneField("pipelines.Run", on_delete=models.CASCADE, related_name="rollout")
@@ -55,6 +56,20 @@ class Rollout(ClientOwned):
     @property
     def is_paused(self) -> bool:
         return self.paused_at is not None
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """Errors on the wire before this moment have had their answer."""
+        at = self.frozen.get("settled", {}).get("at")
+        return datetime.fromisoformat(at) if at else None
+
+    @property
+    def times_settled(self) -> int:
+        return int(self.frozen.get("settled", {}).get("times", 0))
+
+    def settled(self, at: datetime) -> dict[str, Any]:
+        """What is frozen, once the errors on the wire before `at` have had their answer."""
+        return self.frozen | {"settled": {"at": at.isoformat(), "times": self.times_settled + 1}}
 
     def move(self, to: RolloutStatus, **changes: Any) -> bool:
         """The one writer of `status`; False when another writer was first."""

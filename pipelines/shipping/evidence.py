@@ -60,8 +60,8 @@ def keys_seen(rollout: Rollout, since: datetime, until: datetime) -> set[str]:
 
 
 def recent_transport(rollout: Rollout, since: datetime, now: datetime) -> list[Outcome]:
-    """The latest requests, where only a failing wire counts as an error."""
-    start = max(since, now - RECENT)
+    """The latest requests that nobody has answered for yet, where only a failing wire counts as an error."""
+    start = max(since, rollout.settled_at or since, now - RECENT)
     rows = Exchange.objects.filter(rollout=rollout, client_id=rollout.client_id, at__gte=start)
     return [
         Outcome(row.at, arm_of(row, rollout.version_id), row.key_hash, is_error=row.is_transport_error) for row in rows

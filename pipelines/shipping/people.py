@@ -31,12 +31,15 @@ def halt(rollout: Rollout, sentence: str) -> Hold:
     return Hold(sentence)
 
 
-def wake(rollout: Rollout, to: RolloutStatus) -> Hold | None:
-    """A halted rollout goes on by an approval that is newer than its halt; without one it is held as before."""
+def wake(rollout: Rollout, to: RolloutStatus, now: datetime) -> Hold | None:
+    """A halted rollout goes on by an approval that is newer than its halt; without one it is held as before.
+
+    What it was halted for is answered: only what fails from now on can halt it again.
+    """
     halted = rollout.frozen.get("halted")
     if halted is not None and _approvals(rollout) <= halted["approvals"]:
         return Hold(halted["reason"])
-    rollout.move(to)
+    rollout.move(to, frozen=rollout.settled(now))
     return None
 
 

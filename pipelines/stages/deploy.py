@@ -52,7 +52,7 @@ def run(run: Run, given: Given, now: datetime) -> Outcome:
         case RolloutStatus.STEPPING:
             return _step(rollout, given, now)
         case RolloutStatus.HALTED:
-            return wake(rollout, RolloutStatus.STEPPING) or Wait(now, "canary resumed")
+            return wake(rollout, RolloutStatus.STEPPING, now) or Wait(now, "canary resumed")
         case RolloutStatus.LIVE:
             return _live(rollout, given, now)
         case _:

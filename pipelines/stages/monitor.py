@@ -23,7 +23,7 @@ from pipelines.shipping.rollback import Finding, take_back
 @transaction.atomic
 def run(run: Run, given: Given, now: datetime) -> Outcome:
     rollout = Rollout.objects.select_related("version", "previous", "run").get(run=run)
-    held = wake(rollout, RolloutStatus.LIVE) if rollout.status == RolloutStatus.HALTED else None
+    held = wake(rollout, RolloutStatus.LIVE, now) if rollout.status == RolloutStatus.HALTED else None
     if held is not None:
         return held
     if rollout.status != RolloutStatus.LIVE:

@@ -19,11 +19,12 @@ from pipelines.models import Notice, Rollback, Rollout, Route, Run, RunEvent
 from pipelines.plan import PLAN
 from pipelines.shipping import canary as looks
 from pipelines.shipping import watch
+from pipelines.shipping.alias.flip import DIRECT, NOTHING_MORE, too_little_shown
 from tenants.models import Pipeline
 from tests.conftest import Clock
 from tests.flow.test_line import later
 from tests.flow.test_notices import BAD, answers, rollout
-from tests.flow.test_rollout import LONGEST_S, canary, fail, host
+from tests.flow.test_rollout import LONGEST_S, answered, canary, fail, host
 from tests.flow.test_watch import a_worse_day
 
 __all__ = ("canary", "host", "rollout")
@@ -92,9 +93,6 @@ def test_what_is_within_the_margin_is_not_told_of_a_held_run(rollout: Rollout, c
 def test_what_errors_held_is_guarded_too(pipeline: Pipeline, canary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run, original = canary(prompts=0), looks.look
 
-    def broken(*_: Any) -> None:
-        raise RuntimeError("no space left")
-
     monkeypatch.setattr(looks, "look", broken)
     for n in range(kernel.MAX_CONSECUTIVE_ERRORS + 1):
         run = later(run, 1000 * (n + 1))
@@ -108,6 +106,10 @@ def test_what_errors_held_is_guarded_too(pipeline: Pipeline, canary: Any, monkey
     monkeypatch.setattr(looks, "look", original)
     fail_now(run)
     assert looked_at(run).status == "rolled_back"
+
+
+def broken(*_: Any) -> None:
+    raise RuntimeError("no space left")
 
 
 @pytest.mark.parametrize("stage", ["deploy", "monitor"])
@@ -207,3 +209,71 @@ def test_a_held_run_without_traffic_is_not_looked_at_again(pipeline: Pipeline, c
     Rollout.objects.filter(run=run).update(status="placed", step_started_at=None)
     Run.objects.filter(pk=run.pk).update(status="held", due_at=now())
     assert looked_at(run).due_at is None
+
+
+@pytest.fixture
+def at_25(canary: Any) -> Run:
+    """A second later, and within its half minute."""
+    return later(canary(prompts=0), 1)
+
+
+def sick(run: Run, seconds: float) -> datetime:
+    """Production fails on the wire so many seconds from now."""
+    at, rollout = now() + timedelta(seconds=seconds), Rollout.objects.get(run=run)
+    assert rollout.previous is not None
+    answered(rollout, rollout.previous, at, is_failing=True)
+    return at
+
+
+def approved(run: Run, seconds: float, reason: str) -> Run:
+    """By a person, so many seconds from now; and looked at a second later."""
+    actions.approve(run, actor="owner", reason=reason, now=now() + timedelta(seconds=seconds))
+    return later(run, seconds + 1)
+
+
+def test_an_approval_after_a_halt_brings_nothing_to_all_the_traffic(pipeline: Pipeline, at_25: Run) -> None:
+    sick(at_25, 2)
+    run = later(at_25, 3)
+    assert (run.status, "production fails" in run.reason) == ("held", True)
+    assert approved(run, 5, "go on with the canary").reason == "canary resumed"
+    run = later(run, 7)
+    assert (run.status, run.reason) == ("waiting", "canary at 25 %")
+    run = later(run, LONGEST_S + 10)
+    assert (run.status, run.reason.endswith(NO_REPLAY)) == ("held", True)
+    assert Route.objects.get(pipeline=pipeline).candidate_bp == 2500
+    assert approved(run, LONGEST_S + 20, "looked at by hand").stage == "monitor"
+
+
+def test_an_approval_after_errors_brings_nothing_to_all_the_traffic(
+    at_25: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, original = at_25, looks.look
+    monkeypatch.setattr(looks, "look", broken)
+    for n in range(kernel.MAX_CONSECUTIVE_ERRORS + 1):
+        run = later(run, 1000 * (n + 1))
+    assert run.reason == "no space left (tried 5 times)"
+    monkeypatch.setattr(looks, "look", original)
+    run = approved(run, 6000, "there is room again")
+    assert (run.status, run.reason.endswith(NO_REPLAY)) == ("held", True)
+
+
+def test_a_halted_canary_that_is_approved_goes_on_though_the_errors_are_recent(at_25: Run) -> None:
+    at, rollout = sick(at_25, 2), Rollout.objects.get(run=at_25)
+    assert rollout.previous is not None
+    run = later(at_25, 3)
+    assert run.status == "held"
+    answered(rollout, rollout.previous, at + timedelta(seconds=1), is_failing=False)
+    run = approved(run, 5, "its cable is in again")
+    assert (run.status, Rollout.objects.get(run=run).status) == ("waiting", "stepping")
+    assert later(run, 7).reason == "canary at 25 %", "what was answered for halts it no more"
+    sick(run, 8)
+    assert later(run, 9).status == "held", "what fails from then on does"
+
+
+@pytest.mark.parametrize(("asked", "is_enough"), [("no space left (tried 5 times)", False), (NOTHING_MORE, True)])
+def test_without_shares_only_an_approval_of_the_little_that_is_shown_is_enough(
+    rollout: Rollout, clock: Clock, asked: str, is_enough: bool
+) -> None:
+    entry = {"by": "owner", "reason": "go on", "at": clock.advance(hours=1).isoformat(), "asked": asked}
+    rollout.run.stage, rollout.run.approvals = "deploy", {"deploy": [entry]}
+    assert (too_little_shown(rollout, None, DIRECT) is None) == is_enough

@@ -180,11 +180,17 @@ def test_a_paused_rollout_is_taken_back_all_the_same(pipeline: Pipeline, canary:
 def fail(run: Run, at: datetime) -> None:
     """Five conversations whose candidate did not answer, beside some that production did."""
     rollout = Rollout.objects.get(run=run)
-    for n in range(10):
-        is_ours = n % 2 == 0
-        version = rollout.version if is_ours else rollout.previous
-        fields: dict[str, Any] = {"host": "shop", "arm": "", "key_hash": f"k{n}", "status": 502 if is_ours else 200}
-        fields |= {"is_error": is_ours, "is_transport_error": is_ours, "request_id": f"f{n}", "latency_ms": 5.0}
+    assert rollout.previous is not None
+    answered(rollout, rollout.version, at, is_failing=True)
+    answered(rollout, rollout.previous, at, is_failing=False)
+
+
+def answered(rollout: Rollout, version: ModelVersion, at: datetime, *, is_failing: bool) -> None:
+    """What the meter writes of five conversations with a version, whether the wire carried them or not."""
+    for n in range(5):
+        name = f"{version.label}-{at:%H%M%S%f}-{n}"
+        fields: dict[str, Any] = {"host": "shop", "arm": "", "key_hash": name, "status": 502 if is_failing else 200}
+        fields |= {"is_error": is_failing, "is_transport_error": is_failing, "request_id": name, "latency_ms": 5.0}
         times = {"at": at + timedelta(milliseconds=n), "finished_at": at + timedelta(milliseconds=n + 1)}
         Exchange.of(rollout, pipeline=rollout.pipeline, version=version, rollout=rollout, **fields, **times).save()
 

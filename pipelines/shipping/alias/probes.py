@@ -39,9 +39,13 @@ class Probed:
 
 
 def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> Wait | Probed:
-    """The round of probes that belongs to this look of the monitor: made once, waited for, judged, written down."""
+    """The round of probes that belongs to this look of the monitor: made once, waited for, judged, written down.
+
+    Made anew where a person let a halted version go on: what they mended shows in new answers only.
+    """
     number = sum(at <= now for at in judge.check_times(monitor_plan(settings.monitor), rollout.went_live_at))
-    job = ensure_job(rollout.run, f"probe:{number}", "push", {"number": number}, now)
+    again = f":{rollout.times_settled}" if rollout.times_settled else ""
+    job = ensure_job(rollout.run, f"probe:{number}{again}", "push", {"number": number}, now)
     if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
         return Wait(now + LOOK_AGAIN, "probes of the hosts")
     found = judged(job)
