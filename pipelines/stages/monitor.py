@@ -39,6 +39,10 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
     match decision.move:
         case MonitorMove.CONFIRM:
             return Wait(now + LOOK_AGAIN, "replay of recent prompts")
+        case MonitorMove.PROBE:
+            return Wait(now + LOOK_AGAIN, "probes of the hosts")
+        case MonitorMove.HALT:
+            return halt(rollout, decision.sentence)
         case MonitorMove.ROLL_BACK if rollout.previous is not None:
             take_back(rollout, rollout.previous, Finding.of("monitor", decision), "monitor", now)
             return Stop("rolled_back", decision.sentence)

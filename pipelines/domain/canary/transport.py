@@ -11,6 +11,7 @@ class Transport(StrEnum):
 
     FINE = "fine"
     CANDIDATE = "candidate"
+    ALONE = "alone"  # the candidate, and no request met production meanwhile: nothing shows that it answers
     PRODUCTION = "production"  # alone or with the candidate: never a reason to go back to it
 
 
@@ -27,6 +28,8 @@ def transport_errors(outcomes: Iterable[Outcome], in_a_row: int = 5) -> Transpor
     if not run:
         return Transport.FINE
     during = [o for o in ordered if o.arm is Arm.PRODUCTION and run[0].at <= o.at <= run[-1].at]
+    if not during:
+        return Transport.ALONE
     failed = sum(o.is_error for o in during)
     return Transport.PRODUCTION if failed > len(during) - failed else Transport.CANDIDATE
 

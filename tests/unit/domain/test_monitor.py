@@ -10,6 +10,7 @@ import pytest
 from pipelines.domain.canary import Arm, Guardrail, Outcome
 from pipelines.domain.eprocess import Slot
 from pipelines.domain.monitor import (
+    Heard,
     MonitorMove,
     MonitorPlan,
     MonitorState,
@@ -136,9 +137,31 @@ def test_no_baseline_never_fires() -> None:
     assert decide(state, PLAN, T0 + timedelta(hours=5)).move is MonitorMove.CONTINUE
 
 
-def test_transport_errors_do_not_wait_for_a_slot() -> None:
-    recent = [Outcome(T0 + timedelta(seconds=i), Arm.CANDIDATE, str(i), is_error=True) for i in range(5)]
-    assert decide(begin(T0), PLAN, T0 + timedelta(minutes=1), recent).move is MonitorMove.ROLL_BACK
+FAILED = [Outcome(T0 + timedelta(seconds=i), Arm.CANDIDATE, str(i), is_error=True) for i in range(5)]
+
+
+def test_transport_errors_beside_a_production_that_answers_do_not_wait_for_a_slot() -> None:
+    beside = [Outcome(T0 + timedelta(seconds=i), Arm.PRODUCTION, f"p{i}") for i in range(5)]
+    decision = decide(begin(T0), PLAN, T0 + timedelta(minutes=1), FAILED + beside)
+    assert (decision.move, decision.guardrail) == (MonitorMove.ROLL_BACK, Guardrail.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("heard", "move"),
+    [
+        (Heard.NOT_YET, MonitorMove.PROBE),
+        (Heard.AGAIN, MonitorMove.CONTINUE),
+        (Heard.ONLY_BEFORE, MonitorMove.ROLL_BACK),
+        (Heard.NEITHER, MonitorMove.HALT),
+    ],
+)
+def test_transport_errors_that_production_did_not_meet_are_settled_by_asking_both(
+    heard: Heard, move: MonitorMove
+) -> None:
+    decision = decide(begin(T0), PLAN, T0 + timedelta(minutes=1), FAILED, heard=heard)
+    assert decision.move is move
+    told = [noticed.sentence for noticed in decision.notices]
+    assert [("what failed has passed" in sentence) for sentence in told] == ([True] if heard is Heard.AGAIN else [])
 
 
 def test_the_literal_rule_fires_on_the_last_slot() -> None:
