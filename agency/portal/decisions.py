@@ -12,12 +12,11 @@ from pipelines import actions
 from pipelines.models import Rollout, Run
 
 IN_TRAFFIC = ("stepping", "live", "halted")
-ON_ITS_WAY = ("stepping", "halted")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`statuses`: of the run. `rollouts`: of its rollout, for an order to the rollout itself; empty for the run's."""
+    """`statuses`: of the run. `is_of_rollout`: an order to the rollout itself."""
 
     name: str
     button: str | Promise
@@ -25,7 +24,7 @@ class Decision:
     done: str | Promise
     act: Callable[..., None]
     statuses: tuple[str, ...] = ("queued", "running", "waiting", "held")
-    rollouts: tuple[str, ...] = ()
+    is_of_rollout: bool = False
     tone: str = "primary"
 
 
@@ -69,7 +68,7 @@ PAUSE = Decision(
     _("The version keeps the share of the traffic that it has. Guardrails go on, and take it back when they fire."),
     _("Paused. The version keeps its share."),
     actions.pause_rollout,
-    rollouts=ON_ITS_WAY,
+    is_of_rollout=True,
     tone="plain",
 )
 RESUME = Decision(
@@ -78,7 +77,7 @@ RESUME = Decision(
     _("The steps go on. Time and evidence of the pause count."),
     _("Resumed."),
     actions.resume_rollout,
-    rollouts=ON_ITS_WAY,
+    is_of_rollout=True,
 )
 PROMOTE = Decision(
     "promote-now",
@@ -86,7 +85,7 @@ PROMOTE = Decision(
     _("All the traffic goes to the new version at once, whatever evidence is missing. Your name stands on its card."),
     _("Promoted. The monitor watches it."),
     actions.promote_rollout,
-    rollouts=ON_ITS_WAY,
+    is_of_rollout=True,
     tone="plain",
 )
 ABORT = Decision(
@@ -95,7 +94,7 @@ ABORT = Decision(
     _("All the traffic goes back to production at once, and the run ends as rolled back."),
     _("Aborted. Production has all the traffic."),
     actions.abort_rollout,
-    rollouts=ON_ITS_WAY,
+    is_of_rollout=True,
     tone="danger",
 )
 
@@ -105,18 +104,18 @@ CONFIRM = replace(APPROVE, button=_("Confirm"), says=_("The data is as it should
 
 def offered(run: Run, rollout: Rollout | None) -> list[Decision]:
     """What can be ordered of the run now. A version that already answers traffic is rolled back, not turned down."""
-    names = [d.name for d in DECISIONS.values() if run.status in d.statuses and not d.rollouts]
+    names = [d.name for d in DECISIONS.values() if run.status in d.statuses and not d.is_of_rollout]
     if rollout is not None and rollout.status in IN_TRAFFIC:
         names = [name for name in names if name in (APPROVE.name, TAKE.name)]
     return [decision_of(run, name) for name in names]
 
 
 def offered_of_rollout(run: Run, rollout: Rollout | None) -> list[Decision]:
-    """What can be ordered of a version on its way."""
-    if rollout is None or rollout.previous is None or not run.is_live:
+    """What can be ordered of a version on its way. One that was halted at 100 % is rolled back, or approved."""
+    if rollout is None or rollout.previous is None or not (run.is_live and rollout.is_on_its_way):
         return []
     unfit = PAUSE if rollout.is_paused else RESUME
-    return [d for d in DECISIONS.values() if rollout.status in d.rollouts and d is not unfit]
+    return [d for d in DECISIONS.values() if d.is_of_rollout and d is not unfit]
 
 
 def decision_of(run: Run, name: str) -> Decision:

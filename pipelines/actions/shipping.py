@@ -98,12 +98,12 @@ def abort_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
 
 
 def on_its_way(run: Run, reason: str) -> Rollout:
-    """Locked. Refused where the version gets all the traffic already, or none any more."""
+    """Locked. Refused where the version gets all the traffic already, if halted there too, or none any more."""
     if not reason.strip():
         raise ActionRefused(_("Say why: the reason is kept in the ledger."))
     found = Rollout.objects.filter(run=run).first()
     rollout = people.locked(found) if found else None
-    if rollout is None or rollout.status not in people.ON_ITS_WAY or rollout.previous is None:
+    if rollout is None or not rollout.is_on_its_way or rollout.previous is None:
         raise ActionRefused(_("No version of this run is on its way: there is nothing to pause, promote or abort."))
     return rollout
 

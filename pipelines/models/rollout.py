@@ -54,6 +54,11 @@ class Rollout(ClientOwned):
         return self.live_at
 
     @property
+    def is_on_its_way(self) -> bool:
+        """Up to 100 %. What is halted there has all the traffic already."""
+        return self.status in (RolloutStatus.STEPPING, RolloutStatus.HALTED) and self.live_at is None
+
+    @property
     def is_paused(self) -> bool:
         return self.paused_at is not None
 

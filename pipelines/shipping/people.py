@@ -12,8 +12,6 @@ from pipelines.engine.outcome import Hold
 from pipelines.models import ModelVersion, Rollout, Route
 from pipelines.shipping.promotion import promote
 
-ON_ITS_WAY = (RolloutStatus.STEPPING, RolloutStatus.HALTED)
-
 
 def locked(rollout: Rollout) -> Rollout:
     """The rollout as it is now. The route is locked first, as everywhere: the stage and people take turns."""

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
+from agency.portal.decisions import offered_of_rollout
+from agency.portal.views.runs import way_out
 from pipelines import actions, plan
 from pipelines.engine.jobs import work_on
 from pipelines.heavy import restore
+from pipelines.hosts import HostDown
 from pipelines.hosts.fake import FakeHost
 from pipelines.models import Check, Job, ReplayPair, Rollback, Rollout, Run
+from pipelines.reports.runs import run_page
+from pipelines.reports.shipping.rollout import rollout_panel
 from tenants import actions as ground
 from tenants.models import Pipeline
 from tests import factories
@@ -174,3 +179,43 @@ def test_probes_take_back_a_version_that_a_host_no_longer_answers_with(
 
 def _fields(answer: Any) -> dict[str, Any]:
     return {name: getattr(answer, name) for name in answer.__dataclass_fields__}
+
+
+def test_a_halted_watch_that_is_approved_asks_its_hosts_anew(
+    direct: Pipeline, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its last look, with no later one that would ask them."""
+    add_rows(0, 30)
+    run = start(direct)
+    actions.approve(run, actor="owner", reason="looks right", now=now())
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeHost, "chat", _down)
+        run = through(run)
+    assert (run.status, run.stage, "look at the host" in run.reason) == ("held", "monitor", True)
+    assert Job.objects.filter(run=run, kind="probe:50").exists()
+    actions.approve(run, actor="owner", reason="it runs again", now=now())
+    run = through(run)
+    assert (run.status, Rollout.objects.get(run=run).status) == ("succeeded", "live"), run.reason
+
+
+def _down(*_: Any, **__: Any) -> Any:
+    raise HostDown("nobody answers")
+
+
+def test_a_version_halted_at_100_percent_is_neither_promoted_again_nor_offered_to_be(
+    direct: Pipeline, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first(direct, add_rows)
+    add_rows(1000, 30)
+    run = through(start(direct))
+    if run.status == "held":
+        actions.approve(run, actor="owner", reason="enough for us", now=now())
+    monkeypatch.setattr(FakeHost, "chat", _down)
+    run = through(run)
+    rollout = Rollout.objects.get(run=run)
+    assert (run.status, rollout.status, rollout.version.status) == ("held", "halted", "production")
+    with pytest.raises(actions.ActionRefused, match="nothing to pause, promote or abort"):
+        actions.promote_rollout(run, actor="owner", reason="now", now=now())
+    assert offered_of_rollout(run, rollout) == []
+    assert rollout_panel(rollout, run, now()) is None
+    assert way_out(run_page(run, now())) == version(1), "what is left is the way back"

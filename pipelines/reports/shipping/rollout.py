@@ -12,13 +12,11 @@ from django.db.models import Count
 
 from pipelines.domain.canary import RULES, CanaryState, Decision, Reading, decide, readings
 from pipelines.domain.eprocess import Slot
-from pipelines.domain.transitions import RolloutStatus
 from pipelines.models import Exchange, Job, ReplayPair, Rollout, Route, Run
 from pipelines.shipping import replay
 from pipelines.shipping.plans import rollout_plan
 from tenants.pipeline_settings import PipelineSettings
 
-SHOWN = (RolloutStatus.STEPPING, RolloutStatus.HALTED)
 RECENT = timedelta(hours=1)
 FULL_BP = 10_000
 CERTAIN = 13.8  # ln of a million: more is shown as that
@@ -79,7 +77,7 @@ class RolloutPanel:
 
 def rollout_panel(rollout: Rollout | None, run: Run, now: datetime) -> RolloutPanel | None:
     """None where no version is on its way."""
-    if rollout is None or rollout.status not in SHOWN or not rollout.canary:
+    if rollout is None or not rollout.is_on_its_way or not rollout.canary:
         return None
     settings = run.revision.settings
     state, plan = CanaryState.from_json(rollout.canary), rollout_plan(settings.rollout)
