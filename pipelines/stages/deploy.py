@@ -149,9 +149,9 @@ def _begin(run: Run, found: Rollout, given: Given, now: datetime) -> Outcome:
     check_own(run)
     if rollout.status != RolloutStatus.PLACED or Run.objects.filter(pk=run.pk, cancel_asked_at__isnull=False).exists():
         return Wait(now, "canary")
-    if PipelineState.objects.get(pipeline_id=run.pipeline_id).production_id != rollout.previous_id:
-        was = rollout.previous.label if rollout.previous else "no version"
-        return Stop("cancelled", f"{was}, which it was to go beside, is not in production any more")
+    another = _beside_another(run, rollout)
+    if another is not None:
+        return another
     if rollout.previous is None or not given.settings.rollout.steps:
         promote(rollout, now)
         return _live(rollout, given, now)
@@ -160,6 +160,18 @@ def _begin(run: Run, found: Rollout, given: Given, now: datetime) -> Outcome:
     # No traffic yet: the route names the version, so that taking it back is one flip from the first moment on.
     flip(rollout.previous, now, candidate=rollout.version, share=0.0, rollout=rollout)
     return _replay(rollout, given, now)
+
+
+def _beside_another(run: Run, rollout: Rollout) -> Hold | None:
+    """What it was to go beside may have been taken back since it was placed: then it is for a person to say so."""
+    production = _production(run)
+    if production == rollout.previous:
+        return None
+    held = _other_production(run)
+    if held is None:
+        rollout.previous = production
+        rollout.save(update_fields=["previous"])
+    return held
 
 
 def _live(rollout: Rollout, given: Given, now: datetime) -> Outcome:

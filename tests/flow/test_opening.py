@@ -10,12 +10,16 @@ from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.engine import kernel
-from pipelines.models import Rollout, Run
+from pipelines.models import Notice, Rollout, Run
 from pipelines.stages import deploy
 from tenants import freezing
-from tenants.models import Pipeline
+from tenants.models import Host, Pipeline
 from tests.flow.test_line import later, start
 from tests.flow.test_rollback import lived, route_of, version
+
+ANOTHER = (
+    "production was v2 when it was measured and is v1 now; start a new run, or approve to roll it out all the same"
+)
 
 
 @pytest.fixture
@@ -44,10 +48,12 @@ def test_a_version_that_was_taken_back_never_returns_with_the_canary_that_was_to
     go_back(pipeline)
     run = later(placed, 600)
     assert route_of(pipeline) == (1, None, 0)
-    assert (run.status, run.verdict) == ("cancelled", "cancelled")
-    assert run.reason == "v2, which it was to go beside, is not in production any more"
-    assert [version(n).status for n in (1, 2, 3)] == ["production", "rolled_back", "archived"]
-    assert Rollout.objects.get(run=run).status == "retired"
+    assert (run.status, run.reason) == ("held", ANOTHER)
+    assert Notice.objects.filter(run=run, kind="held").exists(), "a person is asked, and told"
+    assert [version(n).status for n in (1, 2, 3)] == ["production", "rolled_back", "candidate"]
+    actions.approve(run, actor="owner", reason="v2 was v1 with a typo", now=now())
+    assert route_of(pipeline) == (1, 3, 500)
+    assert Rollout.objects.get(run=run).beside == version(1)
 
 
 def test_an_undisturbed_canary_begins_after_its_retry(pipeline: Pipeline, placed: Run) -> None:
@@ -66,10 +72,25 @@ def test_a_version_judged_against_what_is_not_in_production_any_more_is_held_for
     freezing.lift(stop, actor="owner", reason="done", now=now())
     run = later(run, 300)
     assert (run.status, run.stage) == ("held", "deploy")
-    assert "production was v2 when it was measured and is v1 now; start a new run, or approve" in run.reason
+    assert run.reason == ANOTHER
     assert route_of(pipeline) == (1, None, 0)
     actions.approve(run, actor="owner", reason="v2 was v1 with a typo", now=now())
     assert route_of(pipeline) == (1, 3, 500)
+
+
+def test_an_approval_for_another_reason_does_not_stand_for_the_version_beside(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    lived(pipeline, add_rows, 2)
+    Host.objects.update(drained_at=now())
+    add_rows(5000, 30)
+    run = start(pipeline)
+    assert "every host is drained" in run.reason
+    go_back(pipeline)
+    Host.objects.update(drained_at=None)
+    actions.approve(run, actor="owner", reason="it takes versions again", now=now())
+    run = Run.objects.get(pk=run.pk)
+    assert (run.status, run.reason) == ("held", ANOTHER)
 
 
 def test_a_cancel_during_the_look_that_opens_the_canary_leaves_nothing_in_the_traffic(
