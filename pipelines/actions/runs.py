@@ -18,6 +18,7 @@ from pipelines.domain.prompting import with_system
 from pipelines.domain.transitions import LIVE_JOBS, LIVE_RUNS, RunStatus
 from pipelines.engine import dispatch
 from pipelines.engine.jobs import cancel_jobs
+from pipelines.heavy.measure import latest_sets
 from pipelines.models import Job, ModelVersion, PipelineState, Rollout, Run, RunEvent
 from pipelines.outbox import alarms
 from pipelines.records.version import Prompt, make_prompt_version
@@ -128,9 +129,9 @@ def _refuse_unmeasured(pipeline: Pipeline, prompt: Prompt) -> None:
 
 def _seen_by(pipeline: Pipeline, prompt: Prompt) -> bool:
     """Whether some case would be asked under the new system prompt; without cases there is nothing to refuse."""
-    cases = list(EvalCase.objects.filter(eval_set__pipeline=pipeline).values_list("messages", flat=True))
-    under = (with_system(messages, prompt.system, prompt.replaces) for messages in cases)
-    return not cases or any(asked and asked[0].get("content") == prompt.system for asked in under)
+    cases = EvalCase.objects.filter(eval_set__in=latest_sets(pipeline.pk)).values_list("messages", flat=True)
+    under = (with_system(messages, prompt.system, prompt.replaces) for messages in cases.iterator())
+    return any(asked and asked[0].get("content") == prompt.system for asked in under) or not cases.exists()
 
 
 def create_run(state: PipelineState, occasion: dict[str, Any], now: datetime) -> Run:

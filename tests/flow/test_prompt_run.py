@@ -48,7 +48,8 @@ def through(run: Run) -> Run:
 
 
 def add_case(pipeline: Pipeline, *messages: dict[str, str]) -> None:
-    fields = {"pipeline": pipeline, "kind": "heldout", "version": 1, "size": 1, "created_at": factories.NOW}
+    number = EvalSet.objects.filter(pipeline=pipeline, kind="heldout").count() + 1
+    fields = {"pipeline": pipeline, "kind": "heldout", "version": number, "size": 1, "created_at": factories.NOW}
     made = EvalSet.of(pipeline, **fields)
     made.save()
     case = {"messages": list(messages), "check_name": "label", "expected": {"label": "billing"}}
@@ -102,6 +103,14 @@ def test_a_change_that_no_case_would_see_is_refused(first: ModelVersion, pipelin
     with pytest.raises(ActionRefused, match="brings a system prompt of its own"):
         ask(first)
     assert ask(first, replaces=True).status != "queued"
+
+
+def test_a_case_of_an_older_set_shows_nothing(first: ModelVersion, pipeline: Pipeline) -> None:
+    """An evaluation asks the newest set of each kind only."""
+    add_case(pipeline, USER)
+    add_case(pipeline, SYSTEM, USER)
+    with pytest.raises(ActionRefused, match="brings a system prompt of its own"):
+        ask(first)
 
 
 def test_nothing_new_nothing_unmeasured_and_nothing_broken_is_started(first: ModelVersion) -> None:
