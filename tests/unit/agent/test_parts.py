@@ -200,10 +200,11 @@ def test_terms_that_cannot_work_are_refused_with_an_example(
 def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path: Path) -> None:
     pack(tmp_path / "agent.pyz", AGENT)
     look = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import agency.agent.program, uvicorn;"
+        "import sys; before = {*sys.modules, *sys.stdlib_module_names}; sys.path.insert(0, sys.argv[1]);"
+        "import agency.agent.program, uvicorn;"
         "from agency.gateway.meter import redaction; from pipelines.metrics import formats;"
         "print(agency.agent.program.__file__);"
-        "print(*sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - before))"
     )
     command = [sys.executable, "-c", look, str(tmp_path / "agent.pyz")]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
