@@ -5,7 +5,7 @@ from logging.config import dictConfig
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_prerun
 from kombu.entity import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agency.settings")
@@ -29,3 +29,13 @@ def log_as_the_settings_say(**_: Any) -> None:
     from django.conf import settings
 
     dictConfig(settings.LOGGING)
+
+
+@task_prerun.connect
+def sweep_beside(**_: Any) -> None:
+    """A machine that only works is cleaned by its workers: beside the task that begins, so that it finds room."""
+    from django.utils.timezone import now
+
+    from agency.health.sweeping import BESIDE
+
+    BESIDE.begin_if_due(now())

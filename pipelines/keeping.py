@@ -32,7 +32,6 @@ from tenants.models import AuditEvent, Client
 DIGEST = re.compile(r"[0-9a-f]{64}")
 # What was put and is in no row yet belongs to a job that is under way.
 GRACE = timedelta(days=2)
-DRAFT_KEPT = timedelta(days=1)
 ACTOR = "retention"
 # What rows name: every text in these fields that has the form of a digest.
 NAMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
@@ -81,13 +80,13 @@ def collect(client: Client, now: datetime) -> Collected:
 
 
 def collect_all(now: datetime) -> int:
-    """Client by client; drafts that a killed worker left go too."""
+    """Client by client."""
     gone = 0
     for agency_id, client_id in crossing.ask("all_clients"):
         with scope.client_scope(client_id, agency_id):
             client = Client.objects.filter(pk=client_id).first()
             if client is not None:
-                gone += store_of(client_id).sweep(now - DRAFT_KEPT) + len(collect(client, now).digests)
+                gone += len(collect(client, now).digests)
     return gone
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import connections
+from django.db import close_old_connections, connections
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,3 +38,12 @@ class Beside:
             self.work()
         finally:
             connections.close_all()
+
+
+def guarded(work: Callable[[], int]) -> None:
+    """Outlives a database that is away: the next tick finds everything that is still due."""
+    try:
+        work()
+    except Exception:
+        log.exception("failed; the next one tries again")
+        close_old_connections()

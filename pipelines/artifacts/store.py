@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,17 +149,15 @@ class Store:
         """What lies here of an object store; nothing where the folder is all there is."""
         for path in (self.root / "sha256").glob("??/*") if self.remote is not None else ():
             if len(path.name) == DIGEST_CHARS:
-                facts = path.stat()
-                yield Cached(path.name, facts.st_size, datetime.fromtimestamp(facts.st_atime, UTC))
+                with suppress(FileNotFoundError):  # Another process of this machine sweeps too.
+                    facts = path.stat()
+                    yield Cached(path.name, facts.st_size, datetime.fromtimestamp(facts.st_atime, UTC))
 
     def drop(self, digest: str) -> int:
         """Takes a copy out of the cache; the object store keeps it. Gives the bytes freed, 0 where it has no other."""
-        path = self._place(digest)
         if self.remote is None or not self.remote.has(_key(digest)):
             return 0
-        size = path.stat().st_size
-        path.unlink(missing_ok=True)
-        return size
+        return _removed(self._place(digest))
 
     def drop_removed(self, digest: str) -> int:
         """The same for a copy of what was removed elsewhere: that one goes for good, unless it was put again since."""
@@ -169,10 +167,13 @@ class Store:
 
     def sweep(self, before: datetime) -> int:
         """Removes drafts of before: a worker that was killed could not. Gives how many."""
-        old = [p for p in (self.root / "incoming").glob("*") if p.stat().st_mtime < before.timestamp()]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        gone = 0
+        for path in (self.root / "incoming").glob("*"):
+            with suppress(FileNotFoundError):  # It has just got its name.
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+                    gone += 1
+        return gone
 
     def clear(self) -> None:
         """Takes everything away: for a corner whose job is over."""
@@ -222,11 +223,7 @@ class Store:
 
     def _emptied(self, digest: str) -> int:
         """Takes the bytes that lie here, and what tells about them. Gives how many."""
-        size = 0
-        for path in self._place(digest).parent.glob(f"{digest}*"):
-            size += path.stat().st_size
-            path.unlink()
-        return size
+        return sum(_removed(path) for path in self._place(digest).parent.glob(f"{digest}*"))
 
     def _fetched(self, digest: str, to: Path | None = None) -> bool:
         """Whether it came from the object store: whole, into its place or `to`, or not at all."""
@@ -281,6 +278,15 @@ def _missing(digest: str) -> ArtifactMissing:
     return ArtifactMissing(
         f"Artifact {digest[:12]} is not in the store. Restore it from a backup or build the version again."
     )
+
+
+def _removed(path: Path) -> int:
+    """The bytes freed: none where another process was first."""
+    with suppress(FileNotFoundError):
+        size = path.stat().st_size
+        path.unlink()
+        return size
+    return 0
 
 
 def _note_use(path: Path) -> None:

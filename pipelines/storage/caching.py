@@ -22,6 +22,14 @@ from tenants.models import AuditEvent
 # A process that was just told where a file lies may open it a little later.
 IN_HAND = timedelta(hours=1)
 
+# Whoever wrote it was killed; nothing takes so long to write.
+DRAFT_KEPT = timedelta(days=1)
+
+
+def sweep_drafts(now: datetime) -> int:
+    """Removes what killed processes of this machine left half written."""
+    return sum(store_of(client_id).sweep(now - DRAFT_KEPT) for _agency_id, client_id in crossing.ask("all_clients"))
+
 
 def trim_cache(now: datetime) -> int:
     """Drops copies, the one used longest ago first, until all clients' together are below the limit. Gives how many."""

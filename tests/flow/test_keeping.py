@@ -25,7 +25,7 @@ from pipelines.actions.clients.erasure import order_erasure
 from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, parts_of, store_of
 from pipelines.artifacts import remote as remotes
 from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout
-from pipelines.storage.caching import trim_cache
+from pipelines.storage.caching import sweep_drafts, trim_cache
 from tenants import scope
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
@@ -127,7 +127,7 @@ def test_drafts_of_killed_workers_are_swept_by_age(pipeline: Pipeline, clock: Cl
         at = (clock.now - timedelta(days=days)).timestamp()
         os.utime(incoming / name, (at, at))
 
-    keeping.collect_all(clock.now)
+    sweep_drafts(clock.now)
 
     assert [path.name for path in incoming.iterdir()] == ["under-way"]
 
@@ -305,6 +305,13 @@ def test_a_folder_that_is_all_there_is_is_never_trimmed(pipeline: Pipeline, cloc
     only = aged_use(store, b"weights", 900, clock)
     settings.ARTIFACTS_CACHE_BYTES = 1
     assert trim_cache(clock.now) == 0 and store.verified(only)
+
+
+def test_whoever_drops_a_copy_second_frees_nothing(bucket: Any, acorn: Client) -> None:
+    store = store_of(acorn.pk)
+    digest = store.put_bytes(b"weights")
+
+    assert [store.drop(digest), store.drop(digest)] == [7, 0]
 
 
 def test_what_the_bucket_lost_stays_in_the_cache(bucket: Any, pipeline: Pipeline, clock: Clock, settings: Any) -> None:

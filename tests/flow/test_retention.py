@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from celery.signals import task_prerun
+
+from agency import celery
+from agency.health import sweeping
+from agency.health.beside import Beside
 from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus
 from pipelines.engine.jobs import ensure_job
@@ -49,3 +57,48 @@ def test_what_a_killed_reader_of_a_table_left_goes_after_a_day(
 
     assert sweep_scratch(clock.now) == 1
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_machine_is_swept_once_an_hour_however_many_processes_it_has(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    swept: list[str] = []
+    settings.VAR = tmp_path
+    monkeypatch.setattr(sweeping, "now", lambda: clock.now)
+    monkeypatch.setattr(sweeping, "HERE", (lambda _now: len(swept.append(socket.gethostname()) or ""),))
+
+    for minutes in (0, 1, 48, 12):
+        clock.advance(minutes=minutes)
+        sweeping.sweep_here()
+        sweeping.sweep_here()
+    monkeypatch.setattr(socket, "gethostname", lambda: "the back")
+    sweeping.sweep_here()
+
+    here = swept[0]
+    assert swept == [here, here, "the back"]
+
+
+def test_one_sweep_that_fails_is_in_the_way_of_no_other(
+    db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def fails(_now: Any) -> int:
+        raise OSError("the bucket is away")
+
+    swept: list[Any] = []
+    settings.VAR = tmp_path
+    monkeypatch.setattr(sweeping, "HERE", (fails, lambda at: len(swept.append(at) or "")))
+
+    sweeping.sweep_here()
+
+    assert len(swept) == 1
+
+
+def test_workers_begin_the_sweep_of_their_machine_beside_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(sweeping, "BESIDE", Beside("sweeps", timedelta(hours=1), lambda: begun.append("begun")))
+
+    for _ in range(3):
+        task_prerun.send(sender=celery.app, task_id="1", task=None)
+    sweeping.BESIDE.thread.join(10)  # type: ignore[union-attr]
+
+    assert begun == ["begun"]

@@ -13,8 +13,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from agency.health import pulse
-from agency.health.beside import Beside
-from agency.management.commands.ticker import guarded, signed
+from agency.health.beside import Beside, guarded
+from agency.management.commands.ticker import signed
 
 pytestmark = pytest.mark.django_db
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import close_old_connections
 from django.utils.timezone import now
 
 from agency.health import pulse
-from agency.health.beside import Beside
+from agency.health.beside import Beside, guarded
 from agency.health.heartbeat import heartbeat
+from agency.health.sweeping import sweep_here
 from pipelines.keeping import collect_all
 from pipelines.retention import (
     forget_bodies,
@@ -27,20 +25,17 @@ from pipelines.retention import (
     forget_old_exchanges,
     forget_old_traffic,
     retire_versions,
-    sweep_scratch,
 )
 from pipelines.rollups import roll_up_all
-from pipelines.storage.caching import trim_cache
 from pipelines.ticker import Ticker
 
-log = logging.getLogger("ticker")
 ROLL_UP_EVERY = timedelta(minutes=1)
 SWEEP_EVERY = timedelta(hours=1)
 
 
 SWEEPS = (
-    forget_old_exchanges, forget_old_traffic, forget_bodies, forget_host_samples, sweep_scratch, retire_versions,
-    collect_all, trim_cache, forget_handed,
+    forget_old_exchanges, forget_old_traffic, forget_bodies, forget_host_samples, retire_versions, collect_all,
+    forget_handed,
 )  # fmt: skip
 
 
@@ -86,12 +81,4 @@ def roll_up() -> None:
 def sweep() -> None:
     for one in SWEEPS:
         guarded(partial(one, now()))
-
-
-def guarded(work: Callable[[], int]) -> None:
-    """Outlives a database that is away: the next tick finds everything that is still due."""
-    try:
-        work()
-    except Exception:
-        log.exception("failed; the next one tries again")
-        close_old_connections()
+    sweep_here()
