@@ -16,8 +16,10 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.checks.messages import WARNING
 from django.core.mail import get_connection
-from django.db import connection
+from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Now
 from django.utils.timezone import now
 
 from agency.machines.programs import AGENT, offered
@@ -25,12 +27,14 @@ from pipelines.machines.agents import DOUBLED, OTHER_PROGRAM, SILENT, WRONG_CLOC
 from pipelines.machines.page import silent
 from pipelines.machines.turns import is_forsaken
 from tenants import crossing
+from tenants.models import User
 
 # A wake-up is sent within a second and takes some more; a mail is tried again after pauses of minutes.
 LATE_TICK, LATE_NOTICE = timedelta(minutes=2), timedelta(minutes=15)
 # What goes to hosts may be a rollback.
 LATE_PUSH, LATE_JOB = timedelta(minutes=5), timedelta(minutes=10)
 LEAST_FREE_BYTES = 5_000_000_000
+CLOCK_OFF_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,43 @@ Look = Callable[[], Finding]
 
 
 def database() -> Finding:
+    """Whether it answers and takes writes: a standby, or a server whose disk is full, does the one alone."""
     connection.ensure_connection()
-    if not connection.is_usable():
-        return Finding("database", "the connection broke", "Look at the database server and its log.")
-    return Finding("database", f"{connection.vendor} answers")
+    try:
+        with transaction.atomic():
+            User.objects.filter(pk=0).update(last_login=None)  # Of nobody: that is refused too.
+    except DatabaseError as refused:
+        if User._meta.db_table in connection.introspection.table_names():
+            what = "Look at the database server and its log: it may be a standby, or its disk full."
+            return Finding("database", f"takes no writes: {refused}", what)
+    return Finding("database", f"{connection.vendor} answers and takes writes")
+
+
+def clock() -> Finding:
+    """Leases are compared by each machine's own clock: one that is off takes jobs over early, or late."""
+    here = now()
+    rows = MigrationRecorder(connection).migration_qs.annotate(at=Now())
+    there = rows.values_list("at", flat=True).first() or here
+    off_s = (there - here).total_seconds()
+    if abs(off_s) > CLOCK_OFF_S:
+        says = f"{abs(off_s):.0f} s {'behind' if off_s > 0 else 'ahead of'} that of the database"
+        return Finding("clock", says, "Run NTP on this machine and on the database's.")
+    return Finding("clock", "agrees with that of the database")
 
 
 def migrations() -> Finding:
     executor = MigrationExecutor(connection)
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if missing:
-        return Finding("migrations", f"{len(missing)} are not applied", "Run manage.py migrate, then restart.")
+        return Finding("migrations", f"{len(missing)} are not applied", f"Run {migrating()}, then restart.")
     return Finding("migrations", "all are applied")
+
+
+def migrating() -> str:
+    """The command: on PostgreSQL the app's own role may not change tables."""
+    if connection.vendor == "postgresql":
+        return "RETUNE_AS_OWNER=1 manage.py migrate (with compose: docker compose run --rm migrate)"
+    return "manage.py migrate"
 
 
 def ticks() -> Finding:
@@ -190,6 +219,7 @@ READY: dict[str, Look] = {
 }
 DOCTOR: dict[str, Look] = {
     **READY,
+    "clock": clock,
     "settings": settings_checks,
     "redis": redis_server,
     "mail": mail,
@@ -206,12 +236,32 @@ def look(looks: dict[str, Look], *, alone: bool = True) -> Iterator[Finding]:
 
     `alone`: no other thread of the process opens sockets, whose default patience is shortened meanwhile.
     """
+    sick: list[str] = []
     for name, one in looks.items():
         with _patience() if alone else nullcontext():
             try:
-                yield one()
+                found = one()
             except Exception as error:
-                yield Finding(name, f"{type(error).__name__}: {error}", f"Nothing answers here: see {name} first.")
+                found = Finding(name, f"{type(error).__name__}: {error}", _what_to_do(name, error, sick))
+        if not found.is_well:
+            sick.append(name)
+        yield found
+
+
+def _what_to_do(name: str, error: Exception, sick: list[str]) -> str:
+    """`sick`: what was found before. Whatever asks a database that is away can say no more than that."""
+    ground = next((one for one in sick if one in ("database", "migrations")), "")
+    if ground and isinstance(error, Error):
+        return f"See {ground} first."
+    return AWAY.get(name, "This is a fault of Retune: keep this line, and the log of what runs.")
+
+
+AWAY = {
+    "database": "Start the database server, or set DATABASE_URL right; look at its log.",
+    "redis": "Start Redis, or set REDIS_URL right; look at its log.",
+    "mail": "Set RETUNE_SMTP_HOST, RETUNE_SMTP_PORT, user and password right; mails wait meanwhile.",
+    "artifacts": "Let the user that Retune runs as write into RETUNE_VAR.",
+}
 
 
 @contextmanager

@@ -76,7 +76,7 @@ CATCH_ALL = {
     "agency/gateway/meter/bodies.py": "an installation's own redactor: what cannot be redacted is not kept",
     "agency/gateway/routes/follower.py": "a client whose routes cannot be read keeps its last, and stops nobody else's",
     "agency/health/looks.py": "what cannot be looked at is a finding",
-    "agency/management/commands/ticker.py": "one bad tick does not end the ticker",
+    "agency/health/beside.py": "one bad tick, or one bad sweep, does not end the ticker or a worker",
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import OperationalError
 from django.test import Client as Browser
 from django.utils.timezone import now
@@ -17,7 +18,7 @@ from django.utils.timezone import now
 from agency.health import looks
 from pipelines.machines import offers
 from pipelines.models import Job, PipelineState, Run
-from tenants.models import Client
+from tenants.models import Client, User
 from tests import factories
 from tests.servers import free_port
 
@@ -126,6 +127,58 @@ def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_datab
     answer = anonymous.get("/readyz")
     assert answer.status_code == 503 and answer.json()["database"] is False
     assert "refused" not in answer.content.decode()
+    said = doctor()
+    assert "-> Start the database server, or set DATABASE_URL right" in said
+    assert said.count("-> See database first.") == 7 and "see database first" not in said
+
+
+READ_ONLY = {
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+}
+
+
+def test_a_database_that_takes_no_writes_is_not_ready_and_the_rest_is_looked_at(
+    anonymous: Browser, transactional_db: None
+) -> None:
+    begin, end = READ_ONLY[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(begin)
+    try:
+        found = {one.name: one for one in looks.look(looks.READY)}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(end)
+
+    assert [name for name, one in found.items() if not one.is_well] == ["database"]
+    assert "takes no writes" in found["database"].says and "standby" in found["database"].do
+
+
+def test_a_database_without_tables_is_told_by_its_migrations(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(User._meta, "db_table", "tables_that_are_not_there_yet")
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_: ["0001"])
+
+    assert looks.database().is_well
+    assert looks.migrations().do.startswith("Run " + looks.migrating())
+
+
+@pytest.mark.parametrize("vendor, command", [
+    ("sqlite", "Run manage.py migrate, "), ("postgresql", "Run RETUNE_AS_OWNER=1 manage.py migrate (with compose: "),
+])  # fmt: skip
+def test_whoever_migrates_is_told_the_command_that_may(
+    db: None, monkeypatch: pytest.MonkeyPatch, vendor: str, command: str
+) -> None:
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_: ["0001"])
+    monkeypatch.setattr(type(connection._connections[connection._alias]), "vendor", vendor)
+
+    assert looks.migrations().do.startswith(command)
+
+
+@pytest.mark.parametrize("minutes, says", [(3, "180 s ahead of"), (-3, "180 s behind"), (0, "agrees with")])
+def test_a_clock_that_is_off_is_told(db: None, monkeypatch: pytest.MonkeyPatch, minutes: int, says: str) -> None:
+    monkeypatch.setattr(looks, "now", lambda: now() + timedelta(minutes=minutes))
+
+    assert looks.clock().says.startswith(says) and looks.clock().is_well == (minutes == 0)
 
 
 def test_the_doctor_names_what_does_not_answer(db: None, settings: Any) -> None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from agency.backup import archive, databases, manifest
 from agency.backup.databases import CannotCopy
 from agency.backup.manifest import Manifest, NotAnArchive
+from agency.health.looks import migrating
 from pipelines.artifacts import ArtifactDamaged, StoreFull
 
 
@@ -62,5 +63,6 @@ class Command(BaseCommand):
         self.stdout.write(_("%(n)s clients and %(m)s artifacts as of %(at)s.") % words)
         self.stdout.write(_("Be sure that the old installation is stopped: two would ship to the same hosts."))
         self.stdout.write(
-            _("Next: manage.py migrate, manage.py ledger verify, manage.py doctor, then start everything.")
+            _("Next: %(migrate)s, manage.py ledger verify, manage.py doctor, then start everything.")
+            % {"migrate": migrating()}
         )
