@@ -95,8 +95,8 @@ class Mirror:
             digest, called = str(told["digest"]), int(told["called"])
         except (ValueError, KeyError, TypeError) as error:
             raise Refused("Headquarters answers something that is no routes: is the address right?") from error
-        if called > self._called:
-            self._called = called
+        before, self._called = self._called, called
+        if called not in (0, before):
             self.on_call()
         if client is not None:
             self._hear(client, digest)

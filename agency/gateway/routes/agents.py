@@ -50,7 +50,7 @@ class AgentDoor:
     """Guarantees: whoever waits is answered as soon as the routes here differ from those it has, and are not older.
 
     Older ones are those of a gateway that cannot follow, or of a database that was restored. They are told at the end
-    of the wait, while the database answers here: then they are no leftover.
+    of the wait, while the database answers here: then they are no leftover. So with a last call that is an earlier one.
     """
 
     def __init__(self, follower: Follower, wait_s: float = WAIT_S) -> None:
@@ -60,7 +60,8 @@ class AgentDoor:
     async def answer(self, scope: Scope, send: Send) -> None:
         """GET ?have=<digest>&serial=<of these routes>&called=<last call>. `client` is null where there is no news.
 
-        `digest` is that of the routes here. Agents of before send no serial: whatever differs is news to them.
+        `digest` is that of the routes here, `called` the last call that waits to be taken, 0 for none. Agents of before
+        send no serial: whatever differs is news to them.
         """
         if scope["method"] != "GET":
             raise Refused(405, "405 method not allowed", [(b"allow", b"GET")])
@@ -79,7 +80,7 @@ class AgentDoor:
             client, seat = found
             if client is not before:
                 before, told = client, told_of(client, seat.host)
-            last = max(self.follower.called.get(seat.agent_id, 0), asked.called)
+            last = self.follower.called.get(seat.agent_id, 0) if self.follower.is_reachable else asked.called
             is_through = asyncio.get_running_loop().time() >= ends_at
             is_late = client.serial < asked.serial and not (is_through and self.follower.is_reachable)
             is_news = told.digest != asked.have and not is_late

@@ -419,6 +419,17 @@ def test_the_gateway_tells_an_agent_that_it_is_called_and_nobody_elses_agent(wai
     assert waiting(other.token, have=theirs).json() == {"digest": theirs, "called": 0, "client": None}
 
 
+def test_after_a_restore_an_agent_hears_of_calls_whose_numbers_it_has_passed(waiting: Any) -> None:
+    box = Box(factories.make_client(slug="acorn"))
+    have = waiting(box.token).json()["digest"]
+    assert waiting(box.token, have=have, called=10**6).json()["called"] == 0
+    call = box.called(Wanted("GET", "/api/version"))
+    assert waiting(box.token, have=have, called=10**6).json()["called"] == call.pk
+    began = time.monotonic()
+    assert waiting(box.token, have=have, called=0).json()["called"] == call.pk
+    assert time.monotonic() - began < 2.0
+
+
 def test_no_key_opens_the_door_of_agents_and_no_agents_token_that_of_models(waiting: Any) -> None:
     client = factories.make_client(slug="acorn")
     box, key = Box(client), factories.make_key(client, "gateway")

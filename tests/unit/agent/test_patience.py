@@ -1,4 +1,4 @@
-"""An agent whose headquarters is away, or hidden behind a page of something else: nothing ends, and no time moves."""
+"""An agent that runs on: while headquarters is away or hidden behind a page of something else, and after it is back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agency.agent import hands, program, spool
+from agency.agent.mirror import Mirror
 from agency.agent.program import Agent, Terms
 from agency.agent.spool import Spool
 from pipelines.worker.link import Answer, Link
@@ -147,3 +148,24 @@ def test_a_greeting_says_what_is_true_when_it_arrives(agent: Agent, monkeypatch:
     link = Away("https://x", "ra_x", pause_s=0.01, room="agent")
     link.post("hello", agent.said, lambda: False)
     assert link.heard == [0, 1, 2]
+
+
+def test_it_is_called_by_any_number_that_it_was_not_told_last(tmp_path: Path) -> None:
+    told, asked = iter((7, 7, 0, 7, 0, 3, 4)), []
+    calls: list[int] = []
+
+    class Gateway(Link):
+        def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
+            asked.append(url.rpartition("=")[2])
+            number = next(told, None)
+            if number is None:
+                mirror.stop()
+                raise OSError("gone")
+            return said({"digest": "d", "called": number, "client": None})
+
+    link = Gateway("https://x", "ra_x", pause_s=0.01, room="agent")
+    mirror = Mirror(link, tmp_path / "routes.json", "http://x", lambda: calls.append(len(asked)), lambda: None)
+    mirror.start()
+    until(mirror._stopping.is_set)
+    assert asked == ["0", "7", "7", "0", "7", "0", "3", "4"]
+    assert calls == [1, 4, 6, 7]

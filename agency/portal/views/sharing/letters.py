@@ -37,9 +37,7 @@ def letter(request: HttpRequest, slug: str, pipeline_slug: str, rollback: int) -
         except ActionRefused as refused:
             form.stand_on(letters_about(found).count(), str(refused))
     status = 422 if form.errors else 200
-    return pipeline_page(
-        request, row, "portal/sharing/letter.html", status, form=form, rollback=found, sent=sent.all()
-    )
+    return pipeline_page(request, row, "portal/sharing/letter.html", status, form=form, rollback=found, sent=sent.all())
 
 
 def _find(row: Pipeline, rollback: int) -> Rollback:
