@@ -29,6 +29,8 @@ BEAT_S, AGAIN_S = 5.0, 30.0
 LINGER_S, LINGER_PAUSE_S = 2.0, 0.1
 LOOK_S = 10.0
 MOST_ANSWER_BYTES = 16 * 2**20
+# What a host says, in the words of Linux and of Windows.
+FULL = re.compile(rb"no space left|not enough space", re.IGNORECASE)
 # Whatever else a host can do (pull, push, cloud) is not asked through an agent.
 ALLOWED = (
     ("GET", re.compile(r"/api/(version|tags|ps)")),
@@ -159,6 +161,8 @@ class Hands:
             raise
         if said.status in (200, 201, 400):
             place.unlink(missing_ok=True)
+        elif FULL.search(said.body):
+            self.files.forget_others(place)
         return said
 
 

@@ -29,7 +29,7 @@ from agency.gateway.meter.flusher import Meter
 from agency.gateway.plane import Plane, beside, nothing_else
 from agency.gateway.upstream import Upstream
 from pipelines.worker import updating
-from pipelines.worker.link import Link, Refused, Stopped, Unknown
+from pipelines.worker.link import LOOPBACK, Link, Refused, Stopped, Unknown
 from pipelines.worker.place import alone_in, token
 
 log = logging.getLogger("retune-agent")
@@ -86,7 +86,8 @@ class Agent:
         self.server: Any = None
         self.link = Link(terms.url, key, pause_s, room="agent")
         to_gateway = Link(terms.gateway_url, key, pause_s, room="agent")
-        self.hands = Hands(self.link, terms.ollama, Files(terms.folder / "files"), ending=self.ending)
+        files = Files(terms.folder / "files", urlsplit(terms.ollama).hostname in LOOPBACK)
+        self.hands = Hands(self.link, terms.ollama, files, ending=self.ending)
         routes = terms.folder / "routes" / "agent.json"
         self.mirror = Mirror(to_gateway, routes, terms.ollama, self.hands.call, self.news.set)
         self.spool = Spool(self.link, terms.folder / "records", ending=self.ending)
@@ -130,6 +131,8 @@ class Agent:
                 log.warning("Headquarters: %s", wrong)
             except Exception:
                 log.exception("Headquarters")
+            with suppress(OSError):
+                self.hands.files.forget_old()
             if self.news.wait(HELLO_S):
                 self.ending.wait(random.uniform(0, SPREAD_S))  # All those of a chain have news at the same moment.
 

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,22 +37,23 @@ class NoSpace(OSError):
 class Files:
     """Guarantees: a byte that arrived is not asked for again, and a file lies here once, whoever asks for it.
 
-    A file is kept by its digest until the host has it, across restarts of the program.
+    A file is kept by its digest until the host has it, across restarts of the program. `is_host_here`: the host writes
+    its own copy on this machine.
     """
 
     folder: Path
+    is_host_here: bool = False
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._forget_old()
+        self.forget_old()
 
     @contextmanager
     def alone_with(self, digest: str, stop: Stop) -> Iterator[Path]:
         """Where the file lies or will lie, for one hand at a time. Raises Stopped."""
-        with self._guard:
-            lock = self._locks.setdefault(digest, threading.Lock())
+        lock = self._lock_of(digest)
         while not lock.acquire(timeout=LOOK_S):
             if stop():
                 raise Stopped
@@ -62,22 +63,37 @@ class Files:
             lock.release()
 
     def room_for(self, size_bytes: int, place: Path) -> None:
-        """Raises NoSpace. What is left of other files goes first."""
-        here = place.stat().st_size if place.exists() else 0
-        if self._free() < size_bytes - here + SPARE_BYTES:
-            self._forget_old(within_s=0.0, but=place)
-        if self._free() < size_bytes - here + SPARE_BYTES:
+        """Raises NoSpace. What is left of other files goes first, for the host's copy too where that may lie here."""
+        wanted = size_bytes + SPARE_BYTES - (place.stat().st_size if place.exists() else 0)
+        if self._free() < wanted + (size_bytes if self.is_host_here else 0):
+            self.forget_others(place)
+        if self._free() < wanted:
             raise NoSpace(f"no space left beside the host for {size_bytes} bytes on their way")
 
     def _free(self) -> int:
         return shutil.disk_usage(self.folder).free
 
-    def _forget_old(self, within_s: float = KEPT_S, but: Path | None = None) -> None:
+    def forget_old(self) -> None:
         for place in self.folder.iterdir():
-            lock = self._locks.get(place.name)
-            is_in_hand = place == but or (lock is not None and lock.locked())
-            if not is_in_hand and time.time() - place.stat().st_mtime >= within_s:
-                place.unlink(missing_ok=True)
+            self._forget(place, KEPT_S)
+
+    def forget_others(self, than: Path) -> None:
+        for place in self.folder.iterdir():
+            if place != than:
+                self._forget(place, 0.0)
+
+    def _forget(self, place: Path, within_s: float) -> None:
+        """Never what a hand is at."""
+        lock = self._lock_of(place.name)
+        if lock.acquire(blocking=False):
+            with suppress(FileNotFoundError):
+                if time.time() - place.stat().st_mtime >= within_s:
+                    place.unlink()
+            lock.release()
+
+    def _lock_of(self, digest: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(digest, threading.Lock())
 
 
 def fetched(link: Link, told: Mapping[str, Any], to: Path, stop: Stop, tell: Tell) -> None:

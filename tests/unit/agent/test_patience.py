@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from agency.agent.program import Agent, Terms
 from agency.agent.spool import Spool
 from pipelines.worker.link import Answer, Link
 from tests.unit.agent.test_parts import record
+from tests.unit.outbound.answering import says, server
 
 PAGE = Answer(200, b"<html>We are back soon.</html>", {"Content-Type": "text/html"})
 HELLO = {"host": "shop", "client": "acorn", "program": None}
@@ -169,3 +173,36 @@ def test_it_is_called_by_any_number_that_it_was_not_told_last(tmp_path: Path) ->
     until(mirror._stopping.is_set)
     assert asked == ["0", "7", "7", "0", "7", "0", "3", "4"]
     assert calls == [1, 4, 6, 7]
+
+
+def test_an_upload_that_was_given_up_goes_while_the_agent_runs(agent: Agent) -> None:
+    link, folder = agent.link, agent.terms.folder / "files"
+    assert isinstance(link, Hidden)
+    agent.begin()
+    old, young = folder / ("a" * 64), folder / ("b" * 64)
+    for place in (young, old):
+        place.write_bytes(b"x")
+    os.utime(old, (time.time() - 4 * 24 * 3600,) * 2)
+    link.is_hidden = False
+    until(lambda: not old.exists())
+    assert young.exists()
+
+
+@pytest.mark.parametrize(("body", "is_left"), [(b'{"error": "no space left on device"}', False), (b"{}", True)])
+def test_where_the_host_has_no_space_other_files_on_their_way_go(agent: Agent, body: bytes, is_left: bool) -> None:
+    def full(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        says(body, 500)(handler)
+
+    files, digest = agent.hands.files, hashlib.sha256(b"a model").hexdigest()
+    files.open()
+    other, mine = files.folder / ("a" * 64), files.folder / digest
+    other.write_bytes(b"x")
+    mine.write_bytes(b"a model")
+    told = CALL | {"path": f"/api/blobs/sha256:{digest}", "digest": digest, "size_bytes": 7}
+    assert isinstance(agent.link, Hidden)
+    agent.link.is_hidden = False
+    with server(full) as port:
+        agent.hands.ollama = f"http://127.0.0.1:{port}"
+        agent.hands.make(told)
+    assert (agent.link.heard[-1], other.exists(), mine.exists()) == ("answer", is_left, True)

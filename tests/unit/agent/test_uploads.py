@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agency.agent.uploads import KEPT_S, Damaged, Files, NoSpace, fetched
+from agency.agent.uploads import KEPT_S, SPARE_BYTES, Damaged, Files, NoSpace, fetched
 from pipelines.worker.link import Answer, Link, Stopped
 
 BODY = os.urandom(100_000)
@@ -94,6 +94,22 @@ def test_a_file_that_does_not_fit_is_refused_before_a_byte_of_it(files: Files) -
     with pytest.raises(NoSpace, match="no space left beside the host"):
         files.room_for(1 << 60, place)
     assert place.exists() and not given_up.exists()
+
+
+def test_room_for_the_hosts_copy_is_made_where_it_lies_here_and_refuses_nothing(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up, place = files.folder / ("a" * 64), files.folder / DIGEST
+    given_up.write_bytes(b"x")
+    monkeypatch.setattr("agency.agent.uploads.Files._free", lambda _files: SPARE_BYTES + 1500)
+    files.room_for(1000, place)
+    assert given_up.exists()
+    files.is_host_here = True
+    with files.alone_with(given_up.name, never):
+        files.room_for(1000, place)
+        assert given_up.exists()  # Another hand is at it.
+    files.room_for(1000, place)
+    assert not given_up.exists()
 
 
 def test_what_nobody_came_back_for_goes_after_days(files: Files) -> None:
