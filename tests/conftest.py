@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db.models import CharField
 from django.test import Client as Browser
 from django.test import TransactionTestCase
 
@@ -83,6 +84,21 @@ def own_settings(settings: Any, tmp_path: Path) -> None:
     settings.SCRATCH = tmp_path / "scratch"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
     cache.clear()  # Rate limits of one test are nobody else's.
+
+
+@pytest.fixture(autouse=True, scope="session")
+def lengths_are_kept() -> Iterator[None]:
+    """SQLite stores any text in any column; what PostgreSQL would refuse must not pass here either."""
+    prepared = CharField.get_db_prep_save
+
+    def fitting(field: CharField[Any, Any], value: Any, connection: Any) -> Any:
+        too_long = isinstance(value, str) and field.max_length is not None and len(value) > field.max_length
+        assert not too_long, f"{field} has room for {field.max_length} characters: {value}"
+        return prepared(field, value, connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CharField, "get_db_prep_save", fitting)
+        yield
 
 
 @pytest.fixture(autouse=True)

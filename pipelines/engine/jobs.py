@@ -137,7 +137,7 @@ def _put_off(work: Work, under_way: JobGoesOn, now: datetime) -> None:
     """Uses up no attempt and forgets those before it: the training of a day is asked about a thousand times."""
     job = work.job
     missed = job.spec.get("unanswered", 0) + 1 if under_way.error else 0
-    more = {"attempts": 0, "max_attempts": max(job.max_attempts, LOOKS), "spec": job.spec | {"unanswered": missed}}
+    more = {"attempts": 0, "spec": job.spec | {"unanswered": missed}}
     due_at = now + timedelta(seconds=under_way.after_s)
     settle(work, JobStatus.QUEUED, now, error=under_way.error, due_at=due_at, **more)
 
@@ -147,7 +147,7 @@ def claim(job_id: int, now: datetime) -> Job | None:
     job = Job.objects.select_related("run").filter(pk=job_id, due_at__lte=now).first()
     if job is None:
         return None
-    if job.attempts >= job.max_attempts:
+    if job.attempts >= _most_lost(job):
         error = job.error or "its worker was lost on every attempt"
         settle(Work(job), JobStatus.FAILED, now, error=error, log_tail=job.log_tail or _last_words(job))
         return None
@@ -157,6 +157,11 @@ def claim(job_id: int, now: datetime) -> Job | None:
             return None
         Turn.objects.filter(pk=turn.pk).update(served_at=max(turn.served_at, now))
     return job
+
+
+def _most_lost(job: Job) -> int:
+    """Attempts after which nobody takes it up again. What it failed at by itself is bounded in `settle_failure`."""
+    return max(job.max_attempts, LOOKS) if "unanswered" in job.spec else job.max_attempts
 
 
 def _turn_of(job: Job, now: datetime) -> Turn | None:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
 from pipelines import outbox
 from pipelines.domain.transitions import JobStatus
 from pipelines.hosts.naming import alias_name
-from pipelines.models import Job, Placement
+from pipelines.models import Job, Placement, Rollback
 from tenants.models import AuditEvent, Host, HostDrift
 
 ACTOR = "look at hosts"
 # Work that changes names on purpose: while it is under way, a host is not expected to agree with us.
 BUSY = ("push:", "restore:", "bring:", "alias", "retire:")
+INSISTS = ("restore", "bring")
 
 
 class Kind(StrEnum):
@@ -92,8 +94,23 @@ def _alias(placement: Placement, digest: str, seen: Picture) -> Iterator[Finding
 def is_busy(row: Host, since: datetime) -> bool:
     """Whether such work is under way, or was at any time since `since`: a host may have been asked before it ended."""
     live, late = Q(status__in=(JobStatus.QUEUED, JobStatus.RUNNING)), Q(finished_at__gte=since)
-    jobs = Job.objects.filter(live | late, client_id=row.client_id)
-    return any(kind.startswith(BUSY) for kind in jobs.values_list("kind", flat=True))
+    jobs = Job.objects.filter(live | late, client_id=row.client_id).only("kind", "status", "attempts", "heartbeat_at")
+    return any(job.kind.startswith(BUSY) and not _spares(job, row, since) for job in jobs)
+
+
+def _spares(job: Job, row: Host, since: datetime) -> bool:
+    """A rollback may wait a day for a host that is down: the hosts that took it are as they were left."""
+    kind, _, number = job.kind.partition(":")
+    if kind not in INSISTS or not _is_between_tries(job, since - timedelta(seconds=settings.JOB_LEASE_S)):
+        return False
+    made = Rollback.objects.filter(pk=int(number)).first()
+    return made is None or row.name not in made.untold
+
+
+def _is_between_tries(job: Job, since: datetime) -> bool:
+    """Nobody works on it, nor has since."""
+    is_quiet = job.heartbeat_at is not None and job.heartbeat_at < since
+    return job.status == JobStatus.QUEUED and job.attempts > 0 and is_quiet
 
 
 @transaction.atomic
@@ -149,4 +166,3 @@ def sentence(row: Host, drift: HostDrift) -> str:
 
 def _short(text: str) -> str:
     return text[:12] or "nothing"
-

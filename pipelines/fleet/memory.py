@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from django.db.models import QuerySet
+
 from pipelines.domain.change.memory import Fit, Need, Room, Rung, fit, need
-from pipelines.models import ModelVersion, Placement, Rollback
+from pipelines.domain.transitions import JobStatus
+from pipelines.models import Job, ModelVersion, Placement, Rollback
 from tenants.models import Host
 
 # A flip of the route: gateways poll four times a second and read the client's routes (performance.md: below 2 s).
@@ -111,12 +114,19 @@ def cost(rung: Rung, back_to: ModelVersion) -> tuple[float, str]:
         return FLIP_S, "flip"
     waits = [
         (made.flipped_at - made.decided_at).total_seconds()
-        for made in Rollback.objects.filter(pipeline_id=back_to.pipeline_id, flipped_at__isnull=False)
+        for made in _brought(back_to)
         if made.flipped_at and made.flipped_at > made.decided_at
     ]
     if waits:
         return median(waits) + FLIP_S, "measured"
     return UNLOAD_S + back_to.gguf_bytes / READ_BYTES_S + FLIP_S, "guessed"
+
+
+def _brought(back_to: ModelVersion) -> QuerySet[Rollback]:
+    """Rollbacks that loaded their version first. Orders at a gateway waited for the database, not for a host."""
+    jobs = Job.objects.filter(client_id=back_to.client_id, kind__startswith="bring:", status=JobStatus.SUCCEEDED)
+    brought = [int(kind.partition(":")[2]) for kind in jobs.values_list("kind", flat=True)]
+    return Rollback.objects.filter(pk__in=brought, pipeline_id=back_to.pipeline_id, flipped_at__isnull=False)
 
 
 def _wanted(found: Room) -> str:

@@ -14,6 +14,7 @@ from django.utils.timezone import now as clock
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import JobFailed, Work
 from pipelines.fleet.alone import KEY, room_for
+from pipelines.fleet.repair import INSTEAD_OF
 from pipelines.hosts import Host as HostAdapter
 from pipelines.hosts import HostDown, HostLost, HostRefused, Messages
 from pipelines.hosts.naming import model_name
@@ -49,6 +50,7 @@ def placed(version: ModelVersion, row: Host, work: Work) -> tuple[str, dict[str,
     release = release_of(version)
     try:
         with closing(open_adapter(row)) as adapter:
+            _make_way(adapter, release.name, work.job.spec.get(INSTEAD_OF, ""))
             found = place(adapter, release, check, Told(work))
     except HostRefused as error:
         raise JobFailed(f"{row.name}: {error}", permanent=True) from error
@@ -58,6 +60,12 @@ def placed(version: ModelVersion, row: Host, work: Work) -> tuple[str, dict[str,
         raise JobFailed(f"{row.name}: {error}") from error
     record(version, row, release.name, asdict(found))
     return release.name, asdict(found)
+
+
+def _make_way(host: HostAdapter, name: str, wrong: str) -> None:
+    """Version tags are never overwritten: what drift found under the name goes first, and only that, by its digest."""
+    if wrong and any((tag.name, tag.digest) == (name, wrong) for tag in host.tags()):
+        host.delete(name)
 
 
 @dataclass

@@ -43,14 +43,14 @@ def work(work: Work) -> dict[str, Any]:
 def _restore(work: Work, made: Rollback) -> dict[str, Any]:
     pointed = _point_all(made.target)
     made.hosts = hosts = pointed.hosts
-    time.sleep(max(0.0, WATCH_S - (clock() - made.decided_at).total_seconds()))
+    time.sleep(max(0.0, WATCH_S - (clock() - made.moved_at).total_seconds()))
     made.last_answer_at = max(_last_answer(made), pointed.at if _is_direct(made) else made.decided_at)
     failed = [name for name, said in hosts.items() if said != OK]
-    if not failed:
+    if hosts and not failed:
         made.verified_at = clock()
     made.save(update_fields=["hosts", "last_answer_at", "verified_at"])
-    if failed and not is_overtaken(made):
-        said = "; ".join(f"{name}: {hosts[name]}" for name in failed)
+    if not made.verified_at and not is_overtaken(made):
+        said = "; ".join(f"{name}: {hosts[name]}" for name in failed) or "it stands on no enabled host"
         raise JobFailed(f"{made.target.label} is not what answers on every host: {said}")
     end(made)
     _send_second_look(work, made)
@@ -60,7 +60,7 @@ def _restore(work: Work, made: Rollback) -> dict[str, Any]:
 def _send_second_look(work: Work, made: Rollback) -> None:
     """A long answer that was in flight ends later: looked at again when the longest that a client allows is over."""
     job, revision = work.job, made.from_version.run.revision
-    due_at = made.decided_at + timedelta(seconds=revision.settings.rollout.request_timeout_s + WATCH_S)
+    due_at = made.moved_at + timedelta(seconds=revision.settings.rollout.request_timeout_s + WATCH_S)
     fields = {"queue": "push", "created_at": clock(), "due_at": due_at, "max_attempts": 5}
     found = {"run": job.run, "stage": job.stage, "kind": f"last:{made.pk}"}
     Job.objects.get_or_create(**found, defaults=fields | {"agency_id": job.agency_id, "client_id": job.client_id})

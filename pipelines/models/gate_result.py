@@ -14,7 +14,7 @@ class GateResult(ClientOwned):
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="gates")
     position = models.PositiveSmallIntegerField()
-    name = models.CharField(max_length=60)
+    name = models.CharField(max_length=200)
     kind = models.CharField(max_length=12)
     effect = models.CharField(max_length=5)
     is_shadow = models.BooleanField(default=False)

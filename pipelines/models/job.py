@@ -14,13 +14,15 @@ MAX_ATTEMPTS = 2
 class Job(ClientOwned):
     """`version` fences, `due_at` is the start (queued) or the lease's end (running). A reap counts as an attempt.
 
+    `kind` says what of: "restore:12", "push:berlin:repair-7" with the whole name of a host.
+
     `machine` is the id of the agency's machine that has it or had it last, `errand` what it was told to do, `handed`
     what it says that it made: then the job waits for a worker of ours, who looks at that and settles.
     """
 
     run = models.ForeignKey("pipelines.Run", on_delete=models.CASCADE, related_name="jobs")
     stage = models.CharField(max_length=12)
-    kind = models.CharField(max_length=20)
+    kind = models.CharField(max_length=120)
     queue = models.CharField(max_length=10)
     status = models.CharField(max_length=10, default=JobStatus.QUEUED, choices=[(s.value, s.value) for s in JobStatus])
     version = models.PositiveIntegerField(default=0)

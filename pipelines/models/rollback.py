@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -14,7 +16,8 @@ from tenants.models.owned import ClientOwned
 class Rollback(ClientOwned):
     """`last_answer_at` is the candidate's last answer after the decision; `seconds` the time between the two.
 
-    `flipped_at` is empty while a version that was not loaded is proven on its hosts (`hosts`: what each said).
+    `flipped_at` is empty while a version that was not loaded is proven on its hosts (`hosts`: what each said). Of an
+    order at a gateway it is when the database followed.
     """
 
     pipeline = models.ForeignKey("tenants.Pipeline", on_delete=models.CASCADE, related_name="rollbacks")
@@ -43,6 +46,11 @@ class Rollback(ClientOwned):
         if self.to_version is None:
             raise ValueError("The version that this rollback went back to is gone.")
         return self.to_version
+
+    @property
+    def moved_at(self) -> datetime:
+        """When the traffic moved; until then, when that was decided."""
+        return self.flipped_at or self.decided_at
 
     @property
     def standing(self) -> str:

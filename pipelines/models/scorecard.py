@@ -15,7 +15,7 @@ class Scorecard(ClientOwned):
     cases = models.JSONField(default=dict)
     latency_ms = models.JSONField(default=dict)
     answers_digest = models.CharField(max_length=64)
-    engine = models.CharField(max_length=100)
+    engine = models.CharField(max_length=200)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:

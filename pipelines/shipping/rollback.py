@@ -42,24 +42,38 @@ class Finding:
 
 
 @transaction.atomic
-def roll_back(route: Route, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> Rollback:
+def roll_back(
+    route: Route,
+    target: ModelVersion,
+    finding: Finding,
+    decided_by: str,
+    now: datetime,
+    decided_at: datetime | None = None,
+) -> Rollback:
     """All traffic to `target`, in this transaction: gateways follow within a second.
 
-    Hosts and mails come after the commit.
+    Hosts and mails come after the commit. `decided_at`: of an order that the database hears of later.
     """
-    made = _noted(route, target, finding, decided_by, now)
+    made = _noted(route, target, finding, decided_by, decided_at or now)
     carry_out(made, route, now)
     return made
 
 
 @transaction.atomic
-def take_back(rollout: Rollout, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> bool:
-    """The machine's own rollback. False when somebody moved the traffic off the version first: nothing to take back."""
-    route = Route.objects.select_for_update().get(pipeline_id=rollout.pipeline_id)
+def take_back(rollout: Rollout, finding: Finding, decided_by: str, now: datetime) -> str:
+    """The machine's own rollback, to the version before. Empty where the traffic is off this one, or was before.
+
+    Else why it stays: a person can have a version brought to its hosts, and sees what that takes.
+    """
+    route, target = Route.objects.select_for_update().get(pipeline_id=rollout.pipeline_id), rollout.previous
     if rollout.version_id not in (route.candidate_id, route.production_id):
-        return False
+        return ""
+    if target is None:
+        return "there is no earlier version to go back to"
+    if not _is_placed(target):
+        return f"{target.label} stands on no enabled host: enable one that has it, or roll back to have it placed first"
     roll_back(route, target, finding, decided_by, now)
-    return True
+    return ""
 
 
 @transaction.atomic
@@ -71,9 +85,9 @@ def order(route: Route, target: ModelVersion, finding: Finding, decided_by: str,
     return made
 
 
-def _noted(route: Route, target: ModelVersion, finding: Finding, decided_by: str, now: datetime) -> Rollback:
+def _noted(route: Route, target: ModelVersion, finding: Finding, decided_by: str, at: datetime) -> Rollback:
     fields: dict[str, Any] = asdict(finding) | {"from_version": leaving(route, target), "to_version": target}
-    return Rollback.of(route, pipeline_id=route.pipeline_id, decided_by=decided_by, decided_at=now, **fields)
+    return Rollback.of(route, pipeline_id=route.pipeline_id, decided_by=decided_by, decided_at=at, **fields)
 
 
 def leaving(route: Route, target: ModelVersion) -> ModelVersion:

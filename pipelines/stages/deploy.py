@@ -256,8 +256,8 @@ def _go_on(rollout: Rollout, decision: Decision, given: Given, now: datetime) ->
 
 
 def _take_back(rollout: Rollout, decision: Decision, now: datetime) -> Outcome:
-    take_back(rollout, rollout.beside, Finding.of("canary", decision), "canary analysis", now)
-    return Stop("rolled_back", decision.sentence)
+    why_not = take_back(rollout, Finding.of("canary", decision), "canary analysis", now)
+    return halt(rollout, f"{decision.sentence}; {why_not}") if why_not else Stop("rolled_back", decision.sentence)
 
 
 def _may_pass(rollout: Rollout, decision: Decision) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pipelines import outbox
 from pipelines.domain.canary import Move
 from pipelines.domain.monitor import MonitorMove
 from pipelines.domain.transitions import RolloutStatus
@@ -11,6 +12,7 @@ from pipelines.engine.kernel import check_own
 from pipelines.models import Rollout, Run
 from pipelines.shipping import canary, watch
 from pipelines.shipping.alias import probes
+from pipelines.shipping.back import insisting
 from pipelines.shipping.people import locked
 from pipelines.shipping.rollback import Finding, take_back
 from tenants.pipeline_settings import PipelineSettings
@@ -44,7 +46,7 @@ def guard(run: Run, now: datetime) -> datetime | None:
 def _look_at_canary(rollout: Rollout, settings: PipelineSettings, now: datetime) -> None:
     decision = canary.look(rollout, settings, now)
     if decision.move is Move.ROLL_BACK:
-        take_back(rollout, rollout.beside, Finding.of("canary", decision), "canary analysis", now)
+        _take_back(rollout, Finding.of("canary", decision), "canary analysis", now)
 
 
 def _look_at_live(rollout: Rollout, settings: PipelineSettings, now: datetime) -> bool:
@@ -55,9 +57,17 @@ def _look_at_live(rollout: Rollout, settings: PipelineSettings, now: datetime) -
         decision = watch.look(rollout, settings, now)
         finding = Finding.of("monitor", decision) if decision.move is MonitorMove.ROLL_BACK else None
         is_asked = decision.move in (MonitorMove.CONFIRM, MonitorMove.PROBE)
-    if finding is not None and rollout.previous is not None:
-        take_back(rollout, rollout.previous, finding, "monitor", now)
+    if finding is not None:
+        _take_back(rollout, finding, "monitor", now)
     return is_asked
+
+
+def _take_back(rollout: Rollout, finding: Finding, decided_by: str, now: datetime) -> None:
+    """Where there is no way back now, each look tries again; who was asked about something else is told of it once."""
+    run, why_not = rollout.run, take_back(rollout, finding, decided_by, now)
+    if why_not and not run.reason.endswith(why_not):
+        told = {"rollback": f"of run {run.pk}", "to": rollout.beside.label, "given_up": ""}
+        outbox.notify(run, insisting.KIND, now, told | {"reason": f"{finding.sentence}; {why_not}"})
 
 
 def _probed(rollout: Rollout, settings: PipelineSettings, now: datetime) -> Finding | None:

@@ -43,11 +43,8 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
             return Wait(now + LOOK_AGAIN, "probes of the hosts")
         case MonitorMove.HALT:
             return halt(rollout, decision.sentence)
-        case MonitorMove.ROLL_BACK if rollout.previous is not None:
-            take_back(rollout, rollout.previous, Finding.of("monitor", decision), "monitor", now)
-            return Stop("rolled_back", decision.sentence)
         case MonitorMove.ROLL_BACK:
-            return halt(rollout, f"{decision.sentence}; there is no earlier version to go back to")
+            return _take_back(rollout, Finding.of("monitor", decision), now)
         case MonitorMove.END:
             watch.end_holdback(rollout, now)
             return Done({"sentence": decision.sentence, "is_conclusive": decision.is_conclusive})
@@ -55,15 +52,16 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
             return Wait(watch.next_look(rollout, given.settings, now), "monitor")
 
 
+def _take_back(rollout: Rollout, finding: Finding, now: datetime) -> Outcome:
+    why_not = take_back(rollout, finding, "monitor", now)
+    return halt(rollout, f"{finding.sentence}; {why_not}") if why_not else Stop("rolled_back", finding.sentence)
+
+
 def _probe(rollout: Rollout, given: Given, now: datetime) -> Outcome | None:
     """None while the hosts answer by the name: then the watch goes on by what traffic and feedback there is."""
     found = probes.look(rollout, given.settings, now)
     if isinstance(found, Wait):
         return found
-    if found.word is probes.Word.ROLL_BACK and rollout.previous is not None:
-        finding = Finding("monitor", "transport", found.sentence, found.numbers)
-        take_back(rollout, rollout.previous, finding, "monitor", now)
-        return Stop("rolled_back", found.sentence)
-    if found.word in (probes.Word.ROLL_BACK, probes.Word.HALT):
-        return halt(rollout, found.sentence)
-    return None
+    if found.word is probes.Word.ROLL_BACK:
+        return _take_back(rollout, Finding("monitor", "transport", found.sentence, found.numbers), now)
+    return halt(rollout, found.sentence) if found.word is probes.Word.HALT else None

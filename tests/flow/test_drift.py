@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils.timezone import now
 
 from agency.mail.compose import compose
+from pipelines import plan
+from pipelines.artifacts import store_of
+from pipelines.engine.jobs import work_on
 from pipelines.fleet import look
 from pipelines.hosts.fake import FakeHost
-from pipelines.models import Job, Notice, Placement
+from pipelines.models import Job, Notice, Placement, Rollback
+from tenants.actions import change_settings
 from tenants.models import AuditEvent, Host, HostDrift, Pipeline
 from tests import factories
 from tests.conftest import Clock
+from tests.flow.test_line import promoted
 
 pytestmark = pytest.mark.django_db
 NAME = "deploy.invalid/{client}/support:v1"
+LONG = "a-host-in-the-second-room-on-the-left-of-the-main-building-x"  # 60 characters: the longest there is.
 
 
 @pytest.fixture
@@ -155,6 +163,35 @@ def test_while_a_job_of_ours_changes_names_nothing_is_compared(
     assert look_at(row, clock) == []
 
 
+def insisting(placement: Placement, clock: Clock, **hosts: str) -> Job:
+    """A rollback's job, taken up and put off again, and what each host said to it."""
+    run = placement.version.run
+    version = {"from_version": placement.version, "to_version": placement.version}
+    told = {"phase": "person", "metric": "decision", "sentence": "rude", "decided_by": "owner", "hosts": hosts}
+    made = Rollback.of(run, pipeline=run.pipeline, decided_at=clock.now, flipped_at=clock.now, **version, **told)
+    made.save()
+    fields = {"kind": f"restore:{made.pk}", "queue": "push", "max_attempts": 1000, "created_at": clock.now}
+    job = Job.of(run, run=run, stage="monitor", attempts=3, heartbeat_at=clock.now, due_at=clock.now, **fields)
+    job.save()
+    return job
+
+
+@pytest.mark.parametrize(("said", "kinds"), [("ok", ["gone"]), ("the host is down", [])])
+def test_a_rollback_that_waits_for_another_host_hides_no_drift(
+    world: tuple[Host, FakeHost, Placement], clock: Clock, said: str, kinds: list[str]
+) -> None:
+    """Between its tries, which go on for a day; a try that is under way hides it everywhere."""
+    row, fake, placement = world
+    job = insisting(placement, clock, shop=said, barn="the host is down")
+    remove(fake, placement)
+    for busy in ({"heartbeat_at": clock.now + timedelta(minutes=6)}, {"status": "running"}, {"attempts": 0}):
+        Job.objects.filter(pk=job.pk).update(**busy)
+        assert look_at(row, clock) == []
+        job.save()
+
+    assert [drift.kind for drift in look_at(row, clock)] == kinds
+
+
 def test_a_job_that_ended_while_the_host_was_asked_is_not_taken_for_somebodys_hand(
     world: tuple[Host, FakeHost, Placement], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,8 +242,56 @@ def test_a_version_that_is_gone_is_placed_again_where_the_policy_says_so(
     look_at(row, clock)
 
     job = Job.objects.get(kind__startswith="push:shop:repair")
-    assert job.spec == {"host": row.pk} and sent == [(job.client_id, job.pk, "push")]
-    assert "delete" in [effect["effect"] for effect in fake.effects()]
+    assert job.spec == {"host": row.pk, "instead_of": HostDrift.objects.get(kind="digest").found}
+    assert sent == [(job.client_id, job.pk, "push")]
+    assert not fake.effects("delete"), "the push does so, once it has what to put there"
+
+
+@pytest.fixture
+def placed(unwatched: Pipeline, shop: FakeHost, add_rows: Callable[..., None]) -> Placement:
+    """v1 was really pushed to a host with a long name, whose policy is to repair."""
+    Host.objects.update(name=LONG, drift_policy="repair")
+    change_settings(unwatched, unwatched.settings.model_dump(mode="json") | {"hosts": [LONG]}, "owner", now())
+    add_rows(0, 30)
+    promoted(unwatched)
+    return Placement.objects.select_related("host", "version").get()
+
+
+def make_rude(shop: FakeHost, placed: Placement) -> None:
+    model = shop._read("names.json")[placed.model_name]
+    shop._change("names.json", {placed.model_name: model | {"system": "Be rude."}})
+
+
+def repaired(row: Host) -> Job:
+    """By a look a minute later, when what was pushed is no news any more, and the push that it ordered."""
+    at = now() + timedelta(minutes=1)
+    Host.objects.filter(pk=row.pk).update(due_at=at)
+    look.look_at(row.pk, at)
+    job = Job.objects.get(kind__startswith=f"push:{LONG}:repair-")
+    work_on(job.pk, plan.JOBS, lambda: at)
+    job.refresh_from_db()
+    return job
+
+
+def test_on_a_host_with_a_long_name_another_model_is_replaced_by_what_was_placed(
+    placed: Placement, shop: FakeHost
+) -> None:
+    right = {tag.name: tag.digest for tag in shop.tags()}
+    make_rude(shop, placed)
+
+    job = repaired(placed.host)
+
+    assert (job.status, job.error) == ("succeeded", "")
+    assert right.items() <= {tag.name: tag.digest for tag in shop.tags()}.items()
+    assert [effect["name"] for effect in shop.effects("delete")] == [placed.model_name]
+
+
+def test_nothing_is_taken_from_a_host_that_cannot_be_put_back(placed: Placement, shop: FakeHost) -> None:
+    make_rude(shop, placed)
+    store_of(placed.client_id).path(placed.version.gguf_digest).unlink()
+
+    assert repaired(placed.host).error
+    assert placed.model_name in {tag.name for tag in shop.tags()}
 
 
 def test_names_that_are_not_ours_are_never_looked_at(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:

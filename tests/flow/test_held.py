@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils.timezone import now
 
+from agency.mail.compose import compose
 from pipelines import actions
 from pipelines.domain.canary import Move
 from pipelines.domain.monitor import MonitorMove
@@ -20,7 +21,7 @@ from pipelines.plan import PLAN
 from pipelines.shipping import canary as looks
 from pipelines.shipping import watch
 from pipelines.shipping.alias.flip import DIRECT, NOTHING_MORE, too_little_shown
-from tenants.models import Pipeline
+from tenants.models import Host, Pipeline
 from tests.conftest import Clock
 from tests.flow.test_line import later
 from tests.flow.test_notices import BAD, answers, rollout
@@ -120,6 +121,33 @@ def test_a_live_version_whose_run_is_held_is_watched_all_the_same(rollout: Rollo
     run = looked_at(rollout.run)
     assert run.status == "rolled_back" and "replay impossible" in run.reason
     assert Rollback.objects.get().decided_by == "monitor"
+
+
+def test_a_live_version_is_halted_where_no_enabled_host_holds_the_one_before(rollout: Rollout, clock: Clock) -> None:
+    """And taken back as soon as one does."""
+    a_worse_day(rollout)
+    Host.objects.update(is_enabled=False)
+    Run.objects.filter(pk=rollout.run_id).update(due_at=clock.advance(hours=1))
+    run = looked_at(rollout.run)
+    assert run.status == "held" and "; v1 stands on no enabled host: " in run.reason
+    assert Rollout.objects.get(run=run).status == "halted"
+    assert looked_at(run).reason == run.reason and not Notice.objects.filter(kind="rollback_stuck").exists()
+    Host.objects.update(is_enabled=True)
+    assert looked_at(run).status == "rolled_back"
+    assert Rollback.objects.get().target == rollout.previous
+
+
+def test_whoever_was_asked_about_a_held_run_hears_once_that_its_version_has_no_way_back(
+    rollout: Rollout, clock: Clock
+) -> None:
+    a_worse_day(rollout)
+    Host.objects.update(is_enabled=False)
+    Run.objects.filter(pk=rollout.run_id).update(status="held", reason="why", due_at=clock.advance(hours=1))
+    run = looked_at(looked_at(rollout.run))
+    assert (run.status, run.reason) == ("held", "why")
+    told = Notice.objects.get(run=run, kind="rollback_stuck")
+    assert "; v1 stands on no enabled host: " in told.detail["reason"]
+    assert compose(told).subject
 
 
 def test_a_quiet_live_version_stays_held(rollout: Rollout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from pipelines.shipping.promotion import promote
 from pipelines.shipping.rollback import Finding, take_back
 from pipelines.shipping.route import RolloutOver, flip
 from tenants.models import Host, Pipeline
+from tests import factories
 from tests.flow import fake_jobs
 from tests.flow.test_line import promoted, start, watched
 
@@ -67,9 +68,26 @@ def test_what_was_decided_before_a_rollback_moves_no_traffic_after_it(
         flip(late.beside, now(), candidate=late.version, share=0.25, rollout=late)
     with pytest.raises(RolloutOver):
         promote(late, now())
-    assert not take_back(late, late.beside, SLOW, "canary analysis", now())
+    assert not take_back(late, SLOW, "canary analysis", now())
     assert route_of(pipeline) == (1, None, 0)
     assert Rollback.objects.count() == 1
+
+
+def test_a_machine_does_not_go_back_to_what_no_enabled_host_holds(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    """The version before stood on another host, which a person has switched off since."""
+    lived(pipeline, add_rows, 1)
+    add_rows(1000, 30)
+    rollout = Rollout.objects.select_related("version", "previous", "run").get(run=start(pipeline))
+    promote(rollout, now())
+    Placement.objects.filter(version=version(1)).update(host=factories.make_host(pipeline.client, "barn"))
+    Host.objects.filter(name="barn").update(is_enabled=False)
+    assert take_back(rollout, SLOW, "monitor", now()).startswith("v1 stands on no enabled host")
+    assert route_of(pipeline) == (2, None, 0) and not Rollback.objects.exists()
+    Host.objects.filter(name="barn").update(is_enabled=True)
+    assert take_back(rollout, SLOW, "monitor", now()) == ""
+    assert route_of(pipeline) == (1, None, 0)
 
 
 def test_production_taken_back_during_a_canary_ends_the_canary_and_never_returns(
@@ -197,7 +215,7 @@ def test_a_rollback_is_given_up_after_a_day_and_that_is_told_too(
     made = actions.roll_back(pipeline, to=version(1), actor="owner", reason="v3 is rude", now=now())
     Rollout.objects.update(live_at=now() - timedelta(hours=30))
     ModelVersion.objects.update(promoted_at=now() - timedelta(hours=30))
-    Rollback.objects.filter(pk=made.pk).update(decided_at=now() - timedelta(hours=25))
+    Job.objects.filter(kind=f"bring:{made.pk}").update(created_at=now() - timedelta(hours=25))
     job = later(f"bring:{made.pk}", 1)
     host.fail("")
     assert job.status == "failed" and job.error.startswith("Given up: v1 answers on no host")
@@ -237,11 +255,46 @@ def test_hosts_that_do_not_take_a_rollback_are_told_again_and_its_rollout_ends(
     made.refresh_from_db()
     assert (told(), list(made.untold)) == ([("rollback_stuck", "")], ["shop"])
     assert Rollout.objects.get(version=version(2)).status == "rolling_back"
-    Rollback.objects.update(decided_at=now() - timedelta(hours=25))
+    Job.objects.filter(kind=kind).update(created_at=now() - timedelta(hours=25))
     assert later(kind, 9).status == "failed"
     host.fail("")
     assert told() == [("rollback_stuck", ""), ("rollback_stuck", "given up")]
     assert Rollout.objects.get(version=version(2)).status == "rolled_back"
+
+
+def test_a_rollback_to_what_no_host_holds_is_not_told_as_verified(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(plan.JOBS, "restore", fake_jobs.ON_HOSTS["restore"])
+    monkeypatch.setattr("pipelines.heavy.restore.WATCH_S", 0.0)
+    lived(pipeline, add_rows, 2)
+    with monkeypatch.context() as nobody_at_work:
+        nobody_at_work.setattr("pipelines.engine.dispatch.work_job", lambda *_: None)
+        made = actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
+    Host.objects.update(is_enabled=False)
+    job = later(f"restore:{made.pk}", 0)
+    made.refresh_from_db()
+    assert (job.status, made.verified_at) == ("queued", None)
+    assert "it stands on no enabled host" in job.error
+    Host.objects.update(is_enabled=True)
+    assert later(f"restore:{made.pk}", 1).status == "succeeded"
+    made.refresh_from_db()
+    assert made.verified_at is not None
+
+
+def test_the_card_of_a_rollback_waits_for_a_store_that_takes_nothing(
+    pipeline: Pipeline, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person has what they asked for, and what was to be sent after the commit is sent."""
+    lived(pipeline, add_rows, 2)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipelines.artifacts.store.Store.put_beside", full)
+    made = actions.roll_back(pipeline, to=None, actor="owner", reason="a client complained", now=now())
+    assert route_of(pipeline) == (1, None, 0)
+    assert Job.objects.get(kind=f"restore:{made.pk}").status == "succeeded"
 
 
 def test_a_name_that_points_to_a_version_stays_expected_when_it_is_placed_anew(

@@ -120,6 +120,18 @@ def test_workers_that_are_lost_while_they_look_end_no_training(
     assert look(run, 5 * 3600).attempts == 0
 
 
+def test_what_a_look_at_a_training_fails_at_is_tried_once_more(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, says: list[Any]
+) -> None:
+    """Each try downloads the result again; workers may be lost more often than that."""
+    add_rows(0, 30)
+    run = start(pipeline)
+    says[:] = [JobFailed("The result is not whole.")]
+    assert look(run, 3600).status == "queued"
+    job = look(run, 2 * 3600)
+    assert (job.status, job.attempts, job.error) == ("failed", 2, "The result is not whole.")
+
+
 def test_a_service_that_does_not_answer_is_asked_less_often_and_the_page_says_so(
     pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, says: list[Any]
 ) -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import orjson
 from django.db import transaction
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from agency.gateway.routes.snapshot import RouteEntry
@@ -22,6 +23,8 @@ from tenants.models import AuditEvent, Client
 log = logging.getLogger(__name__)
 
 VERB = "gateway.flip"
+# Whoever gives an order may say any name; one that the database has no room for would keep all orders from it.
+ACTOR_MOST = 200
 # Who moves a route without a person: the rollout's own steps, and what takes it back.
 MACHINE = ("rollout", "canary analysis", "monitor")
 
@@ -102,10 +105,10 @@ def _record(noted: Noted, gateway: str, is_last: bool) -> None:
         detail = {"order": noted.key, "from": f"v{noted.production}", "over_serial": noted.serial}
         detail |= {"by": noted.by, "reason": noted.reason} if noted.by or noted.reason else {}
         subject, at = f"{noted.pipeline} to v{noted.to_version}", datetime.fromisoformat(noted.at)
-        actor = f"admin socket of gateway {gateway}"
+        actor = f"admin socket of gateway {gateway}"[:ACTOR_MOST]
         AuditEvent.append(client, actor, VERB, subject, at, detail)
         if is_last and route is not None and _stands(noted, route):
-            _follow(noted, route, noted.by or actor, at)
+            _follow(noted, route, noted.by[:ACTOR_MOST] or actor, at)
 
 
 def _stands(noted: Noted, route: Route) -> bool:
@@ -124,10 +127,11 @@ def _stands(noted: Noted, route: Route) -> bool:
 def _follow(noted: Noted, route: Route, actor: str, at: datetime) -> None:
     """The order that stands becomes a rollback like any other: pages, hosts, the run and mails follow the traffic.
 
+    It was decided when it was given; what follows happens now, after all that the rollout did meanwhile.
     Not where somebody moved the route meanwhile, nor where it went to a version that may not be gone back to.
     """
     target = ModelVersion.objects.filter(pipeline_id=route.pipeline_id, number=noted.to_version).first()
     if target is None or obstacle(route, target):
         return
     reason = noted.reason or _("ordered at a gateway while the database was away")
-    roll_back(route, target, Finding("person", "decision", reason, {}), actor, at)
+    roll_back(route, target, Finding("person", "decision", reason, {}), actor, now(), at)

@@ -88,8 +88,8 @@ def _end_run(run: Run, why: str, actor: str, now: datetime) -> None:
 
 
 def _leave_traffic(run: Run, why: str, actor: str, now: datetime) -> None:
-    """All the traffic back to the version before; a first version has none."""
+    """All the traffic back to the version before; a first version has none, nor one before that no host holds."""
     in_traffic = Rollout.objects.filter(run=run, status__in=("stepping", "live", "halted"), previous__isnull=False)
     rollout = in_traffic.select_related("version", "previous").first()
     if rollout is not None:
-        take_back(rollout, rollout.beside, Finding("person", "decision", why, {}), actor, now)
+        take_back(rollout, Finding("person", "decision", why, {}), actor, now)

@@ -42,7 +42,7 @@ class Insisting:
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        is_late = clock() - self.made.decided_at > TRIED_FOR
+        is_late = clock() - self.work.job.created_at > TRIED_FOR
         if is_late or getattr(error, "permanent", False):
             self._give_up(str(error))
             raise JobFailed(_("Given up: %(why)s") % {"why": error}, permanent=True) from error
@@ -67,7 +67,7 @@ def end(made: Rollback) -> None:
 
 def is_overtaken(made: Rollback) -> bool:
     """Whether a later rollback or a promotion of the pipeline decides where traffic goes."""
-    since = made.flipped_at or made.decided_at
+    since = made.moved_at
     later = Q(flipped_at__gt=since) if made.flipped_at else Q(pk__gt=made.pk)
     if Rollback.objects.filter(later, pipeline_id=made.pipeline_id).exclude(pk=made.pk).exists():
         return True

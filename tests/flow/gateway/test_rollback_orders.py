@@ -11,9 +11,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils.timezone import now
 
 from agency.management.commands.ledger import walk
-from pipelines.models import ModelVersion, Rollback, Rollout, Route
+from pipelines.models import Job, ModelVersion, Rollback, Rollout, Route
+from pipelines.reports.changes.ledger import served_at
+from pipelines.shipping.back.insisting import is_overtaken
 from pipelines.shipping.route import flip
 from tenants.models import AuditEvent
 from tests import factories
@@ -120,6 +123,26 @@ def test_the_canarys_own_next_step_does_not_undo_an_order(
     assert version_of(door) == "v1"
     with factories.inside(in_canary.client):
         assert Route.objects.get().candidate is None
+
+
+def test_what_follows_an_order_comes_after_all_that_its_rollout_did_meanwhile(
+    open_door: Open, in_canary: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hosts are told of it for a day from now, and the ledger says what serves."""
+    settle_again = ordered_without_the_database(open_door("one"), in_canary, monkeypatch)
+    with factories.inside(in_canary.client):
+        taken = Rollout.objects.get(version=in_canary.versions[2])
+        flip(taken.version, now(), rollout=taken)
+        Rollout.objects.filter(pk=taken.pk).update(status="live", live_at=now())
+    settle_again()
+    wait_for(lambda: state(in_canary) == (1, [("v2", "v1", "angry users")]))
+    with factories.inside(in_canary.client):
+        made, live = Rollback.objects.get(), Rollout.objects.get(pk=taken.pk)
+        assert made.rollout == live and made.decided_at < live.live_at < made.flipped_at
+        assert not is_overtaken(made)
+        assert Job.objects.get(kind=f"restore:{made.pk}").created_at > live.live_at
+        serving = served_at(in_canary.client, now()).picture.serving
+        assert {slug: served.production["version"] for slug, served in serving.items()} == {"support": "v1"}
 
 
 def test_a_person_who_promotes_after_an_order_has_decided(
