@@ -12,9 +12,9 @@ from pipelines.metrics.case_mean import CaseMean
 
 _PUNCTUATION_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 _SPACES = re.compile(r"\s+")
-# What writers put around a name: a bullet, quotes, brackets, the end of a sentence, Markdown's emphasis.
-_BULLET = re.compile(r"^[-*•]\s+")
-_AROUND_NAME = re.compile(r"""^[\s"'“”„«»‘’‹›`(\[{¿¡]+|[\s"'“”„«»‘’‹›`)\]}.,;:!?]+$""")
+# What writers put around a name: a bullet or heading, quotes, brackets, the end of a sentence, Markdown's emphasis.
+_BULLET = re.compile(r"^(?:[-*+–—·→>]\s+|#{1,6}\s+|•\s*)|\s+[–—-]+$")
+_AROUND_NAME = re.compile(r"""^[\s"'“”„«»‘’‹›`|(\[{¿¡]+|[\s"'“”„«»‘’‹›`|)\]}.,;:!?]+$""")
 _EMPHASIS = re.compile(r"^(\*{1,3}|_{1,3})(?=\S)(.+)(?<=\S)\1$")
 
 

@@ -91,15 +91,18 @@ def quarantine_twins(made: EvalSet, threshold: float) -> int:
 
 
 def trained_cases(made: EvalSet, dataset: DatasetVersion, threshold: float) -> set[int]:
-    """The cases of a set that came after the dataset was frozen, and ask what a row of it asks: by their ids.
+    """The cases of a set that are newer than the dataset, and ask what a row of it asks: by their ids.
 
-    Such rows are withdrawn from the next dataset; whoever trained on this one knows the answers.
+    Such rows are withdrawn from the next dataset; whoever trained on this one knows the answers. What older cases ask
+    was withdrawn before this one was frozen.
     """
-    if made.created_at <= dataset.created_at:
+    before = _cases(made.pipeline_id).filter(eval_set__created_at__lte=dataset.created_at).values("input_digest")
+    later = made.cases.select_related("eval_set").exclude(input_digest__in=before)
+    if made.created_at <= dataset.created_at or not later.exists():
         return set()
     rows = Example.objects.filter(pipeline_id=made.pipeline_id, dataset__isnull=False)
     rows = rows.filter(Q(state=ExampleState.READY) | Q(state=ExampleState.QUARANTINED, rule="leakage"))
-    found = Asked(made.cases.select_related("eval_set"), threshold).twins(rows, made.pipeline_id)
+    found = Asked(later, threshold).twins(rows, made.pipeline_id)
     known = {case.input_digest for _row, case in found}
     return set(made.cases.filter(input_digest__in=known).values_list("pk", flat=True))
 

@@ -17,6 +17,7 @@ from pipelines.models import DatasetVersion, Example, Run
 from pipelines.plan import PLAN
 from pipelines.records.dataset import write_artifacts
 from pipelines.stages import finetune
+from pipelines.validation.leakage import trained_cases
 from tenants.models import EvalSet, Pipeline
 from tests.flow.conftest import lines
 from tests.flow.test_line import start
@@ -107,3 +108,16 @@ def test_a_set_from_before_the_freeze_is_asked_whole(pipeline: Pipeline) -> None
     run = start(pipeline)
 
     assert measure.trained_by(run, made) == set()
+
+
+def test_cases_from_before_the_freeze_are_asked_in_a_later_version_of_their_set_too(pipeline: Pipeline) -> None:
+    asked = [case(lines(n, 1)[0]) | {"id": f"c{n}"} for n in (3, 4000)]
+    add(pipeline, 0, 30)
+    start(pipeline)
+    actions.put_set(pipeline, "heldout", asked[:1], actor="owner", note="", now=now())  # Row 4 trains no more.
+    dataset = DatasetVersion.objects.latest("pk")
+    dataset.created_at = now()  # As if frozen again, without it.
+    dataset.save()
+    made = actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now() + timedelta(hours=1))
+
+    assert trained_cases(made, dataset, 0.8) == set()

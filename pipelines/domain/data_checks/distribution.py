@@ -64,8 +64,10 @@ def _folded(counts: Mapping[str, int], kept: set[str]) -> Counter[str]:
 
 
 def _is_free_text(new: Mapping[str, int], existing: Mapping[str, int]) -> bool:
+    """Judged by what trains already too: answers out of a wrong column make no class free text."""
     distinct, rows = len(new.keys() | existing.keys()), sum(new.values()) + sum(existing.values())
-    return distinct > _MOST_LABELS and 2 * distinct > rows
+    trains = not existing or 2 * len(existing) > sum(existing.values())
+    return trains and distinct > _MOST_LABELS and 2 * distinct > rows
 
 
 @dataclass(frozen=True)

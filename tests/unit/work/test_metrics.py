@@ -12,6 +12,11 @@ CASES = [
     ("accuracy", {"label": "sales", "labels": ["sales", "billing"]}, '"Sales"', 1.0),
     ("label", {"label": "billing"}, "**Billing.**", 1.0),
     ("label", {"label": "billing"}, "- “billing”!", 1.0),
+    *(
+        ("label", {"label": "billing"}, answer, 1.0)
+        for answer in ("– Billing", "— Billing", "•Billing", "### Billing", "→ billing", "Billing —", "|billing|")
+    ),
+    ("label", {"label": "#x"}, "x", 0.0),
     ("label", {"label": "-1"}, "1", 0.0),
     ("label", {"label": "-1"}, "'-1'.", 1.0),
     ("label", {"label": "A+"}, "A-", 0.0),

@@ -72,6 +72,12 @@ def test_a_first_field_that_is_free_text_is_no_label() -> None:
     assert compare_labels(new, existing) == Distribution(None, None, ())
 
 
+def test_answers_out_of_a_wrong_column_are_no_free_text() -> None:
+    existing, new = dict.fromkeys("abcde", 60), {f"text {n}": 1 for n in range(400)}
+    shift, unknown = compare_labels(new, existing).breaches
+    assert shift.startswith("label shift: total variation 1.00") and unknown.endswith("and 395 more")
+
+
 def test_of_very_many_labels_the_rare_ones_count_as_one() -> None:
     existing, new = drawn(200_000, 2_000, 1), drawn(20_000, 2_000, 2)
     assert compare_labels(new, existing).breaches == ()
