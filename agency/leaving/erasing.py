@@ -16,6 +16,7 @@ from pipelines.actions.clients.erasure import refuse_busy
 from pipelines.actions.clients.removal import clear, delete_rows, wipe
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import store_of
+from pipelines.domain.transitions import JobStatus
 from pipelines.models import Job
 from tenants import crossing
 from tenants.crypto import certificate
@@ -39,13 +40,21 @@ def carry_out(row: Erasure, now: datetime) -> Erasure:
     """Inside the agency's scope. Goes on where it broke off. Raises `ActionRefused` while something is under way."""
     client = Client.objects.select_related("agency").filter(pk=row.former_id).first()
     if client is not None:
-        refuse_busy(client)
+        _rest(client, now)
         hosts = [_cleared(host, client.slug) for host in Host.objects.filter(client=client).order_by("name")]
         _erase_rows(row, client, hosts, now)
     if not row.is_done:
         wipe(row.former_id, row.scratch)
         _certify(row, now)
     return row
+
+
+@transaction.atomic
+def _rest(client: Client, now: datetime) -> None:
+    """Nothing begins any more: a rollback that ended a canary may still wait to tell the hosts that are cleared now."""
+    waiting = Job.objects.filter(client=client, status=JobStatus.QUEUED)
+    waiting.update(status=JobStatus.CANCELLED, due_at=None, finished_at=now)
+    refuse_busy(client)
 
 
 def _cleared(host: Host, slug: str) -> dict[str, Any]:

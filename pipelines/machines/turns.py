@@ -49,7 +49,12 @@ def is_forsaken(queue: str, wait: timedelta, now: datetime) -> bool:
 def _waits_for_us(client_id: int, job_id: int, since: datetime) -> bool:
     with client_scope(client_id):
         job = Job.objects.select_related("run__revision").filter(pk=job_id, due_at__lte=since).first()
-        return job is not None and not (offers.may_leave(job) and offers.has_machine(job))
+        return job is not None and not (offers.may_leave(job) and _may_wait(job))
+
+
+def _may_wait(job: Job) -> bool:
+    """For a machine; or for a GPU, which one agency may lack or pause while every worker is well."""
+    return offers.has_machine(job) or offers.needs_of(job).gpu
 
 
 def _try(client_id: int, job_id: int, clock: Clock) -> bool:

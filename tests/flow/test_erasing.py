@@ -25,6 +25,7 @@ from pipelines.actions.clients.erasure import order_erasure
 from pipelines.actions.clients.removal import owned_by_clients
 from pipelines.actions.two_people import acts
 from pipelines.artifacts import store_of
+from pipelines.engine import jobs
 from pipelines.hosts.fake import FakeHost
 from pipelines.models import Example, Job, Placement, Rollout, Route, Run
 from tenants import actions, scope
@@ -205,6 +206,28 @@ def test_with_the_runs_ended_it_is_erased_at_once(owner: Browser, acorn: Client,
     assert "Acorn is erased" in page.text
     with scope.agency_scope(agency.pk):
         assert not Client.objects.exists()
+
+
+def test_no_worker_begins_what_still_waits_while_the_hosts_are_cleared(
+    acorn: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepping(acorn)
+    with scope.agency_scope(acorn.agency_id):
+        order = order_erasure(acorn, acorn.name, ends_runs=True, **SAID)
+        waiting = Job.objects.filter(client=acorn, kind__startswith="restore")
+        waiting.update(due_at=factories.NOW, status="queued", finished_at=None)
+        found = [job.pk for job in waiting]
+    begun: list[Job | None] = []
+
+    def cleared(*_: Any) -> dict[str, Any]:
+        with factories.inside(acorn):
+            begun.extend(jobs.claim(pk, timezone.now()) for pk in found)
+        return {}
+
+    monkeypatch.setattr(erasing, "_cleared", cleared)
+    with scope.agency_scope(acorn.agency_id):
+        assert carry_out(order, timezone.now()).is_done
+    assert found and begun and not any(begun)
 
 
 def test_what_broke_off_goes_on(acorn: Client, agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:

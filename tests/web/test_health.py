@@ -16,6 +16,7 @@ from django.test import Client as Browser
 from django.utils.timezone import now
 
 from agency.health import looks
+from pipelines.domain.machines import Needs
 from pipelines.machines import offers
 from pipelines.models import Job, PipelineState, Run
 from tenants.models import Client, User
@@ -117,6 +118,13 @@ def test_machines_at_work_do_not_hide_a_worker_that_is_gone(db: None, machine: i
 
 def test_what_waits_for_a_machine_waits_for_no_worker(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "has_machine", lambda _job: True)
+    waits("gpu", 600, kind="train")
+
+    assert looks.workers().is_well
+
+
+def test_what_wants_a_gpu_that_nobody_has_says_nothing_of_the_workers(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "needs_of", lambda _job: Needs("gpu", gpu=True))
     waits("gpu", 600, kind="train")
 
     assert looks.workers().is_well

@@ -36,6 +36,7 @@ SWEEP_S = 10.0
 # Serials rise in commit order, but one may be given again after a client was erased: look a little behind the newest.
 SERIAL_OVERLAP = 50
 LOOK_UP_S = 3.0
+BETWEEN_S = 0.02  # For look-ups between two loads.
 LOOK_UPS_WAITING = 1000
 # A look, or one client's load, takes less: a database that is silent for so long has vanished.
 SILENT_S = 5.0
@@ -307,9 +308,10 @@ class Follower:
             self._answer(*asked)
 
     def _serve_waiting(self) -> None:
-        """Between two loads of many: nobody waits for the last one."""
+        """Between two loads of many: nobody waits for the last one. Not for long: keys that are made up never end."""
+        until = time.monotonic() + BETWEEN_S
         with suppress(queue.Empty):
-            while True:
+            while time.monotonic() < until:
                 if (asked := self._look_ups.get_nowait()) is not None:
                     self._answer(*asked)
 

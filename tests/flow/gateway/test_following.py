@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,19 @@ def test_a_database_that_says_nothing_counts_as_away(tmp_path: Path, monkeypatch
         wait_for(lambda: follower.is_reachable is False)
         answers.set()
         wait_for(lambda: follower.is_reachable)
+
+
+def test_keys_that_are_made_up_without_end_hold_up_no_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = Follower(tmp_path / "routes.json")
+    asked: list[str] = []
+
+    def answer(digest: str, _answer: Future[bool | None]) -> None:
+        asked.append(digest)
+        follower._look_ups.put((f"{len(asked)}", Future()))  # The next one is there before this one is answered.
+
+    monkeypatch.setattr(follower, "_answer", answer)
+    answer("first", Future())
+
+    follower._serve_waiting()
+
+    assert 1 < len(asked) and not follower._look_ups.empty()
