@@ -123,7 +123,7 @@ def test_what_waits_for_a_machine_waits_for_no_worker(db: None, monkeypatch: pyt
     assert looks.workers().is_well
 
 
-def test_what_wants_a_gpu_that_nobody_has_says_nothing_of_the_workers(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_wants_a_gpu_that_nobody_has_tells_nothing_of_workers(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "needs_of", lambda _job: Needs("gpu", gpu=True))
     waits("gpu", 600, kind="train")
 
