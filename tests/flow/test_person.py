@@ -40,6 +40,7 @@ from pipelines.models import (
     RowChange,
     RowDecision,
     Run,
+    RunEvent,
     Scorecard,
     StageRun,
 )
@@ -247,8 +248,15 @@ def stored(client: Client) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", ["Eva", "Ole", "Rod", "Fine", "abc"])
 def test_a_name_that_is_a_part_of_the_programs_words_is_nobodys(pipeline: Pipeline, acorn: Client, name: str) -> None:
-    """evaluate, role, production, finetune, digests: in columns, in JSON and in files."""
-    StageRun.objects.update(notes={"files": ["abc" * 20], "stage": "finetune"})
+    """evaluate, role, production, finetune, digests: in columns, in sentences, in JSON and in files."""
+    StageRun.objects.update(notes={"files": ["abc" * 20], "stage": "finetune", "reason": "next: finetune"})
+    said = ("next: evaluate", "next: finetune", "no version in production yet")
+    for event in RunEvent.objects.all():
+        RunEvent.objects.filter(pk=event.pk).update(reason=said[event.seq % len(said)])
+    for run, reason in zip(Run.objects.order_by("pk"), said, strict=False):
+        Run.objects.filter(pk=run.pk).update(reason=reason)
+    EvalCase.objects.update(origin="production's right answer")
+    Example.objects.update(detail="as in evaluation case c1")
     before = stored(acorn)
     assert find(acorn, Needle(name)).count == 0
 
@@ -257,6 +265,28 @@ def test_a_name_that_is_a_part_of_the_programs_words_is_nobodys(pipeline: Pipeli
     assert (told["rows"], told["files"]) == ({}, [])
     after = stored(acorn)
     assert {table for table in before if before[table] != after[table]} == {AuditEvent._meta.db_table}
+
+
+@pytest.mark.parametrize("said", ["Eva asked for it", "rejected by EVA", "eva_smith.csv cannot be read"])
+def test_a_word_of_its_own_in_the_programs_sentences_is_erased(pipeline: Pipeline, acorn: Client, said: str) -> None:
+    event = RunEvent.objects.order_by("pk")[0]
+    RunEvent.objects.exclude(pk=event.pk).update(reason="next: evaluate")
+    RunEvent.objects.filter(pk=event.pk).update(reason=said)
+    [place] = [place for place in find(acorn, Needle("Eva")).places if not place.stays]
+    assert [(one.pk, one.text) for one in place.shown] == [(event.pk, said)]
+
+    told = forget(acorn, Needle("Eva"), **SAID)
+
+    assert told["rows"] == {"pipelines_runevent": 1}
+    assert RunEvent.objects.get(pk=event.pk).reason == f"{ERASED} {event.pk}"
+
+
+def test_what_people_write_is_searched_inside_words_too(pipeline: Pipeline, acorn: Client) -> None:
+    Feedback.objects.update(comment="ask evasmith")
+
+    found = find(acorn, Needle("Eva"))
+
+    assert [place.table for place in found.places if not place.stays] == ["pipelines_feedback"]
 
 
 def test_what_is_found_and_not_erased_is_said_so(pipeline: Pipeline, acorn: Client) -> None:

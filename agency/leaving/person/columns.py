@@ -39,6 +39,28 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "tenants_sharedexample": ("key",),
     "tenants_sharelink": ("name",),
 }
+# Where the program speaks too: there a name is a word of its own, or it would be found in "next: evaluate".
+SPEAKS: dict[str, tuple[str, ...]] = {
+    "pipelines_batch": ("error",),
+    "pipelines_check": ("sentence",),
+    "pipelines_delivery": ("event", "error"),
+    "pipelines_drill": ("sentence", "hosts"),
+    "pipelines_example": ("detail",),
+    "pipelines_gateresult": ("sentence",),
+    "pipelines_job": ("progress", "result", "error", "log_tail", "handed"),
+    "pipelines_modelversion": ("card",),
+    "pipelines_notice": ("detail", "error"),
+    "pipelines_rollback": ("sentence", "hosts"),
+    "pipelines_rollout": ("frozen",),
+    "pipelines_run": ("occasion", "reason", "approvals"),
+    "pipelines_runevent": ("reason",),
+    "pipelines_stagerun": ("notes", "output"),
+    "pipelines_triggerdecision": ("reason",),
+    "tenants_evalcase": ("origin",),
+    "tenants_evalset": ("note",),
+    "tenants_hostdrift": ("repair_error",),
+    "tenants_hostsample": ("reason",),
+}
 # Read, shown and left: whose act it was, what things are called, settings and what hosts run by them, evidence.
 SHOWN: dict[str, tuple[str, ...]] = {
     "pipelines_batch": ("token", "reading", "withdrawn_by", "created_by"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +14,14 @@ from django.db import models
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
-from agency.leaving.person.columns import FORM, PROSE, SHOWN, TEXTS
+from agency.leaving.person.columns import FORM, PROSE, SHOWN, SPEAKS, TEXTS
 from pipelines.domain.assignment import choose_key
 
 LEAST, MOST = 3, 300
 ERASED = "[erased]"
 AT_ONCE = 500
+# Not between two letters or digits; an underscore parts words, as in names of files.
+BORDER = r"(?!(?<=[^\W_])[^\W_])"
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,11 @@ class Needle:
     """A name, an address, a number: matched anywhere inside a text, whatever the case of its letters.
 
     An accent may be a character of its own or part of its letter's (NFD, NFC): both are the same name.
+    `is_whole`: it begins and ends where words do.
     """
 
     text: str
+    is_whole: bool = False
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
@@ -52,7 +57,18 @@ class Needle:
 
     def is_in(self, text: str) -> bool:
         folded = unicodedata.normalize("NFC", text).casefold()
-        return any(form.casefold() in folded for form in self.forms)
+        forms = (form.casefold() for form in self.forms)
+        if self.is_whole:
+            return any(re.search(f"{BORDER}{re.escape(form)}{BORDER}", folded) for form in forms)
+        return any(form in folded for form in forms)
+
+    def told_in(self, row: models.Model) -> Iterator[str]:
+        """The columns that are looked at in the row and hold it."""
+        return (name for name in columns(type(row)) if self._for(row, name).is_told(getattr(row, name)))
+
+    def _for(self, row: models.Model, name: str) -> Needle:
+        """As it is looked for in that column."""
+        return replace(self, is_whole=name in SPEAKS.get(row._meta.db_table, ()))
 
     def is_told(self, value: Any) -> bool:
         """Whether what somebody says in a text or JSON holds it; a text may be JSON too."""
@@ -97,15 +113,15 @@ class Needle:
 
     def _left(self, row: models.Model, name: str) -> Any:
         field: Any = row._meta.get_field(name)
-        value = getattr(row, name)
+        value, needle = getattr(row, name), self._for(row, name)
         if isinstance(field, models.JSONField):
-            return self.without(value)
+            return needle.without(value)
         # One that must stay apart from its neighbours keeps its number.
-        return f"{ERASED} {row.pk}"[: field.max_length] if self.is_in(value) else value
+        return f"{ERASED} {row.pk}"[: field.max_length] if needle.is_in(value) else value
 
     def tells(self, row: models.Model) -> bool:
         """Whether anything that is looked at in the row holds it."""
-        return any(self.is_told(getattr(row, name)) for name in columns(type(row)))
+        return any(self.told_in(row))
 
     def rows(self, model: type[models.Model], client_id: int, holds: Callable[[Any], Any]) -> Any:
         """Of the client, those of which `holds` is true; the database proposes them by the columns looked at."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from agency.leaving.person.needle import Needle, columns
+from agency.leaving.person.needle import Needle
 from agency.leaving.tables import opened, tables
 from pipelines.artifacts import ArtifactMissing, store_of
 from pipelines.imports import BadFile
@@ -113,8 +113,7 @@ def _staying(model: type[models.Model], needle: Needle, client_id: int) -> Any:
 
 def _excerpt(row: Any, needle: Needle) -> str:
     """The first text of the row that holds it."""
-    values = (getattr(row, column) for column in columns(type(row)))
-    text = next((str(value) for value in values if needle.is_told(value)), "")
+    text = next((str(getattr(row, column)) for column in needle.told_in(row)), "")
     at = max(0, text.casefold().find(needle.text.casefold()) - EXCERPT // 2)
     return text[at : at + EXCERPT]
 
