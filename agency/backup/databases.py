@@ -9,9 +9,12 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import connection
+from psycopg import ProgrammingError
+from psycopg.conninfo import make_conninfo
 
 from agency import env
 
@@ -73,24 +76,31 @@ def _load_sqlite(source: Path, place: Path) -> None:
     beside.replace(place)
 
 
+def _conninfo(url: str) -> tuple[str, str]:
+    """What libpq is told of a server, the URL's query with it, and the password; as Django, the query comes second."""
+    parts = urlsplit(url)
+    own = {"host": parts.hostname, "port": parts.port, "user": unquote(parts.username or "")}
+    told: dict[str, Any] = {"dbname": parts.path.lstrip("/")} | dict(parse_qsl(parts.query))
+    told |= {name: value for name, value in own.items() if value}
+    password = unquote(parts.password or "") or told.get("password", "")
+    if "sslpassword" in told:
+        raise CannotCopy("DATABASE_OWNER_URL has an sslpassword, which all could read: use a key without one.")
+    try:
+        return make_conninfo(**told | {"password": None}), password
+    except ProgrammingError as error:
+        raise CannotCopy(f"DATABASE_OWNER_URL: {error}") from None
+
+
 def _run(command: Sequence[str]) -> None:
     """As the owner, who alone sees every row. The password goes by the environment: arguments can be read by all."""
     url = env.text("DATABASE_OWNER_URL")
     if not url:
         raise CannotCopy("DATABASE_OWNER_URL (or DATABASE_OWNER_URL_FILE) is not set: the app's role sees no row.")
-    parts = urlsplit(url)
-    who = {
-        "PGHOST": parts.hostname or "",
-        "PGPORT": str(parts.port or ""),
-        "PGUSER": unquote(parts.username or ""),
-        "PGPASSWORD": unquote(parts.password or ""),
-        "PGDATABASE": parts.path.lstrip("/"),
-    }
-    database = [f"--dbname={who['PGDATABASE']}"]
+    address, password = _conninfo(url)
     try:
         done = subprocess.run(
-            [command[0], "--no-password", *database, *command[1:]],
-            env=os.environ | {name: value for name, value in who.items() if value},
+            [command[0], "--no-password", f"--dbname={address}", *command[1:]],
+            env=os.environ | ({"PGPASSWORD": password} if password else {}),
             capture_output=True,
             text=True,
             check=False,

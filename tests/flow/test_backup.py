@@ -19,6 +19,7 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from psycopg.conninfo import conninfo_to_dict
 
 from agency.backup import archive, databases, manifest
 from agency.backup.manifest import NotAnArchive
@@ -209,6 +210,32 @@ def test_a_backup_that_fails_leaves_no_file(client: Client, tmp_path: Path, monk
     with pytest.raises(CommandError, match="pg_dump is missing"):
         call_command("backup", str(tmp_path / "all.tar"))
     assert not list(tmp_path.glob("all.tar*"))
+
+
+@pytest.mark.parametrize("where", ["me:s3cret@/shop?", "me@/shop?password=s3cret&"])
+def test_the_copy_goes_where_the_whole_address_says(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: dict[str, Any] = {}
+
+    def run(command: list[str], env: dict[str, str], **_how: Any) -> subprocess.CompletedProcess[str]:
+        ran.update(command=command, env=env)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("DATABASE_OWNER_URL", f"postgresql://{where}host=/s&sslmode=verify-full")
+
+    databases._run(["pg_dump", "--format=custom"])
+
+    [address] = [word.removeprefix("--dbname=") for word in ran["command"] if word.startswith("--dbname=")]
+    assert conninfo_to_dict(address) == {"dbname": "shop", "user": "me", "host": "/s", "sslmode": "verify-full"}
+    assert ran["env"]["PGPASSWORD"] == "s3cret"
+
+
+@pytest.mark.parametrize(("word", "said"), [("nonsense", "invalid connection option"), ("sslpassword", "all could")])
+def test_a_word_that_no_copy_may_carry_is_refused(word: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_OWNER_URL", f"postgresql://me@db/shop?{word}=1")
+
+    with pytest.raises(databases.CannotCopy, match=said):
+        databases._run(["pg_dump"])
 
 
 def test_an_artifact_that_is_damaged_on_disk_stops_a_backup_and_is_named(client: Client, tmp_path: Path) -> None:
