@@ -152,7 +152,7 @@ def watched(seed: int, world: World) -> Ended:
             state = monitor.apply_slot(state, plan, number, {g: Slot(*live[g], *deck[g]) for g in Guardrail})
             number += 1
         recent = traffic.slot(now, 1.0, timedelta(minutes=1))
-        decision = monitor.decide(state, plan, now, recent, heard=monitor.Heard.ONLY_BEFORE)
+        decision = monitor.decide(state, plan, now, recent)
         if decision.move is monitor.MonitorMove.ROLL_BACK:
             return replace(ended, how="rolled back", by=f"monitor: {decision.guardrail}")
     return ended

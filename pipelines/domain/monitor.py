@@ -19,7 +19,7 @@ from pipelines.domain.canary.guardrails import (
     within_margin,
 )
 from pipelines.domain.canary.literal import is_literal_drop
-from pipelines.domain.canary.transport import Transport, transport_errors
+from pipelines.domain.canary.transport import Transport, has_passed, transport_errors
 from pipelines.domain.eprocess import NOTHING, Bet, EProcess, Json, Slot
 
 Numbers = Mapping[str, float | int | str | bool | None]
@@ -210,32 +210,13 @@ class Replay(StrEnum):
     DISAGREES = "disagrees"
 
 
-class Heard(StrEnum):
-    """What both versions say when they are asked, after errors on the wire that no request shared with production."""
-
-    NOT_YET = "not_yet"
-    AGAIN = "again"  # the version on watch answers
-    ONLY_BEFORE = "only_before"
-    NEITHER = "neither"
-
-
 class MonitorMove(StrEnum):
-    """What to do now. `confirm`: replay pairs first; `probe`: ask both versions first; seconds."""
+    """What to do now. `confirm`: replay pairs first, seconds."""
 
     CONTINUE = "continue"
     CONFIRM = "confirm"
-    PROBE = "probe"
     ROLL_BACK = "roll_back"
-    HALT = "halt"
     END = "end"
-
-
-AFTER_HEARD: Mapping[Heard, tuple[MonitorMove, str]] = {
-    Heard.NOT_YET: (MonitorMove.PROBE, "and no request met the version before: both are asked"),
-    Heard.AGAIN: (MonitorMove.CONTINUE, "but it answers when it is asked: what failed has passed"),
-    Heard.ONLY_BEFORE: (MonitorMove.ROLL_BACK, "it does not answer when it is asked, the version before does"),
-    Heard.NEITHER: (MonitorMove.HALT, "and when they are asked, neither it nor the version before answers"),
-}
 
 
 @dataclass(frozen=True)
@@ -256,23 +237,19 @@ def decide(
     now: datetime,
     recent: Sequence[Outcome] = (),
     replay: Replay = Replay.IMPOSSIBLE,
-    heard: Heard = Heard.NOT_YET,
 ) -> MonitorDecision:
     """The decision at one look. `recent`: the latest requests, for the rule on transport errors.
 
     `replay`: what pairs say of a deck that fired. A holdback met the same traffic: what it finds needs no pairs.
-    `heard`: what the hosts say of errors on the wire that nothing can be compared with.
     """
     stands, held = readings(state, plan), held_readings(state, plan)
-    wire = _transport(recent, plan, heard)
-    notices = (*within_margin((*stands, *held)), *wire.notices)
+    notices = within_margin((*stands, *held))
     fired = _past_margin(stands)
     if fired and replay is Replay.DISAGREES:
         sentence = f"{fired[0].sentence}, but pairs agree: the traffic changed"
         notices = (*notices, Noticed(fired[0].guardrail, sentence, fired[0].numbers()))
         fired = []
-    failing = wire if wire.move is not MonitorMove.CONTINUE else None
-    urgent = failing or _against_holdback(_past_margin(held)) or _fired(fired, replay)
+    urgent = _transport(recent, plan) or _against_holdback(_past_margin(held)) or _fired(fired, replay)
     decision = urgent or _literal(state, plan) or _end(state, plan, now, (stands, held))
     return replace(decision, notices=notices)
 
@@ -289,18 +266,13 @@ def _against_holdback(fired: Sequence[Reading]) -> MonitorDecision | None:
     return MonitorDecision(MonitorMove.ROLL_BACK, sentence, reading.numbers(), reading.guardrail)
 
 
-def _transport(recent: Sequence[Outcome], plan: MonitorPlan, heard: Heard) -> MonitorDecision:
-    """At 100 % the wire itself may fail: back only where the version before is known to answer."""
-    n, found = plan.transport_errors, transport_errors(recent, plan.transport_errors)
-    errors, numbers = f"{n} consecutive transport errors of distinct keys", {"in_a_row": n, "threshold": n}
-    if found not in (Transport.CANDIDATE, Transport.ALONE):
-        return MonitorDecision(MonitorMove.CONTINUE, "")
-    if found is Transport.CANDIDATE:
-        return MonitorDecision(MonitorMove.ROLL_BACK, errors, numbers, Guardrail.ERROR)
-    move, tail = AFTER_HEARD[heard]
-    noticed = Noticed(Guardrail.ERROR, f"{errors}, {tail}", numbers)
-    notices = (noticed,) if move is MonitorMove.CONTINUE else ()
-    return MonitorDecision(move, f"{errors}, {tail}", numbers, Guardrail.ERROR, notices)
+def _transport(recent: Sequence[Outcome], plan: MonitorPlan) -> MonitorDecision | None:
+    """A host that was away for a moment takes back no version that answers again; the deck counts those errors."""
+    n = plan.transport_errors
+    if transport_errors(recent, n) is not Transport.CANDIDATE or has_passed(recent, n):
+        return None
+    sentence = f"{n} consecutive transport errors of distinct keys"
+    return MonitorDecision(MonitorMove.ROLL_BACK, sentence, {"in_a_row": n, "threshold": n}, Guardrail.ERROR)
 
 
 def _fired(fired: Sequence[Reading], replay: Replay) -> MonitorDecision | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from pipelines.domain import monitor as judge
@@ -12,7 +11,6 @@ from pipelines.domain.canary import Arm, Guardrail, Outcome, confirms, first_per
 from pipelines.domain.eprocess import Slot
 from pipelines.models import Exchange, ReplayPair, Rollout, Route
 from pipelines.shipping import evidence, replay
-from pipelines.shipping.alias import probes
 from pipelines.shipping.canary import record
 from pipelines.shipping.plans import monitor_plan
 from pipelines.shipping.route import flip
@@ -39,11 +37,11 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.M
         state = judge.apply_slot(state, plan, number, _counts(live, deck, _limit(rollout)), beside)
     decision = _decision(rollout, settings, state, now)
     rollout.monitor = {"state": state.to_json(), "dealt": dealt}
-    rollout.save(update_fields=["monitor", "frozen"])
+    rollout.save(update_fields=["monitor"])
     number = sum(at <= now for at in judge.check_times(plan, began_at))
     if decision.move is judge.MonitorMove.CONFIRM:
         record(rollout, "replay", CONFIRMING, decision, now)  # The look itself is written once the pairs are there.
-    elif decision.move is not judge.MonitorMove.PROBE:
+    else:
         record(rollout, "monitor", number, decision, now)
     return decision
 
@@ -51,13 +49,9 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.M
 def _decision(
     rollout: Rollout, settings: PipelineSettings, state: judge.MonitorState, now: datetime
 ) -> judge.MonitorDecision:
-    """What a deck that fired leads to is settled by pairs, where there can be some; a failing wire by probes."""
+    """What a deck that fired leads to is settled by pairs, where there can be some."""
     plan, recent = monitor_plan(settings.monitor), evidence.recent_transport(rollout, rollout.went_live_at, now)
-    decide, heard = partial(judge.decide, state, plan, now, recent), judge.Heard.NOT_YET
-    decision = decide(judge.Replay.POSSIBLE)
-    if decision.move is judge.MonitorMove.PROBE:
-        heard = probes.hear(rollout, now)
-        decision = decide(judge.Replay.POSSIBLE, heard)
+    decision = judge.decide(state, plan, now, recent, judge.Replay.POSSIBLE)
     if decision.move is not judge.MonitorMove.CONFIRM or decision.guardrail is None:
         return decision
     job = replay.job_of(rollout, "watch", replay.MONITOR, settings, now)
@@ -65,9 +59,9 @@ def _decision(
         return decision
     found = replay.pairs(ReplayPair.objects.filter(rollout=rollout, phase=replay.MONITOR))
     if not found:
-        return decide(judge.Replay.IMPOSSIBLE, heard)
+        return judge.decide(state, plan, now, recent, judge.Replay.IMPOSSIBLE)
     agrees, words = confirms(decision.guardrail, found, _limit(rollout))
-    settled = decide(judge.Replay.AGREES if agrees else judge.Replay.DISAGREES, heard)
+    settled = judge.decide(state, plan, now, recent, judge.Replay.AGREES if agrees else judge.Replay.DISAGREES)
     return replace(settled, sentence=f"{settled.sentence} ({words})")
 
 

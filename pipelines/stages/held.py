@@ -18,8 +18,6 @@ from pipelines.shipping.rollback import Finding, take_back
 from tenants.pipeline_settings import PipelineSettings
 
 IN_TRAFFIC = (RolloutStatus.STEPPING, RolloutStatus.LIVE, RolloutStatus.HALTED)
-# A job's end does not wake a held run.
-SOON = timedelta(seconds=10)
 
 
 def guard(run: Run, now: datetime) -> datetime | None:
@@ -34,13 +32,11 @@ def guard(run: Run, now: datetime) -> datetime | None:
     check_own(run)
     if rollout.status not in IN_TRAFFIC or not (rollout.live_at or rollout.step_started_at):
         return None
-    soon = False
     if rollout.live_at is None:
         _look_at_canary(rollout, settings, now)
     elif rollout.previous is not None:
-        soon = _look_at_live(rollout, settings, now)
-    every = timedelta(seconds=settings.rollout.check_every_s)
-    return now + (min(every, SOON) if soon else every)
+        _look_at_live(rollout, settings, now)
+    return now + timedelta(seconds=settings.rollout.check_every_s)
 
 
 def _look_at_canary(rollout: Rollout, settings: PipelineSettings, now: datetime) -> None:
@@ -49,17 +45,13 @@ def _look_at_canary(rollout: Rollout, settings: PipelineSettings, now: datetime)
         _take_back(rollout, Finding.of("canary", decision), "canary analysis", now)
 
 
-def _look_at_live(rollout: Rollout, settings: PipelineSettings, now: datetime) -> bool:
-    """Whether hosts are being asked what decides it."""
-    is_asked = False
+def _look_at_live(rollout: Rollout, settings: PipelineSettings, now: datetime) -> None:
     finding = _probed(rollout, settings, now) if settings.rollout.is_direct else None
     if finding is None:
         decision = watch.look(rollout, settings, now)
         finding = Finding.of("monitor", decision) if decision.move is MonitorMove.ROLL_BACK else None
-        is_asked = decision.move in (MonitorMove.CONFIRM, MonitorMove.PROBE)
     if finding is not None:
         _take_back(rollout, finding, "monitor", now)
-    return is_asked
 
 
 def _take_back(rollout: Rollout, finding: Finding, decided_by: str, now: datetime) -> None:

@@ -39,10 +39,6 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
     match decision.move:
         case MonitorMove.CONFIRM:
             return Wait(now + LOOK_AGAIN, "replay of recent prompts")
-        case MonitorMove.PROBE:
-            return Wait(now + LOOK_AGAIN, "probes of the hosts")
-        case MonitorMove.HALT:
-            return halt(rollout, decision.sentence)
         case MonitorMove.ROLL_BACK:
             return _take_back(rollout, Finding.of("monitor", decision), now)
         case MonitorMove.END:

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipelines.domain.histogram import Histogram
-from pipelines.engine.jobs import work_on
-from pipelines.engine.outcome import Hold, Outcome, Stop, Wait
-from pipelines.hosts.fake import FakeHost
-from pipelines.models import (
-    Body,
-    Check,
-    Exchange,
-    Job,
-    ModelVersion,
-    Placement,
-    ReplayPair,
-    Rollback,
-    Rollout,
-    Route,
-    Traffic,
-)
-from pipelines.plan import JOBS
+from pipelines.models import Body, Check, Exchange, Job, ReplayPair, Rollout, Route, Traffic
 from pipelines.reports.shipping.watch import watch_page
 from pipelines.shipping import watch
 from pipelines.shipping.rollback import leaving
 from pipelines.stages import monitor as stage
-from tenants.models import Client, Host
+from tenants.models import Client
 from tenants.pipeline_settings import PipelineSettings
 from tests import factories
 from tests.conftest import Clock
 from tests.flow.test_notices import KEYS, answers, rollout
-from tests.flow.test_rollout import answered
 
 __all__ = ["rollout"]
 PAIRS = 200
@@ -95,65 +76,6 @@ def test_while_pairs_are_asked_for_the_version_stays(rollout: Rollout, clock: Cl
     assert decision.move == "confirm"
     assert Check.objects.get(rollout=rollout, phase="replay").decision == "confirm"
     assert not Check.objects.filter(rollout=rollout, phase="monitor", number=12).exists()
-
-
-@pytest.fixture
-def shop(rollout: Rollout, tmp_path: Path) -> FakeHost:
-    """The host that both versions stand on; they answer there."""
-    url = f"fake://{tmp_path / 'shop'}"
-    Host.objects.filter(client_id=rollout.client_id).update(kind="fake", url=url)
-    found = FakeHost(url)
-    for name in Placement.objects.values_list("model_name", flat=True):
-        found._change("names.json", {name: {"blob": "b", "parameters": {}, "template": "", "system": ""}})
-    return found
-
-
-def name_of(version: ModelVersion | None) -> str:
-    return str(Placement.objects.get(version=version).model_name)
-
-
-def looked_at(rollout: Rollout, now: datetime) -> Outcome:
-    """The stage's answer to errors on the wire of just now, once the hosts were asked."""
-    answered(rollout, rollout.version, now - timedelta(seconds=5), is_failing=True)
-    given: Any = SimpleNamespace(settings=settings_with(rollout))
-    waits = stage.run(rollout.run, given, now)
-    assert isinstance(waits, Wait) and waits.on == "probes of the hosts"
-    assert not Check.objects.filter(rollout=rollout, phase="monitor").exists(), "written once the hosts have said"
-    job = Job.objects.get(run=rollout.run, kind__startswith="probe:wire", status="queued")
-    work_on(job.pk, JOBS, lambda: now)
-    return stage.run(rollout.run, given, now + timedelta(seconds=1))
-
-
-def test_a_host_that_was_away_takes_no_healthy_version_back(rollout: Rollout, clock: Clock, shop: FakeHost) -> None:
-    outcome = looked_at(rollout, clock.advance(hours=10))
-    assert isinstance(outcome, Wait) and outcome.on == "monitor"
-    check = Check.objects.get(rollout=rollout, phase="monitor")
-    assert check.decision == "continue" and "what failed has passed" in check.numbers["notices"][0]
-    again: Any = SimpleNamespace(settings=settings_with(rollout))
-    later = stage.run(rollout.run, again, clock.advance(minutes=5))
-    assert isinstance(later, Wait) and later.on == "monitor"
-    assert Job.objects.filter(kind__startswith="probe:wire").count() == 1, "these errors are settled"
-    assert isinstance(looked_at_again(rollout, clock.advance(hours=1)), Wait)
-
-
-def looked_at_again(rollout: Rollout, now: datetime) -> Outcome:
-    """Errors that are new are asked about anew."""
-    Check.objects.all().delete()
-    return looked_at(Rollout.objects.select_related("version", "previous", "run").get(pk=rollout.pk), now)
-
-
-def test_a_host_that_answers_with_neither_version_halts(rollout: Rollout, clock: Clock, shop: FakeHost) -> None:
-    shop.fail("down")
-    outcome = looked_at(rollout, clock.advance(hours=10))
-    assert isinstance(outcome, Hold) and "neither it nor the version before answers" in outcome.reason
-    assert Rollout.objects.get(pk=rollout.pk).status == "halted" and not Rollback.objects.exists()
-
-
-def test_a_version_that_alone_does_not_answer_is_taken_back(rollout: Rollout, clock: Clock, shop: FakeHost) -> None:
-    shop._change("names.json", {name_of(rollout.version): None})
-    outcome = looked_at(rollout, clock.advance(hours=10))
-    assert isinstance(outcome, Stop) and "the version before does" in outcome.reason
-    assert Route.objects.get(pipeline=rollout.pipeline).production == rollout.previous
 
 
 def test_without_a_replay_the_deck_decides(rollout: Rollout, clock: Clock) -> None:

@@ -64,9 +64,8 @@ def _transport(recent: Sequence[Outcome], plan: RolloutPlan) -> Decision | None:
             return None
         case Transport.PRODUCTION:
             return Decision(Move.HALT, f"production fails: {n} consecutive transport errors", {"in_a_row": n})
-        case Transport.CANDIDATE | Transport.ALONE as found:
-            tail = "production answers" if found is Transport.CANDIDATE else "no request met production meanwhile"
-            sentence = f"{n} consecutive transport errors of distinct keys on the candidate; {tail}"
+        case Transport.CANDIDATE:
+            sentence = f"{n} consecutive transport errors of distinct keys on the candidate; production answers"
             return Decision(Move.ROLL_BACK, sentence, {"in_a_row": n, "threshold": n}, Guardrail.ERROR)
 
 

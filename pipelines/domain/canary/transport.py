@@ -11,7 +11,6 @@ class Transport(StrEnum):
 
     FINE = "fine"
     CANDIDATE = "candidate"
-    ALONE = "alone"  # the candidate, and no request met production meanwhile: nothing shows that it answers
     PRODUCTION = "production"  # alone or with the candidate: never a reason to go back to it
 
 
@@ -28,10 +27,20 @@ def transport_errors(outcomes: Iterable[Outcome], in_a_row: int = 5) -> Transpor
     if not run:
         return Transport.FINE
     during = [o for o in ordered if o.arm is Arm.PRODUCTION and run[0].at <= o.at <= run[-1].at]
-    if not during:
-        return Transport.ALONE
     failed = sum(o.is_error for o in during)
     return Transport.PRODUCTION if failed > len(during) - failed else Transport.CANDIDATE
+
+
+def has_passed(outcomes: Iterable[Outcome], in_a_row: int = 5) -> bool:
+    """Whether the candidate's latest requests, of as many distinct keys, all got through: what failed is over."""
+    keys = set[str]()
+    for outcome in sorted((o for o in outcomes if o.arm is Arm.CANDIDATE), key=lambda o: o.at, reverse=True):
+        if outcome.is_error:
+            return False
+        keys.add(outcome.key)
+        if len(keys) >= in_a_row:
+            return True
+    return False
 
 
 def _run(ordered: Iterable[Outcome], arm: Arm, in_a_row: int) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Job probe: a few held-out questions to every host, by the name that applications use or by the versions' own."""
+"""Job probe: a few held-out questions to every host, by the name that applications use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from django.utils.timezone import now as clock
 
 from pipelines.engine.jobs import Work
-from pipelines.heavy.asking.drill import FEW_TOKENS, HELLO
 from pipelines.heavy.push import open_adapter
 from pipelines.heavy.restore import placements_of
 from pipelines.hosts import Host as HostAdapter
@@ -17,7 +16,7 @@ from pipelines.hosts import HostDown, HostRefused, Messages
 from pipelines.hosts.naming import alias_name
 from pipelines.metrics import format_check
 from pipelines.models import Placement, Rollout
-from pipelines.shipping.alias.probes import WIRE, questions
+from pipelines.shipping.alias.probes import questions
 from tenants.pipeline_settings import Criteria
 
 
@@ -25,9 +24,6 @@ def work(work: Work) -> dict[str, Any]:
     rows = Rollout.objects.select_related("run__revision", "version__pipeline", "version__client", "pipeline")
     rollout = rows.get(run=work.job.run)
     asked = [prompt.request["messages"] for prompt in questions(rollout, work.job.spec["number"], clock())]
-    if work.job.spec.get(WIRE):
-        asked = asked or [HELLO]
-        return {"hosts": {place.host.name: _heard(rollout, place, asked) for place in placements_of(rollout.version)}}
     return {"hosts": {place.host.name: _probed(rollout, place, asked) for place in placements_of(rollout.version)}}
 
 
@@ -39,42 +35,10 @@ def _probed(rollout: Rollout, place: Placement, asked: Sequence[Messages]) -> di
     with closing(open_adapter(place.host, settings.rollout.request_timeout_s)) as host:
         said["is_named"] = _is_named(host, alias, place.model_name)
         said["failed"] = _failed(host, alias, asked, settings.criteria)
-        before = _before(rollout, place)
+        before = Placement.objects.filter(version=rollout.previous_id, host=place.host, status="placed").first()
         if asked and said["failed"] == len(asked) and before is not None:
             said["before_failed"] = _failed(host, before.model_name, asked, settings.criteria)
     return said
-
-
-def _before(rollout: Rollout, place: Placement) -> Placement | None:
-    return Placement.objects.filter(version=rollout.previous_id, host=place.host, status="placed").first()
-
-
-def _heard(rollout: Rollout, place: Placement, asked: Sequence[Messages]) -> dict[str, Any]:
-    """Whether the host answers at all, with either version: what it says is for the other guardrails.
-
-    The version before is asked only where the one on watch is silent; and then that one again, for the host may have
-    come back between the two.
-    """
-    before = _before(rollout, place)
-    with closing(open_adapter(place.host, rollout.run.revision.settings.rollout.request_timeout_s)) as host:
-        answers, before_answers = _speaks(host, place.model_name, asked), False
-        if not answers and before is not None:
-            before_answers = _speaks(host, before.model_name, asked)
-            answers = before_answers and _speaks(host, place.model_name, asked)
-    return {"answers": answers, "before_answers": before_answers}
-
-
-def _speaks(host: HostAdapter, name: str, asked: Sequence[Messages]) -> bool:
-    """Any answer shows it. A host that is down is asked once."""
-    for messages in asked:
-        try:
-            host.chat(name, messages, FEW_TOKENS)
-        except HostRefused:
-            continue
-        except HostDown:
-            return False
-        return True
-    return False
 
 
 def _is_named(host: HostAdapter, alias: str, name: str) -> bool:

@@ -1,6 +1,4 @@
-"""A few questions to the hosts: by the name that applications use, at every look where no traffic passes the gateway;
-by their versions' own names, where what fails on the wire cannot be compared with production.
-"""
+"""The watch where no traffic passes the gateway: a few questions at every look, by the name that applications use."""
 
 from __future__ import annotations
 
@@ -20,7 +18,6 @@ from pipelines.shipping.plans import monitor_plan
 from tenants.pipeline_settings import PipelineSettings
 
 PHASE = "probe"
-WIRE = "wire"
 # As five transport errors in a row roll back at once where there is traffic.
 PROBES = 5
 
@@ -56,19 +53,6 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> Wait | 
     owner = {"agency_id": rollout.agency_id, "client_id": rollout.client_id}
     Check.objects.get_or_create(rollout=rollout, phase=PHASE, number=number, defaults=fields | owner)
     return found
-
-
-def hear(rollout: Rollout, now: datetime) -> judge.Heard:
-    """What both versions say on their hosts to errors on the wire: asked once, and those errors are settled then."""
-    times = rollout.times_settled
-    job = ensure_job(rollout.run, f"probe:{WIRE}:{times}", "push", {"number": times, WIRE: True}, now)
-    if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
-        return judge.Heard.NOT_YET
-    rollout.frozen = rollout.settled(job.created_at)
-    hosts: dict[str, dict[str, Any]] = job.result.get("hosts", {})
-    if any(said.get("before_answers") and not said.get("answers") for said in hosts.values()):
-        return judge.Heard.ONLY_BEFORE
-    return judge.Heard.AGAIN if any(said.get("answers") for said in hosts.values()) else judge.Heard.NEITHER
 
 
 def judged(job: Job) -> Probed:

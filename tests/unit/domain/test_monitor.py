@@ -10,7 +10,6 @@ import pytest
 from pipelines.domain.canary import Arm, Guardrail, Outcome
 from pipelines.domain.eprocess import Slot
 from pipelines.domain.monitor import (
-    Heard,
     MonitorMove,
     MonitorPlan,
     MonitorState,
@@ -137,31 +136,26 @@ def test_no_baseline_never_fires() -> None:
     assert decide(state, PLAN, T0 + timedelta(hours=5)).move is MonitorMove.CONTINUE
 
 
-FAILED = [Outcome(T0 + timedelta(seconds=i), Arm.CANDIDATE, str(i), is_error=True) for i in range(5)]
-
-
-def test_transport_errors_beside_a_production_that_answers_do_not_wait_for_a_slot() -> None:
-    beside = [Outcome(T0 + timedelta(seconds=i), Arm.PRODUCTION, f"p{i}") for i in range(5)]
-    decision = decide(begin(T0), PLAN, T0 + timedelta(minutes=1), FAILED + beside)
-    assert (decision.move, decision.guardrail) == (MonitorMove.ROLL_BACK, Guardrail.ERROR)
+def test_transport_errors_do_not_wait_for_a_slot() -> None:
+    recent = [Outcome(T0 + timedelta(seconds=i), Arm.CANDIDATE, str(i), is_error=True) for i in range(5)]
+    assert decide(begin(T0), PLAN, T0 + timedelta(minutes=1), recent).move is MonitorMove.ROLL_BACK
 
 
 @pytest.mark.parametrize(
-    ("heard", "move"),
+    ("since", "move"),
     [
-        (Heard.NOT_YET, MonitorMove.PROBE),
-        (Heard.AGAIN, MonitorMove.CONTINUE),
-        (Heard.ONLY_BEFORE, MonitorMove.ROLL_BACK),
-        (Heard.NEITHER, MonitorMove.HALT),
+        ("ok ok ok ok ok", MonitorMove.CONTINUE),
+        ("ok ok ok ok", MonitorMove.ROLL_BACK),
+        ("ok ok ok ok ok error", MonitorMove.ROLL_BACK),
     ],
 )
-def test_transport_errors_that_production_did_not_meet_are_settled_by_asking_both(
-    heard: Heard, move: MonitorMove
-) -> None:
-    decision = decide(begin(T0), PLAN, T0 + timedelta(minutes=1), FAILED, heard=heard)
-    assert decision.move is move
-    told = [noticed.sentence for noticed in decision.notices]
-    assert [("what failed has passed" in sentence) for sentence in told] == ([True] if heard is Heard.AGAIN else [])
+def test_a_host_that_answers_again_takes_no_version_back(since: str, move: MonitorMove) -> None:
+    words = ["error"] * 5 + since.split()
+    recent = [
+        Outcome(T0 + timedelta(seconds=i), Arm.CANDIDATE, str(i), is_error=word == "error")
+        for i, word in enumerate(words)
+    ]
+    assert decide(begin(T0), PLAN, T0 + timedelta(minutes=1), recent).move is move
 
 
 def test_the_literal_rule_fires_on_the_last_slot() -> None:

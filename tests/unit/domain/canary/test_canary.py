@@ -190,7 +190,7 @@ def errors(arm: Arm, n: int, start_s: int = 0, distinct: bool = True, ok: bool =
     ("recent", "expected", "move"),
     [
         (errors(Arm.CANDIDATE, 4), Transport.FINE, Move.STAY),
-        (errors(Arm.CANDIDATE, 5), Transport.ALONE, Move.ROLL_BACK),
+        (errors(Arm.CANDIDATE, 5), Transport.CANDIDATE, Move.ROLL_BACK),
         (errors(Arm.CANDIDATE, 9, distinct=False), Transport.FINE, Move.STAY),
         (errors(Arm.CANDIDATE, 5) + errors(Arm.PRODUCTION, 5, ok=True), Transport.CANDIDATE, Move.ROLL_BACK),
         (errors(Arm.CANDIDATE, 5) + errors(Arm.PRODUCTION, 3), Transport.PRODUCTION, Move.HALT),
