@@ -36,7 +36,7 @@ class Patient(Story):
 
 
 def before_last() -> dict[str, str]:
-    """The migration before the last one of each app: where the version before stood, at the least."""
+    """The migration before the last one of each app, whoever needs others first: where the version before stood."""
     graph = MigrationLoader(None).graph
     found = {}
     for app in APPS:
@@ -87,7 +87,7 @@ def plays(story: Story, installation: Installation, redis_url: str, var: Path) -
             story.until(third, "waiting", "canary at 5 %", timeout_s=180)
         said.begin()
         whole = applied()
-        for app, name in before_last().items():
+        for app, name in reversed(before_last().items()):
             migrate(installation, app, name)
         assert {app for app, _name in whole - applied()} == set(APPS), "the database is as the version before left it"
         migrate(installation)

@@ -112,18 +112,19 @@ def plant(model: type[models.Model], client: Client) -> int:
     row = model._default_manager.filter(client_id=client.pk).order_by("pk").first()
     if row is None or model in (AuditEvent, UsageIssue):
         return 0
-    return sum(_takes(model, row.pk, field.attname) for field in model._meta.local_fields if _is_text(field))
+    return sum(_takes(model, row.pk, field.attname) for field in model._meta.local_fields if _has_room(field))
 
 
-def _is_text(field: Any) -> bool:
-    return isinstance(field, models.TextField | models.CharField | models.JSONField) and not field.choices
+def _has_room(field: Any) -> bool:
+    is_text = isinstance(field, models.TextField | models.CharField | models.JSONField) and not field.choices
+    return is_text and len(CANARY) <= (getattr(field, "max_length", None) or len(CANARY))
 
 
 def _takes(model: type[models.Model], pk: int, name: str) -> int:
     try:
         with transaction.atomic():
             return model._default_manager.filter(pk=pk).update(**{name: CANARY})
-    except DatabaseError:  # A rule or the width of the column keeps it out.
+    except DatabaseError:  # A rule keeps it out.
         return 0
 
 
