@@ -95,12 +95,7 @@ def undisturbed(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def goes_on(run: Run, folder: Path) -> None:
-    """The job of a training that was killed took fewer steps again, and made what one that was not killed makes.
-
-    Two processes need not round alike: the order in which threads add may differ.
-    """
-    from torch import allclose
-
+    """The job of a training that was killed took fewer steps again, and made what one that was not killed makes."""
     job = Job.objects.get(run=run, kind="train")
     facts, weights = undisturbed(run, folder / "once")
     assert 0 < job.result["resumed_at_step"] < job.result["steps"]
@@ -108,7 +103,8 @@ def goes_on(run: Run, folder: Path) -> None:
     assert [job.result[name] for name in told] == [facts[name] for name in told]
     mine = trained(store_of(run.client_id).unpack_folder(job.result["adapter_digest"], folder / "mine"))
     assert mine.keys() == weights.keys()
-    assert all(allclose(mine[name].float(), weights[name].float(), rtol=0.01, atol=0.001) for name in weights)
+    apart = {name: float((mine[name] - weights[name]).abs().max()) for name in weights}
+    assert not any(apart.values()), f"resumed at step {job.result['resumed_at_step']}: {apart}"
 
 
 def kill_child(scratch: Path) -> None:
