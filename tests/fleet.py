@@ -90,7 +90,7 @@ class Fleet:
         self.agencies = sorted({pipeline.agency_id for pipeline in self.pipelines})
         self.random = random.Random(self.seed)
         self.ticker = ticker.Ticker()
-        self.ends: list[tuple[datetime, int, Work]] = []
+        self.ends: list[tuple[datetime, int, Job]] = []
         self.calls: deque[tuple[str, int, int]] = deque()
         self.lost: dict[str, list[datetime]] = {queue: [] for queue in self.workers}
         self.serials, self.ticks = count(), count(1)
@@ -114,7 +114,7 @@ class Fleet:
     ) -> None:
         """`tickerless`: while nobody ticks. `dies`: after so many ticks a ticker is killed and another begins.
 
-        `rests`: not further than to where nothing is left but looks at triggers in a month.
+        `rests`: not further than to where nothing is left but looks at triggers weeks later.
         """
         ticked = 0
         while self.now < until:
@@ -153,29 +153,42 @@ class Fleet:
 
     def _work(self) -> None:
         """What is over is settled at its own time; then free workers take from the line, until nothing comes of it."""
+        over: list[Job] = []
         while self.ends and self.ends[0][0] <= self.now:
-            _at, _serial, work = heapq.heappop(self.ends)
-            with client_scope(work.job.client_id):
-                if jobs.settle(work, JobStatus.SUCCEEDED, self.clock(), result={}, error=""):
-                    self.landed[work.job.run_id, work.job.kind] += 1
+            over.append(heapq.heappop(self.ends)[2])
+        for job in self._settle(over):
+            self.landed[job.run_id, job.kind] += 1
         self._serve()
         for queue, most in self.workers.items():
             self.lost[queue] = [at for at in self.lost[queue] if at > self.now]
-            busy = sum(1 for _at, _serial, work in self.ends if work.job.queue == queue) + len(self.lost[queue])
+            busy = sum(1 for _at, _serial, job in self.ends if job.queue == queue) + len(self.lost[queue])
             self._take(queue, most - busy)
         self._serve()
 
     def _take(self, queue: str, free: int) -> None:
         """What free workers do: each asks for the line and claims its first. One line serves as many as are free."""
         while free and (line := turns.line(queue, self.clock)):
-            for client_id, job_id in line[:free]:
-                with client_scope(client_id):
-                    job = jobs.claim(job_id, self.clock())
-                    if job is not None:
-                        self._begin(job)
-                        free -= 1
+            for job in self._claim(line[:free]):
+                self._begin(job)
+                free -= 1
         if not free:
             self._ask(turns.line(queue, self.clock))
+
+    def _settle(self, over: list[Job]) -> list[Job]:
+        """Those that were still their worker's."""
+        return [job for job in over if self._settled(job)]
+
+    def _settled(self, job: Job) -> bool:
+        with client_scope(job.client_id):
+            return jobs.settle(Work(job), JobStatus.SUCCEEDED, self.clock(), result={}, error="")
+
+    def _claim(self, line: list[tuple[int, int]]) -> list[Job]:
+        """Those that nobody else has."""
+        return [job for client_id, job_id in line if (job := self._claimed(client_id, job_id))]
+
+    def _claimed(self, client_id: int, job_id: int) -> Job | None:
+        with client_scope(client_id):
+            return jobs.claim(job_id, self.clock())
 
     def _begin(self, job: Job) -> None:
         if job.attempts == 1:
@@ -189,7 +202,7 @@ class Fleet:
             self.lost[job.queue].append(self.now + LEASE)
             return
         minutes = self.random.uniform(5, LONGEST_MIN) if job.queue == "gpu" else self.random.uniform(2, 10)
-        heapq.heappush(self.ends, (self.now + timedelta(minutes=minutes), next(self.serials), Work(job)))
+        heapq.heappush(self.ends, (self.now + timedelta(minutes=minutes), next(self.serials), job))
 
     def _ask(self, line: list[tuple[int, int]]) -> None:
         """Now and then one that waits is asked when it expects to begin, as its page does."""
@@ -209,7 +222,7 @@ def played(fleet: Fleet) -> Iterator[Fleet]:
     with ExitStack() as stack:
         asked = {name: ticker.SENDERS[name] for name in ("due_runs", "due_triggers")}
         changes = [(dispatch, "send", fleet.send), (settings, "JOB_LEASE_S", LEASE.total_seconds())]
-        changes += [(triggers, "LOOK_AGAIN", timedelta(days=40)), (ticker, "SENDERS", asked)]
+        changes += [(triggers, "LOOK_AGAIN", timedelta(days=400)), (ticker, "SENDERS", asked)]
         for where, name, value in changes:
             stack.enter_context(mock.patch.object(where, name, value))
         fleet.ticker = ticker.Ticker()

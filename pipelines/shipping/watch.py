@@ -87,6 +87,11 @@ def next_look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> da
     return next((at for at in times if at > now), now + plan.phases[0][1])
 
 
+def is_over(rollout: Rollout, settings: PipelineSettings, now: datetime) -> bool:
+    """Whether the time of the watch is behind."""
+    return now >= rollout.went_live_at + monitor_plan(settings.monitor).duration
+
+
 def _limit(rollout: Rollout) -> float:
     return float(rollout.frozen.get("slow_limit_ms", 60_000.0))
 

@@ -40,7 +40,7 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
         case MonitorMove.CONFIRM:
             return Wait(now + LOOK_AGAIN, "replay of recent prompts")
         case MonitorMove.ROLL_BACK:
-            return _take_back(rollout, Finding.of("monitor", decision), now)
+            return _take_back(rollout, Finding.of("monitor", decision), given, now)
         case MonitorMove.END:
             watch.end_holdback(rollout, now)
             return Done({"sentence": decision.sentence, "is_conclusive": decision.is_conclusive})
@@ -48,9 +48,19 @@ def _watch(rollout: Rollout, given: Given, now: datetime) -> Outcome:
             return Wait(watch.next_look(rollout, given.settings, now), "monitor")
 
 
-def _take_back(rollout: Rollout, finding: Finding, now: datetime) -> Outcome:
+def _take_back(rollout: Rollout, finding: Finding, given: Given, now: datetime) -> Outcome:
+    """Where there is no way back a person is asked once: what has fired stays fired, at every look until the last."""
     why_not = take_back(rollout, finding, "monitor", now)
-    return halt(rollout, f"{finding.sentence}; {why_not}") if why_not else Stop("rolled_back", finding.sentence)
+    if not why_not:
+        return Stop("rolled_back", finding.sentence)
+    sentence = f"{finding.sentence}; {why_not}"
+    if not rollout.run.is_answered(why_not):
+        return halt(rollout, sentence)
+    sentence += "; a person let it stay"
+    if watch.is_over(rollout, given.settings, now):
+        watch.end_holdback(rollout, now)
+        return Done({"sentence": sentence, "is_conclusive": False})
+    return Wait(watch.next_look(rollout, given.settings, now), sentence)
 
 
 def _probe(rollout: Rollout, given: Given, now: datetime) -> Outcome | None:
@@ -59,5 +69,5 @@ def _probe(rollout: Rollout, given: Given, now: datetime) -> Outcome | None:
     if isinstance(found, Wait):
         return found
     if found.word is probes.Word.ROLL_BACK:
-        return _take_back(rollout, Finding("monitor", "transport", found.sentence, found.numbers), now)
+        return _take_back(rollout, Finding("monitor", "transport", found.sentence, found.numbers), given, now)
     return halt(rollout, found.sentence) if found.word is probes.Word.HALT else None

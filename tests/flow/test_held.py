@@ -137,6 +137,30 @@ def test_a_live_version_is_halted_where_no_enabled_host_holds_the_one_before(rol
     assert Rollback.objects.get().target == rollout.previous
 
 
+def test_whoever_lets_a_version_stay_that_has_no_way_back_is_not_asked_again(rollout: Rollout, clock: Clock) -> None:
+    """What fired stays fired: each look would ask the same. It goes back as soon as it can."""
+    a_worse_day(rollout)
+    Host.objects.update(is_enabled=False)
+    Run.objects.filter(pk=rollout.run_id).update(due_at=clock.advance(hours=1))
+    actions.approve(looked_at(rollout.run), actor="owner", reason="v1 is gone", now=clock.now)
+    run = looked_at(looked_at(rollout.run))
+    assert (run.status, Rollout.objects.get(run=run).status) == ("waiting", "live")
+    assert "; v1 stands on no enabled host: " in run.reason and run.reason.endswith("a person let it stay")
+    Run.objects.filter(pk=run.pk).update(due_at=clock.advance(hours=30))
+    ended = looked_at(run)
+    assert (ended.status, ended.stages.get(stage="monitor").output["is_conclusive"]) == ("succeeded", False)
+
+
+def test_a_version_that_was_let_stay_goes_back_as_soon_as_it_can(rollout: Rollout, clock: Clock) -> None:
+    a_worse_day(rollout)
+    Host.objects.update(is_enabled=False)
+    Run.objects.filter(pk=rollout.run_id).update(due_at=clock.advance(hours=1))
+    actions.approve(looked_at(rollout.run), actor="owner", reason="v1 is gone", now=clock.now)
+    run = looked_at(rollout.run)
+    Host.objects.update(is_enabled=True)
+    assert looked_at(run).status == "rolled_back"
+
+
 def test_whoever_was_asked_about_a_held_run_hears_once_that_its_version_has_no_way_back(
     rollout: Rollout, clock: Clock
 ) -> None:
