@@ -12,12 +12,13 @@ from allauth.usersessions.models import UserSession
 from django.db import transaction
 
 from agency.leaving.tables import line, rows_of, tables
-from pipelines.actions.clients.erasure import refuse_busy
+from pipelines.actions.clients.erasure import refuse_busy, refuse_late
 from pipelines.actions.clients.removal import clear, delete_rows, wipe
 from pipelines.actions.refused import ActionRefused
 from pipelines.artifacts import store_of
 from pipelines.domain.transitions import JobStatus
 from pipelines.models import Job
+from pipelines.shipping.ending import RECALL
 from tenants import crossing
 from tenants.crypto import certificate
 from tenants.ledger import events_of, walk
@@ -34,6 +35,7 @@ CACHES = (
     " Copies of the object store's files on other machines are not reached either: each machine drops them within the "
     "hour beside its ticker, or by `manage.py artifacts trim`."
 )
+SERVICES = " Examples may still lie at the training services under `not_recalled`, which did not take the recall."
 
 
 def carry_out(row: Erasure, now: datetime) -> Erasure:
@@ -52,6 +54,7 @@ def carry_out(row: Erasure, now: datetime) -> Erasure:
 @transaction.atomic
 def _rest(client: Client, now: datetime) -> None:
     """Nothing begins any more: a rollback that ended a canary may still wait to tell the hosts that are cleared now."""
+    refuse_late(client, now)
     waiting = Job.objects.filter(client=client, status=JobStatus.QUEUED)
     waiting.update(status=JobStatus.CANCELLED, due_at=None, finished_at=now)
     refuse_busy(client)
@@ -82,7 +85,7 @@ def _erase_rows(row: Erasure, client: Client, hosts: list[dict[str, Any]], now: 
 
 def _facts(row: Erasure, client: Client, hosts: list[dict[str, Any]]) -> dict[str, Any]:
     """Of each table how many rows and a digest over all of them; of each file its digest. No content."""
-    store, chain = store_of(client.pk), walk(events_of(client.pk))
+    store, chain, not_recalled = store_of(client.pk), walk(events_of(client.pk)), _not_recalled(client)
     issued = UsageIssue.objects.filter(client=client).order_by("pk")
     return {
         "format": FORMAT,
@@ -100,8 +103,18 @@ def _facts(row: Erasure, client: Client, hosts: list[dict[str, Any]]) -> dict[st
             {"month": one.month, "number": one.number, "total": f"{one.total} {one.currency}", "digest": one.digest}
             for one in issued
         ],
-        "not_reached": NOT_REACHED + (CACHES if store.remote is not None else ""),
+        "not_recalled": not_recalled,
+        "not_reached": NOT_REACHED + (CACHES if store.remote is not None else "") + (SERVICES if not_recalled else ""),
     }
+
+
+def _not_recalled(client: Client) -> list[dict[str, str]]:
+    """Trainings at services that could not be ended there: nobody waits for a service, as nobody does for a host."""
+    rows = Job.objects.filter(client=client, kind=RECALL).exclude(status=JobStatus.SUCCEEDED)
+    return [
+        {"run": f"{run.pipeline.slug} {run.number}", "service": run.revision.body["recipe"]["trainer"]}
+        for run in (job.run for job in rows.select_related("run__pipeline", "run__revision").order_by("pk"))
+    ]
 
 
 def _digest(model: Any, client: Client) -> dict[str, Any]:

@@ -29,6 +29,7 @@ ENDED_BY = {
 }
 PARKING = (RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK)
 LOOK_AGAIN = timedelta(minutes=1)
+RECALL = "recall"
 
 
 def on_rest(run: Run, now: datetime, *, taken_back: Rollback | None = None) -> None:
@@ -62,7 +63,7 @@ def _recall_training(run: Run, now: datetime) -> None:
         return
     given_up = (JobStatus.CANCELLED, JobStatus.FAILED)
     if Job.objects.filter(run=run, kind="train", status__in=given_up, started_at__isnull=False).exists():
-        ensure_job(run, "recall", "cpu", {}, now)
+        ensure_job(run, RECALL, "cpu", {}, now)
 
 
 def keep_card(run: Run) -> None:

@@ -58,13 +58,16 @@ def services_of(agency_id: int) -> list[TrainingService]:
         return list(TrainingService.objects.filter(agency_id=agency_id, withdrawn_at=None))
 
 
-def seat(client_id: int, agency_id: int, name: str) -> TrainingService:
-    """The service, where it is in use and the client allows it. Raises NoSeat."""
+def seat(client_id: int, agency_id: int, name: str, *, for_recall: bool = False) -> TrainingService:
+    """The service, where it is in use and the client allows it. Raises NoSeat.
+
+    `for_recall`: rows lie there already and are to be removed, which wants no consent any more.
+    """
     found = next((one for one in services_of(agency_id) if one.name == name), None)
     if found is None:
         words = {"name": name}
         raise NoSeat(_("The agency has no training service “%(name)s”. Add it, or choose another trainer.") % words)
-    if not allowed(client_id, found):
+    if not (sent_to(client_id, found) if for_recall else allowed(client_id, found)):
         words = {"name": name, "url": found.url}
         raise NoSeat(_("The client does not allow that its examples are sent to “%(name)s” (%(url)s).") % words)
     return found
@@ -73,3 +76,9 @@ def seat(client_id: int, agency_id: int, name: str) -> TrainingService:
 def allowed(client_id: int, service: TrainingService) -> bool:
     given = TrainingConsent.objects.filter(client_id=client_id, service=service.name, withdrawn_at=None)
     return given.filter(url=service.url).exists()
+
+
+def sent_to(client_id: int, service: TrainingService) -> bool:
+    """Whether the last consent, which may be taken back by now, was to this address."""
+    last = TrainingConsent.objects.filter(client_id=client_id, service=service.name).order_by("-pk").first()
+    return last is not None and last.url == service.url

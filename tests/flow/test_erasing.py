@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,23 @@ def test_no_worker_begins_what_still_waits_while_the_hosts_are_cleared(
     with scope.agency_scope(acorn.agency_id):
         assert carry_out(order, timezone.now()).is_done
     assert found and begun and not any(begun)
+
+
+def test_a_worker_that_may_not_have_heard_yet_is_waited_for(acorn: Client) -> None:
+    """What it still puts away would be written after every file was wiped."""
+    run = factories.make_run(factories.make_pipeline(acorn), at="evaluate", status="waiting")
+    beaten = factories.NOW - timedelta(seconds=5)
+    with scope.agency_scope(acorn.agency_id):
+        fields = {"queue": "cpu", "status": "running", "created_at": beaten, "started_at": beaten}
+        lease = {"heartbeat_at": beaten, "due_at": beaten + timedelta(seconds=settings.JOB_LEASE_S)}
+        Job.of(run, run=run, stage="evaluate", kind="evaluate", **fields, **lease).save()
+        order = order_erasure(acorn, acorn.name, ends_runs=True, **SAID)
+
+        with pytest.raises(ActionRefused, match="worker still ends"):
+            carry_out(order, factories.NOW + timedelta(seconds=settings.JOB_LEASE_S - 10))
+        assert Client.objects.filter(pk=acorn.pk).exists()
+
+        assert carry_out(order, lease["due_at"]).is_done
 
 
 def test_what_broke_off_goes_on(acorn: Client, agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:

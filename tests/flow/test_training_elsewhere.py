@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
+from agency.leaving.erasing import carry_out
 from pipelines import actions, plan
-from pipelines.engine import jobs
+from pipelines.actions import ActionRefused
+from pipelines.actions.clients.erasure import order_erasure
+from pipelines.engine import dispatch, jobs
 from pipelines.engine.jobs import JobFailed, JobGoesOn, Work
 from pipelines.heavy import train
+from pipelines.heavy.elsewhere import recall
 from pipelines.heavy.elsewhere.seats import seat_of
 from pipelines.heavy.train import spec_of
 from pipelines.models import Job, Run
@@ -181,6 +185,40 @@ def test_a_run_that_is_cancelled_is_recalled_from_the_service(
     assert Job.objects.get(run=run, kind="recall").status == "succeeded"
 
 
+def fall_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on nobody takes up what is queued."""
+    monkeypatch.setattr(dispatch, "send", lambda *_: None)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_is_erased_once_its_rows_are_recalled_or_the_certificate_says_where_they_were_not(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, monkeypatch: pytest.MonkeyPatch,
+    looks: list[int], answers: bool,
+) -> None:  # fmt: skip
+    def recall(work: Work) -> dict[str, Any]:
+        if answers:
+            return {}
+        raise JobFailed("The service does not answer.", permanent=True)
+
+    monkeypatch.setitem(plan.JOBS, "recall", recall)
+    add_rows(0, 30)
+    run, client = start(pipeline), pipeline.client
+    fall_asleep(monkeypatch)
+    later = now() + timedelta(minutes=5)  # Whoever looked at the training has heard that it is over.
+    with scope.agency_scope(pipeline.agency_id):
+        said = {"actor": "owner", "reason": "the contract ended", "now": now()}
+        order = order_erasure(client, client.name, ends_runs=True, **said)
+        with pytest.raises(ActionRefused, match="being removed at a training service"):
+            carry_out(order, later)
+    jobs.work_on(Job.objects.get(run=run, kind="recall").pk, JOBS, now)
+    with scope.agency_scope(pipeline.agency_id):
+        done = carry_out(order, later)
+
+    told = [] if answers else [{"run": "support 1", "service": "remote:studio"}]
+    assert (done.is_done, done.facts["not_recalled"]) == (True, told)
+    assert ("training services" in done.facts["not_reached"]) is not answers
+
+
 def test_nothing_is_recalled_that_was_trained_to_the_end(
     pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService
 ) -> None:
@@ -204,6 +242,34 @@ def test_without_the_clients_consent_nothing_may_go_there(
         assert TrainingService.objects.get().sealed == ""
     with pytest.raises(NoSeat, match="no training service"):
         seat_of(job)
+
+
+def test_rows_are_recalled_after_the_consent_was_taken_back_and_from_its_address_only(
+    pipeline: Pipeline, add_rows: Callable[..., None], service: TrainingService, monkeypatch: pytest.MonkeyPatch,
+    looks: list[int],
+) -> None:  # fmt: skip
+    asked: list[dict[str, Any]] = []
+
+    def child(_work: Work, kind: str, spec: dict[str, Any], **how: Any) -> dict[str, Any]:
+        asked.append({"kind": kind, "url": spec["site"]["url"], **how})
+        return {"rows": True}
+
+    monkeypatch.setattr(recall, "run_child", child)
+    add_rows(0, 30)
+    run = start(pipeline)
+    training.take_back(TrainingConsent.objects.get(), "owner", now())
+    fall_asleep(monkeypatch)
+    actions.cancel(run, actor="owner", reason="never mind", now=now())
+    job = Job.objects.get(run=run, kind="recall")
+
+    assert recall.work(Work(job)) == {"rows": True}
+    told = {"url": SEAT["url"], "network": True, "secret": {"key": "sk-planted"}}
+    assert asked == [{"kind": "recall", **told}]
+    with scope.agency_scope(pipeline.agency_id):
+        training.withdraw_service(service, "owner", now())
+        training.add_service(pipeline.client.agency, SEAT | {"url": "http://127.0.0.1:10/v1"}, "", "owner", now())
+    with pytest.raises(NoSeat, match="client does not allow"):
+        recall.work(Work(job))
 
 
 def test_consent_to_one_address_is_none_to_another(

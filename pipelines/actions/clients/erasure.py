@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -11,7 +12,7 @@ from pipelines.actions.refused import ActionRefused
 from pipelines.domain.transitions import LIVE_RUNS, JobStatus, RunStatus
 from pipelines.engine.jobs import cancel_jobs
 from pipelines.models import Job, Rollout, Run
-from pipelines.shipping.ending import on_rest
+from pipelines.shipping.ending import RECALL, on_rest
 from pipelines.shipping.rollback import Finding, take_back
 from tenants.models import AuditEvent, Client, Erasure
 from tenants.people import four_eyes
@@ -64,6 +65,18 @@ def refuse_busy(client: Client) -> None:
         raise ActionRefused(_("Runs are under way: %(names)s. Cancel them first, or tick that they end.") % words)
     if Job.objects.filter(client=client, status=JobStatus.RUNNING).exists():
         raise ActionRefused(_("A worker still ends what it was at. Try again in a minute."))
+
+
+def refuse_late(client: Client, now: datetime) -> None:
+    """Raises `ActionRefused` while what was ended goes on elsewhere: a worker that may not have heard of it yet, or a
+    training at a service, where the client's rows are still to be removed.
+    """
+    jobs = Job.objects.filter(client=client)
+    lease = timedelta(seconds=settings.JOB_LEASE_S)
+    if jobs.filter(status=JobStatus.CANCELLED, heartbeat_at__gt=now - lease).exists():
+        raise ActionRefused(_("A worker still ends what it was at. Try again in a minute."))
+    if jobs.filter(status=JobStatus.QUEUED, kind=RECALL).exists():
+        raise ActionRefused(_("Rows are still being removed at a training service. Try again in a minute."))
 
 
 def _end_runs(client: Client, actor: str, now: datetime) -> None:

@@ -14,7 +14,7 @@ from pipelines.models import Job
 
 def work(work: Work) -> dict[str, Any]:
     trained = Job.objects.get(run=work.job.run, stage="finetune", kind="train")
-    told = seat_of(trained)
+    told = seat_of(trained, for_recall=True)
     facts = run_child(work, "recall", spec_of(trained, told), network=told.network, secret=told.secret)
     wipe_scratch(work.job.pk)
     return facts

@@ -28,23 +28,23 @@ class Seat:
         return self.trainer == REMOTE
 
 
-def seat_of(job: Job) -> Seat:
-    """Raises JobFailed or NoSeat, both for good."""
+def seat_of(job: Job, *, for_recall: bool = False) -> Seat:
+    """Raises JobFailed or NoSeat, both for good. `for_recall`: nothing more goes there, so consent is not asked for."""
     run = job.run
     trainer, _colon, which = run.revision.settings.recipe.trainer.partition(":")
     if run.is_import:
         return Seat(IMPORT)
     match trainer:
         case "remote":
-            return _at_service(job, which)
+            return _at_service(job, which, for_recall)
         case "command":
             return _by_command(which)
     return Seat(trainer)
 
 
-def _at_service(job: Job, name: str) -> Seat:
+def _at_service(job: Job, name: str, for_recall: bool) -> Seat:
     run = job.run
-    found = seat(run.client_id, run.agency_id, name)
+    found = seat(run.client_id, run.agency_id, name, for_recall=for_recall)
     base = run.revision.settings.recipe.base
     if found.base != base:
         words = {"name": name, "theirs": found.base, "base": base}
