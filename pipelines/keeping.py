@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.artifacts import ArtifactDamaged, Store, store_of
-from pipelines.domain.change.keeping import Kept, Policy, collectable
+from pipelines.domain.change.keeping import Kept, Policy, collectable, retained
 from pipelines.domain.transitions import LIVE_RUNS
 from pipelines.models import (
     Batch,
@@ -52,11 +52,12 @@ class Collected:
 
 def plan(client: Client, now: datetime) -> list[str]:
     """Digests that may go: weights that the client's policy gives up, and what no row names. Inside its scope."""
-    store = store_of(client.pk)
-    free: set[str] = set()
-    for number in PipelineState.objects.filter(client_id=client.pk).values_list("pipeline_id", flat=True):
-        free |= collectable(versions_of(number), policy_of(client), now)
-    # Across pipelines and outside of versions too: a live run may train on, or measure, what another one made.
+    store, policy = store_of(client.pk), policy_of(client)
+    pipelines = versions_of(client.pk).values()
+    free = {digest for versions in pipelines for digest in collectable(versions, policy, now)}
+    # Across pipelines: the base's file, from which adapters are apart, is one for all of them.
+    free -= {digest for versions in pipelines for digest in retained(versions, policy, now)}
+    # And outside of versions too: a live run may train on, or measure, what another one made.
     free -= needed(client.pk)
     named = _named(client.pk)
     orphans = {digest for digest, at in store.listed() if digest not in named and now - at > GRACE}
@@ -101,30 +102,29 @@ def verify(store: Store) -> Iterator[tuple[str, str]]:
             yield digest, ""
 
 
-def versions_of(pipeline_id: int) -> list[Kept]:
-    in_use = set(_in_use(pipeline_id))
-    return [
-        Kept(v.number, frozenset({*v.files, v.adapter_digest} - {""}), v.pk in in_use, v.created_at, v.promoted_at)
-        for v in ModelVersion.objects.filter(pipeline_id=pipeline_id)
-    ]
+def versions_of(client_id: int) -> dict[int, list[Kept]]:
+    """By pipeline. As many questions for many pipelines as for one."""
+    in_use, found = set(_in_use(client_id)), dict[int, list[Kept]]()
+    for v in ModelVersion.objects.filter(client_id=client_id):
+        files = frozenset({*v.files, v.adapter_digest} - {""})
+        kept = Kept(v.number, files, v.pk in in_use, v.created_at, v.promoted_at)
+        found.setdefault(v.pipeline_id, []).append(kept)
+    return found
 
 
-def _in_use(pipeline_id: int) -> Iterator[int | None]:
+def _in_use(client_id: int) -> Iterator[int | None]:
     """Production, a candidate, what stands on a host, what traffic goes back to, what a live run makes or rests on."""
-    versions = ModelVersion.objects.filter(pipeline_id=pipeline_id)
+    whose = {"client_id": client_id}
+    versions = ModelVersion.objects.filter(**whose)
     yield from versions.filter(status__in=("production", "candidate")).values_list("pk", flat=True)
-    yield from PipelineState.objects.filter(pipeline_id=pipeline_id).values_list("production_id", flat=True)
-    for pair in Route.objects.filter(pipeline_id=pipeline_id).values_list("production_id", "candidate_id"):
+    yield from PipelineState.objects.filter(**whose).values_list("production_id", flat=True)
+    for pair in Route.objects.filter(**whose).values_list("production_id", "candidate_id"):
         yield from pair
-    yield from Placement.objects.filter(version__pipeline_id=pipeline_id, status="placed").values_list(
-        "version_id", flat=True
-    )
-    serving = Rollout.objects.filter(pipeline_id=pipeline_id).exclude(status__in=("retired", "rolled_back"))
+    yield from Placement.objects.filter(**whose, status="placed").values_list("version_id", flat=True)
+    serving = Rollout.objects.filter(**whose).exclude(status__in=("retired", "rolled_back"))
     for pair in serving.values_list("version_id", "previous_id"):
         yield from pair
-    for pair in Rollback.objects.filter(pipeline_id=pipeline_id, flipped_at=None).values_list(
-        "from_version_id", "to_version_id"
-    ):
+    for pair in Rollback.objects.filter(**whose, flipped_at=None).values_list("from_version_id", "to_version_id"):
         yield from pair
     live = versions.filter(run__status__in=LIVE_RUNS)
     for pair in live.values_list("pk", "parent_id"):

@@ -58,11 +58,27 @@ def refuse_beyond(row: Any, now: datetime, *kinds: CapKind, more: int = 1) -> No
 
 
 def _bytes(whose: dict[str, int]) -> int:
-    """Files and lines that were uploaded, files that are to become a model, and models whose file is still kept."""
-    sent = Batch.objects.filter(**whose).order_by().aggregate(files=Sum("file_bytes"), lines=Sum("line_bytes"))
-    rows = ModelVersion.objects.filter(**whose).order_by().values_list("client_id", "gguf_digest", "gguf_bytes")
-    models = sum(size for client, digest, size in set(rows) if store_of(client).has(digest))
-    return int(sent["files"] or 0) + int(sent["lines"] or 0) + _brought(whose) + models
+    """Files and lines that were uploaded, files that are to become a model, and models; all as far as they are kept."""
+    sent = Batch.objects.filter(**whose).order_by()
+    files = sent.exclude(file_digest="").aggregate(all=Sum("file_bytes"))["all"] or 0
+    lines = sent.aggregate(all=Sum("line_bytes"))["all"] or 0
+    models = sum(size for (client, digest), size in _models(whose).items() if store_of(client).has(digest))
+    return int(files + lines) + _brought(whose) + models
+
+
+def _models(whose: dict[str, int]) -> dict[tuple[int, str], int]:
+    """{(client, digest): bytes}: a base's file, from which LoRAs are apart, is kept once however many there are."""
+    built = Job.objects.filter(**whose, kind="build", run__model_version__lora_digest__gt="")
+    apart = dict(built.order_by().values_list("run__model_version__lora_digest", "result__lora_bytes"))
+    found: dict[tuple[int, str], int] = {}
+    names = ("client_id", "gguf_digest", "lora_digest", "gguf_bytes")
+    for client, base, lora, size in ModelVersion.objects.filter(**whose).order_by().values_list(*names):
+        told = apart.get(lora)  # An archive from elsewhere may have said anything.
+        lora_bytes = told if isinstance(told, int) and 0 <= told <= size else 0
+        found[client, base] = max(size - lora_bytes, found.get((client, base), 0))
+        if lora:
+            found[client, lora] = lora_bytes
+    return found
 
 
 def _brought(whose: dict[str, int]) -> int:

@@ -11,6 +11,7 @@ from django.db.models import Count, Min
 
 from pipelines.artifacts import store_of
 from pipelines.domain.change.fate import Fate, Why, fates
+from pipelines.domain.change.keeping import retained
 from pipelines.heavy.retiring.choice import expendable
 from pipelines.keeping import policy_of, versions_of
 from pipelines.models import Body, Exchange, ModelVersion, Placement, Traffic
@@ -54,7 +55,7 @@ def kept_page(client: Client, pipeline: Pipeline | None, now: datetime) -> KeptP
 
 
 def _lines(client: Client, pipeline: Pipeline, now: datetime) -> tuple[Line, ...]:
-    found, store = fates(versions_of(pipeline.pk), policy_of(client), now), store_of(client.pk)
+    found, store = _fates(client, pipeline, now), store_of(client.pk)
     placed: dict[int, list[str]] = {}
     for row in Placement.objects.filter(version__pipeline=pipeline, status="placed").select_related("host"):
         placed.setdefault(row.version_id, []).append(row.host.name)
@@ -72,6 +73,13 @@ def _lines(client: Client, pipeline: Pipeline, now: datetime) -> tuple[Line, ...
         )
         for version in versions
     )
+
+
+def _fates(client: Client, pipeline: Pipeline, now: datetime) -> dict[int, Fate]:
+    policy, pipelines = policy_of(client), versions_of(client.pk)
+    mine = pipelines.pop(pipeline.pk, [])
+    elsewhere = (digest for versions in pipelines.values() for digest in retained(versions, policy, now))
+    return fates(mine, policy, now, frozenset(elsewhere))
 
 
 def _rows(client: Client, pipeline: Pipeline | None) -> tuple[Rows, ...]:

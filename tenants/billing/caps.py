@@ -27,8 +27,8 @@ REACHED: dict[str, tuple[Promise, Promise]] = {
         _("The agency has %(used)s pipelines of at most %(most)s. Have an owner raise the cap."),
     ),
     CapKind.BYTES: (
-        _("This client keeps %(used)s GiB of at most %(most)s. Undo uploads, keep fewer versions, or raise the cap."),
-        _("The agency keeps %(used)s GiB of at most %(most)s. Undo uploads, keep fewer versions, or raise the cap."),
+        _("This client keeps %(used)s GiB of at most %(most)s. Keep fewer versions, or have an owner raise the cap."),
+        _("The agency keeps %(used)s GiB of at most %(most)s. Keep fewer versions, or have an owner raise the cap."),
     ),
     CapKind.SPEND: (
         _("This client's computing cost %(used)s this month of at most %(most)s. Have an owner raise the cap."),

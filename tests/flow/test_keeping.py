@@ -24,8 +24,10 @@ from pipelines import keeping
 from pipelines.actions.clients.erasure import order_erasure
 from pipelines.artifacts import ArtifactDamaged, ArtifactMissing, Store, parts_of, store_of
 from pipelines.artifacts import remote as remotes
-from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout
+from pipelines.domain.change.fate import Why
+from pipelines.models import DatasetVersion, Job, ModelVersion, Placement, Rollout, Route
 from pipelines.storage.caching import sweep_drafts, trim_cache
+from pipelines.storage.kept import kept_page
 from tenants import scope
 from tenants.models import AuditEvent, Client, Pipeline
 from tests import factories
@@ -91,6 +93,31 @@ def test_a_version_that_stands_on_a_host_keeps_its_weights(pipeline: Pipeline, c
     keeping.collect(pipeline.client, clock.now)
 
     assert store_of(pipeline.client_id).has(versions[0].gguf_digest)
+
+
+def with_lora(version: ModelVersion, base: str, lora: str) -> None:
+    """The base's file, and an adapter apart from it."""
+    version.gguf_digest, version.lora_digest = base, lora
+    version.save()
+
+
+def test_the_bases_file_stays_while_another_pipeline_serves_it(pipeline: Pipeline, clock: Clock) -> None:
+    """With adapters apart it has one digest for all pipelines of a client."""
+    store = store_of(pipeline.client_id)
+    base, old, serving = (aged(store, body, 200, clock.now) for body in (b"base", b"old adapter", b"serving adapter"))
+    never = factories.make_run(pipeline, at=factories.DONE).model_version
+    never.status, never.created_at = "archived", clock.now - timedelta(days=200)
+    with_lora(never, base, old)
+    Placement.objects.filter(version=never).delete()
+    Rollout.objects.filter(version=never).update(status="retired")
+    Route.objects.filter(pipeline=pipeline).delete()
+    other = factories.make_pipeline(pipeline.client, "letters")
+    with_lora(factories.make_production(other).model_version, base, serving)
+    keep(pipeline.client, 1, 30)
+
+    assert keeping.plan(pipeline.client, clock.now) == [old]
+    [line] = kept_page(pipeline.client, pipeline, clock.now).lines
+    assert line.fate.why is Why.GOES
 
 
 def test_what_a_live_run_names_stays(pipeline: Pipeline, clock: Clock) -> None:

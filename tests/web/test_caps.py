@@ -15,14 +15,14 @@ from django.urls import reverse
 from django.utils.timezone import now
 from pydantic import ValidationError
 
-from pipelines import actions, usage
+from pipelines import actions, keeping, usage
 from pipelines.actions.batches import add_examples
 from pipelines.actions.elsewhere.importing import import_model
 from pipelines.actions.imports import read_file, stage_file, start_import
 from pipelines.artifacts import store_of
 from pipelines.engine import dispatch
 from pipelines.imports import Mapping
-from pipelines.models import Batch, Example, Job, Run, TriggerDecision
+from pipelines.models import Batch, Example, Job, ModelVersion, Placement, Rollout, Run, TriggerDecision
 from pipelines.triggers import consider
 from tenants import actions as ground
 from tenants import billing, scope
@@ -193,6 +193,46 @@ def test_a_file_counts_once_and_not_its_rows_again(acorn: Client) -> None:
         read_file(batch.pk, now)
         assert Example.objects.count() == 5
         assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == 500
+
+
+def test_what_the_refusal_says_makes_room(acorn: Client) -> None:
+    pipeline = factories.make_pipeline(acorn)
+    old, _kept = [factories.make_production(pipeline).model_version for _ in range(2)]
+    with factories.inside(acorn):
+        old.gguf_digest, old.gguf_bytes = store_of(acorn.pk).put_bytes(b"w" * 600), 600
+        old.created_at = old.promoted_at = now() - timedelta(days=400)
+        old.status = "archived"
+        old.save()
+        Placement.objects.filter(version=old).delete()
+        Rollout.objects.filter(version=old).update(status="retired")
+        Rollout.objects.update(previous=None)
+        batch = stage_file(pipeline, "shop", "rows.jsonl", [lines(3)], actor="ana", now=now())
+        cap(acorn.agency, acorn, bytes=1000)
+        with pytest.raises(actions.ActionRefused, match="Keep fewer versions"):
+            stage_file(pipeline, "shop", "more.jsonl", [lines(2)], actor="ana", now=now())
+
+        ground.set_retention(acorn, 1, 30, "ana", now())
+        keeping.collect(acorn, now())
+
+        stage_file(pipeline, "shop", "more.jsonl", [lines(2)], actor="ana", now=now())
+        assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == 500
+        Batch.objects.filter(pk=batch.pk).update(file_digest="")  # As when a person's rows are erased.
+        assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == 200
+
+
+def test_a_bases_file_counts_once_however_many_adapters_lie_apart_from_it(acorn: Client) -> None:
+    base, loras = b"b" * 1000, (b"1" * 30, b"2" * 50)
+    with factories.inside(acorn):
+        store = store_of(acorn.pk)
+        for number, lora in enumerate(loras):
+            run = factories.make_production(factories.make_pipeline(acorn, f"task-{number}"))
+            digests = {"gguf_digest": store.put_bytes(base), "lora_digest": store.put_bytes(lora)}
+            ModelVersion.objects.filter(run=run).update(**digests, gguf_bytes=len(base) + len(lora))
+            built = Job.of(run, run=run, stage="finetune", kind="build", queue="cpu", created_at=now())
+            built.status, built.result = "succeeded", {"lora_bytes": len(lora)}
+            built.save()
+
+        assert usage.used(CapKind.BYTES, acorn.agency_id, acorn.pk, now()) == 1080
 
 
 def test_a_model_that_somebody_brings_counts_from_its_first_moment(acorn: Client) -> None:

@@ -28,11 +28,16 @@ class Fate:
     until: datetime | None = None
 
 
-def fates(versions: Sequence[Kept], policy: Policy, now: datetime) -> dict[int, Fate]:
-    """By number. What `GOES` is exactly what `collectable` would give up."""
+def fates(
+    versions: Sequence[Kept], policy: Policy, now: datetime, elsewhere: frozenset[str] = frozenset()
+) -> dict[int, Fate]:
+    """By number. What `GOES` is exactly what `collectable` would give up.
+
+    `elsewhere`: what other pipelines of the client keep.
+    """
     promoted = sorted((v for v in versions if v.promoted_at), key=lambda v: (v.promoted_at, v.number), reverse=True)
     recent = {v.number for v in promoted[: max(1, policy.versions)]}
-    free = collectable(versions, policy, now)
+    free = collectable(versions, policy, now) - elsewhere
     return {v.number: _fate(v, v.number in recent, free, policy, now) for v in versions}
 
 

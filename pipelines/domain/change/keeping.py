@@ -30,9 +30,13 @@ class Kept:
 
 
 def collectable(versions: Sequence[Kept], policy: Policy, now: datetime) -> frozenset[str]:
-    """Digests of one pipeline that nothing needs any more. A digest that one kept version has is kept for all."""
+    """Digests of one pipeline that nothing in it needs any more. One that one kept version has is kept for all."""
+    return frozenset(digest for v in versions for digest in v.digests) - retained(versions, policy, now) - {""}
+
+
+def retained(versions: Sequence[Kept], policy: Policy, now: datetime) -> frozenset[str]:
+    """Digests of one pipeline's versions that are kept. Another pipeline's may be the same: the base's file is."""
     promoted = sorted((v for v in versions if v.promoted_at), key=lambda v: (v.promoted_at, v.number), reverse=True)
     kept = {v.number for v in promoted[: max(1, policy.versions)]}
     kept |= {v.number for v in versions if v.is_in_use or now - v.created_at < timedelta(days=policy.days)}
-    gone = {digest for v in versions if v.number not in kept for digest in v.digests}
-    return frozenset(gone - {digest for v in versions if v.number in kept for digest in v.digests} - {""})
+    return frozenset(digest for v in versions if v.number in kept for digest in v.digests)
