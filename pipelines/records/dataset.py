@@ -43,10 +43,16 @@ def claim_rows(made: DatasetVersion) -> None:
 
 def listed(made: DatasetVersion) -> Iterator[int]:
     """The rows of its manifest."""
+    return (row for _content, row in contents(made))
+
+
+def contents(made: DatasetVersion) -> Iterator[tuple[str, int]]:
+    """(content digest, row) of each line of its manifest. Raises ArtifactMissing."""
     with store_of(made.client_id).path(made.manifest).open("rb") as lines:
         next(lines)
         for line in lines:
-            yield json.loads(line)[-1]
+            content, *_between, row = json.loads(line)
+            yield content, row
 
 
 @dataclass

@@ -352,6 +352,19 @@ def parquet(header: tuple[str, ...], row: tuple[str, ...]) -> bytes:
     return out.getvalue()
 
 
+def test_the_ledger_that_came_with_an_archive_stays_and_is_shown(pipeline: Pipeline, acorn: Client) -> None:
+    """As the acts that were written here do: its digest stands in the first of them."""
+    ledger = store_of(acorn.pk).put_bytes(json.dumps({"verb": "row.edit", "actor": NAME}).encode() + b"\n")
+    acorn.origin = {"archive": "0" * 64, "is_whole": True, "ledger": ledger}
+    acorn.save()
+    assert "ledger.jsonl" in {place.table for place in find(acorn, Needle(NAME)).places if place.stays}
+
+    told = forget(acorn, Needle(NAME), **SAID)
+
+    assert store_of(acorn.pk).has(ledger) and ledger not in told["files"]
+    assert find(acorn, Needle(NAME)).count == 0
+
+
 def test_an_accent_that_is_a_character_of_its_own_hides_nobody(pipeline: Pipeline, acorn: Client) -> None:
     """A Mac and a PDF write it so."""
     apart = unicodedata.normalize("NFD", NAME)

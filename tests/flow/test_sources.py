@@ -10,6 +10,8 @@ import pytest
 from django.db import Error, transaction
 from django.utils.timezone import now
 
+from agency.leaving.person.needle import Needle
+from agency.leaving.person.search import find
 from pipelines import actions
 from pipelines.actions import imports, sources
 from pipelines.artifacts import store_of
@@ -127,6 +129,32 @@ def test_withdrawing_names_the_versions_that_learnt_from_it_and_the_last_clean_o
     assert [(learnt.version.label, learnt.rows, learnt.is_production) for learnt in found.learnt] == [("v2", 40, False)]
     assert found.last_clean is not None and found.last_clean.label == "v1"
     assert found.live_run == second
+
+
+def test_a_version_that_learnt_from_rows_that_were_brought_back_is_never_called_clean(pipeline: Pipeline) -> None:
+    add(pipeline, 0, 30, "archive")
+    letters = add(pipeline, 100, 10, "letters")
+    promoted(pipeline)
+    sources.withdraw(letters, actor="ana", reason="no licence", now=now())
+    add(pipeline, 200, 40, "archive")
+    start(pipeline)
+    sources.bring_back(letters, actor="ana", reason="there is one", now=now())
+    assert not Example.objects.filter(batch=letters).exclude(dataset=None).exists()
+
+    [learnt] = find(pipeline.client, Needle("wording105")).learnt
+
+    assert [version.label for version in learnt.versions] == ["v1"]
+    assert learnt.clean is None
+
+
+def test_a_version_whose_run_came_to_nothing_learnt_all_the_same(pipeline: Pipeline) -> None:
+    add(pipeline, 0, 30, "archive")
+    actions.cancel(start(pipeline), actor="ana", reason="not now", now=now())
+
+    [learnt] = find(pipeline.client, Needle("wording5")).learnt
+
+    assert [version.label for version in learnt.versions] == ["v1"]
+    assert find(pipeline.client, Needle("wording99")).learnt == ()
 
 
 def test_rows_of_a_withdrawn_source_train_no_more_and_none_can_be_added(pipeline: Pipeline) -> None:

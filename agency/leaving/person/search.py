@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from agency.leaving.tables import opened, tables
 from pipelines.artifacts import ArtifactMissing, store_of
 from pipelines.imports import BadFile
 from pipelines.models import Batch, Body, DatasetVersion, Example, Exchange, ModelVersion, ReplayPair
+from pipelines.records.dataset import contents
 from pipelines.records.files import every_row
 from tenants import scope
 from tenants.models import Client, EvalCase, MailChoice, Pipeline
@@ -33,7 +34,10 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Place:
-    """A table with how many of its rows hold it. `stays`: in what is changed where it is kept, and not by this."""
+    """A table, or the old ledger's file, with how many of its rows hold it.
+
+    `stays`: in what is changed where it is kept, and not by this.
+    """
 
     table: str
     count: int
@@ -78,6 +82,7 @@ def find(client: Client, needle: Needle) -> Found:
     places += _mail_choices(client, needle)
     with scope.client_scope(client.pk, client.agency_id):
         files = files_with(client, needle)
+        places += _old_ledger(client, needle)
         return Found(tuple(places), files.found, files.unread, tuple(learnt(client, needle)))
 
 
@@ -88,6 +93,20 @@ def _mail_choices(client: Client, needle: Needle) -> Iterator[Place]:
     if rows:
         shown = tuple(Excerpt(row.pk, row.address[:EXCERPT]) for row in rows[:SHOWN])
         yield Place(MailChoice._meta.db_table, len(rows), shown, True)
+
+
+def _old_ledger(client: Client, needle: Needle) -> Iterator[Place]:
+    """The acts that came as a file, with a client out of an archive: no more to be changed than those here."""
+    store, digest = store_of(client.pk), client.origin.get("ledger", "")
+    if not digest or not store.has(digest):
+        return
+    acts = [
+        Excerpt(number, _around(line, needle))
+        for number, line in enumerate(lines_of(store.path(digest)), start=1)
+        if needle.is_told(line)
+    ]
+    if acts:
+        yield Place("ledger.jsonl", len(acts), tuple(acts[:SHOWN]), True)
 
 
 def _places(model: type[models.Model], client: Client, needle: Needle) -> Iterator[Place]:
@@ -113,14 +132,21 @@ def _staying(model: type[models.Model], needle: Needle, client_id: int) -> Any:
 
 def _excerpt(row: Any, needle: Needle) -> str:
     """The first text of the row that holds it."""
-    text = next((str(getattr(row, column)) for column in needle.told_in(row)), "")
+    return _around(next((str(getattr(row, column)) for column in needle.told_in(row)), ""), needle)
+
+
+def _around(text: str, needle: Needle) -> str:
     at = max(0, text.casefold().find(needle.text.casefold()) - EXCERPT // 2)
     return text[at : at + EXCERPT]
 
 
 def files_with(client: Client, needle: Needle) -> Files:
-    """Uploads are read as they are imported, but all of their columns; weights and adapters are no text."""
+    """Uploads are read as they are imported, but all of their columns; weights and adapters are no text.
+
+    Not the ledger that came with an archive: see `_old_ledger`.
+    """
     store, models_, uploads = store_of(client.pk), _model_files(client), _uploads(client)
+    models_.add(client.origin.get("ledger", ""))
     found, unread = [], []
     for digest, _at in sorted(store.listed()):
         if digest in models_:
@@ -164,16 +190,53 @@ def _model_files(client: Client) -> set[str]:
     return {digest for row in ModelVersion.objects.filter(client=client).values_list(*names) for digest in row}
 
 
+@dataclass
+class _Held:
+    """Rows of a pipeline that hold it, by all that a dataset may know of them."""
+
+    rows: set[int] = field(default_factory=set)
+    contents: set[str] = field(default_factory=set)
+    uploads: set[str] = field(default_factory=set)
+    datasets: set[int] = field(default_factory=set)
+
+    def are_in(self, dataset: DatasetVersion) -> bool:
+        """By its manifest: a row that was brought back, or whose run came to nothing, names no dataset any more.
+
+        The contents too, for an archive's manifests have the numbers of another installation.
+        """
+        if dataset.pk in self.datasets:
+            return True
+        if not dataset.batches:  # Of before uploads were counted: built on what an earlier one took.
+            return dataset.pk > min(self.datasets, default=dataset.pk)
+        if self.uploads.isdisjoint(dataset.batches):
+            return False
+        try:
+            return any(row in self.rows or content in self.contents for content, row in contents(dataset))
+        except ArtifactMissing:
+            return True
+
+
 def learnt(client: Client, needle: Needle) -> Iterator[Learnt]:
-    """A row is in the dataset that took it first, and in every later one that was built on what was in production."""
-    held = erasable(Example, needle, client.pk).filter(dataset__isnull=False).values_list("pipeline_id", "dataset_id")
-    first: dict[int, int] = {}
-    for pipeline_id, dataset_id in held.order_by().distinct():
-        first[pipeline_id] = min(dataset_id, first.get(pipeline_id, dataset_id))
-    for pipeline in Pipeline.objects.filter(pk__in=first).order_by("slug"):
-        datasets = DatasetVersion.objects.filter(pipeline=pipeline, pk__gte=first[pipeline.pk]).order_by("-pk")
-        versions = list(ModelVersion.objects.filter(pipeline=pipeline).select_related("dataset").order_by("-number"))
-        touched = {row.pk for row in versions if row.dataset_id and row.dataset_id >= first[pipeline.pk]}
-        clean = (v for v in versions if v.pk not in touched and v.promoted_at and v.status != "rolled_back")
-        taught = tuple(v for v in versions if v.pk in touched)
-        yield Learnt(pipeline, taught, tuple(datasets), next(clean, None))
+    """Of each pipeline whose datasets hold such rows."""
+    held = _held(client, needle)
+    for pipeline in Pipeline.objects.filter(pk__in=held).order_by("slug"):
+        versions = list(ModelVersion.objects.filter(pipeline=pipeline).order_by("-number"))
+        datasets = DatasetVersion.objects.filter(pipeline=pipeline).order_by("-pk")
+        taught_by = tuple(dataset for dataset in datasets if held[pipeline.pk].are_in(dataset))
+        if taught_by:
+            touched = {dataset.pk for dataset in taught_by}
+            clean = (v for v in versions if v.dataset_id not in touched and v.promoted_at and v.status != "rolled_back")
+            taught = tuple(v for v in versions if v.dataset_id in touched)
+            yield Learnt(pipeline, taught, taught_by, next(clean, None))
+
+
+def _held(client: Client, needle: Needle) -> dict[int, _Held]:
+    found: dict[int, _Held] = {}
+    columns = ("pipeline_id", "pk", "content_digest", "batch_id", "dataset_id")
+    for pipeline_id, pk, content, batch_id, dataset_id in erasable(Example, needle, client.pk).values_list(*columns):
+        held = found.setdefault(pipeline_id, _Held())
+        held.rows.add(pk)
+        held.contents.add(content)
+        held.uploads.add(str(batch_id))
+        held.datasets |= {dataset_id} - {None}
+    return found
