@@ -9,7 +9,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from tenants import crossing, scope
 from tenants.crypto.sealing import fingerprints
@@ -38,7 +38,7 @@ class SelfDescription(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int | str
-    made_at: datetime
+    made_at: AwareDatetime
     pieces: dict[str, Piece]
 
 

@@ -60,7 +60,7 @@ def issue(  # noqa: PLR0913
     plain = [asdict(line) for line in lines]
     if earlier is not None and not reason.strip():
         raise IssueRefused(_("This month was issued already: say why it is corrected."))
-    if earlier is not None and earlier.lines == plain:
+    if earlier is not None and (earlier.lines, earlier.currency) == (plain, currency):
         raise IssueRefused(_("Nothing differs from issue %(n)s: there is nothing to correct.") % {"n": earlier.number})
     total = sum((Decimal(line.amount) for line in lines), Decimal())
     number = earlier.number + 1 if earlier else 1

@@ -31,6 +31,7 @@ from pipelines.shipping.route import flip
 from tenants.models import Client, Host
 from tenants.postgresql.roles import Login, prepare
 from tests import factories
+from tests.engines.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -210,6 +211,34 @@ def test_a_backup_that_fails_leaves_no_file(client: Client, tmp_path: Path, monk
     with pytest.raises(CommandError, match="pg_dump is missing"):
         call_command("backup", str(tmp_path / "all.tar"))
     assert not list(tmp_path.glob("all.tar*"))
+
+
+# Into the place of manage.py: a store that takes a minute for each artifact.
+SLOW = """
+import sys, time, django
+django.setup()
+from django.core.management import call_command
+from pipelines.artifacts import Store
+Store.read_once = lambda *_: time.sleep(60)
+call_command(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("words", [["backup"], ["leave", "export", "acorn"]], ids=" ".join)
+def test_an_archive_that_is_told_to_end_leaves_nothing_half_written(
+    client: Client, tmp_path: Path, words: list[str]
+) -> None:
+    more = {"RETUNE_VAR": str(tmp_path), "RETUNE_SECRET_KEY": django_settings.SECRET_KEY}
+    if connection.vendor == "sqlite":
+        more |= {"DATABASE_URL": f"sqlite://{connection.settings_dict['NAME']}"}
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = [sys.executable, "-c", SLOW, *words, str(folder / "all.tar")]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | more) as writing:
+        until("it writes", lambda: list(folder.glob("*.partial")), 120)
+        writing.terminate()
+        assert writing.wait(30) == 143
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("where", ["me:s3cret@/shop?", "me@/shop?password=s3cret&"])

@@ -19,7 +19,8 @@ from django.utils import timezone
 from agency.backup.manifest import NotAnArchive
 from agency.leaving.bring.client import LAST, STAYS_BEHIND, BringRefused, bring_all
 from agency.leaving.bring.reading import opened
-from agency.leaving.export.archive import client_archive, write
+from agency.leaving.bring.rows import Bringing
+from agency.leaving.export.archive import agency_archive, client_archive, write
 from agency.leaving.tables import needs, tables
 from pipelines import keeping
 from pipelines.artifacts import store_of
@@ -271,6 +272,37 @@ def test_what_broke_off_is_gone_on_with(archive: Path, elsewhere: Agency, monkey
     assert bring(archive, elsewhere).pk == half.pk
     with pytest.raises(BringRefused, match="already"):
         bring(archive, elsewhere)
+
+
+def test_an_archive_of_several_clients_that_broke_off_is_gone_on_with(
+    acorn: Client, birch: Client, elsewhere: Agency, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for client in (acorn, birch):
+        factories.make_production(factories.make_pipeline(client))
+    archive = tmp_path / "north.tar"
+    write(archive, agency_archive(acorn.agency, timezone.now()))
+    with scope.agency_scope(acorn.agency_id):  # The names are free, as in another installation.
+        for number, client in enumerate((acorn, birch)):
+            Client.objects.filter(pk=client.pk).update(slug=f"old-{number}")
+    finish, left = Bringing.finish, [None]
+
+    def broken(to: Bringing) -> None:
+        finish(to)
+        if not left:
+            raise OSError("no power")
+        left.pop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bringing, "finish", broken)
+        with pytest.raises(OSError, match="no power"):
+            list(bring_all(archive, elsewhere, "tests", timezone.now()))
+
+    assert [told.slug for told in bring_all(archive, elsewhere, "tests", timezone.now())] == ["birch"]
+    with scope.agency_scope(elsewhere.pk):
+        assert [client.slug for client in Client.objects.order_by("slug")] == ["acorn", "birch"]
+        assert Pipeline.objects.count() == 2
+    with pytest.raises(BringRefused, match="has a client acorn already"):
+        list(bring_all(archive, elsewhere, "tests", timezone.now()))
 
 
 def rewritten(archive: Path, change: Callable[[str, bytes], Iterator[tuple[tarfile.TarInfo, bytes]]]) -> Path:

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from agency.leaving.bring.client import bring_all
+from agency.leaving.export.archive import client_archive, write
 from pipelines.models import Job, Rollback, Run, StageRun
 from pipelines.reports.client.calendar import Month
 from pipelines.reports.value import Work, usage_lines, work_of
@@ -91,6 +94,26 @@ def test_another_month_and_another_client_count_for_themselves(worked: Run, birc
         assert work_of(birch, Month(2026, 3, birch.zone)).runs == 0
 
 
+def test_a_client_is_not_charged_for_the_time_on_the_way(acorn: Client, tmp_path: Path) -> None:
+    """What ran when the archive was made ended then, not three weeks later when somebody brought it."""
+    run = factories.make_run(factories.make_pipeline(acorn), at="finetune", status="waiting")
+    with factories.inside(acorn):
+        Job.objects.all().delete()
+        fields = {"queue": "gpu", "status": "running", "created_at": AT, "started_at": AT, "due_at": AT}
+        Job.of(run, run=run, stage="finetune", kind="train", **fields).save()
+    made_at = AT + timedelta(minutes=30)
+    write(tmp_path / "acorn.tar", client_archive(acorn, made_at))
+
+    south = factories.make_agency("south")
+    [told] = bring_all(tmp_path / "acorn.tar", south, "tests", made_at + timedelta(days=20), "acorn-2")
+
+    with scope.agency_scope(south.pk):
+        new = Client.objects.get(slug=told.slug)
+    assert march(new).compute_s == {"train": 1800.0}
+    with factories.inside(new):
+        assert Run.objects.get().finished_at == made_at
+
+
 def test_amounts_are_what_a_reader_works_out_again() -> None:
     work = Work(runs=3, promoted=1, answers=12_345)
     work.compute_s["train"] = 3601.0
@@ -164,6 +187,18 @@ def test_a_correction_is_a_new_number_with_its_reason(owner: Browser, worked: Ru
 
     assert rows_of(owner)[-1][-2] == "10.00" and rows_of(owner, issue="1")[-1][-2] == "0.00"
     assert "Issue 2" in owner.get(f"{USAGE}?month=2026-03").text
+
+
+def test_the_wrong_currency_is_corrected_like_a_wrong_price(owner: Browser, worked: Run, acorn: Client) -> None:
+    owner.post(TERMS, given(price_month="10", currency="EUR"))
+    owner.post(f"{USAGE}?month=2026-03", {"issue": "1"})
+    owner.post(TERMS, given(price_month="10", currency="USD"))
+
+    owner.post(f"{USAGE}?month=2026-03", {"reason": "this client is charged in dollars"})
+
+    with factories.inside(acorn):
+        issued = list(UsageIssue.objects.order_by("number").values_list("number", "currency"))
+    assert issued == [(1, "EUR"), (2, "USD")]
 
 
 def test_a_month_that_is_not_over_is_not_issued(owner: Browser, acorn: Client) -> None:

@@ -71,12 +71,16 @@ class Brought:
 
 
 def bring_all(source: Path, agency: Agency, actor: str, now: datetime, rename: str = "") -> Iterator[Brought]:
-    """Every client of the archive. `rename`: another short name, where it holds one client."""
+    """Every client of the archive. `rename`: another short name, where it holds one client.
+
+    Of several those are passed over that are here whole: what broke off after them goes on.
+    """
     with opened(source) as archive:
         names = list(archive.manifest.clients)
         if rename and len(names) != 1:
             raise BringRefused(_("Only an archive of one client can come in under another short name."))
-        for name in names:
+        todo = [name for name in names if not _is_here(archive, name, agency)] if len(names) > 1 else names
+        for name in todo or names:
             yield _bring(archive, name, agency, actor, now, rename or name)
 
 
@@ -93,6 +97,13 @@ def _bring(archive: Archive, name: str, agency: Agency, actor: str, now: datetim
             _("A row of this client cannot be here: it is here already, or contradicts another one: %(why)s")
             % {"why": clash}
         ) from clash
+
+
+def _is_here(archive: Archive, name: str, agency: Agency) -> bool:
+    told = archive.manifest.pieces.get(f"clients/{name}/client.json")
+    with scope.agency_scope(agency.pk):
+        found = Client.objects.filter(slug=name, origin__is_whole=True).first()
+    return told is not None and found is not None and found.origin.get("archive") == told.sha256
 
 
 def _begun(archive: Archive, place: str, agency: Agency, slug: str, now: datetime) -> Client:
@@ -145,7 +156,7 @@ def _files(archive: Archive, place: str, client: Client) -> int:
 
 
 def _rows(archive: Archive, name: str, client: Client, actor: str, now: datetime, files: int) -> Brought:
-    place, to, count = f"clients/{name}", Bringing(client, now), 0
+    place, to, count = f"clients/{name}", Bringing(client, now, min(archive.manifest.made_at, now)), 0
     for model in (model for model in tables() if model not in (*STAYS_BEHIND, *LAST)):
         count += to.bring(model, archive.lines(f"{place}/tables/{model._meta.db_table}.jsonl"))
     to.finish()

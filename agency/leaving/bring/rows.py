@@ -41,10 +41,14 @@ Row = dict[str, Any]
 
 @dataclass
 class Bringing:
-    """`ids`: per table, old id -> new. `later`: keys whose row was not there yet. `left_out`: rows without theirs."""
+    """`ids`: per table, old id -> new. `later`: keys whose row was not there yet. `left_out`: rows without theirs.
+
+    `made_at`: of the archive. Nothing of it was worked on after that.
+    """
 
     client: Client
     now: datetime
+    made_at: datetime
     ids: dict[type[models.Model], dict[int, int]] = field(default_factory=dict)
     later: list[tuple[type[models.Model], int, str, type[models.Model], int]] = field(default_factory=list)
     left_out: int = 0
@@ -158,18 +162,24 @@ def _pipeline(row: Row, to: Bringing) -> Row:
 def _run(row: Row, to: Bringing) -> Row:
     if row["status"] not in LIVE_RUNS:
         return {"due_at": None}
-    over = {"status": RunStatus.CANCELLED, "verdict": "cancelled", "reason": ENDED, "finished_at": to.now}
+    over = {"status": RunStatus.CANCELLED, "verdict": "cancelled", "reason": ENDED, "finished_at": _ended_at(row, to)}
     return over | {"due_at": None}
 
 
 def _job(row: Row, to: Bringing) -> Row:
-    over = {"status": JobStatus.CANCELLED, "finished_at": to.now} if row["status"] in LIVE_JOBS else {}
+    over = {"status": JobStatus.CANCELLED, "finished_at": _ended_at(row, to)} if row["status"] in LIVE_JOBS else {}
     return over | {"due_at": None}
+
+
+def _ended_at(row: Row, to: Bringing) -> datetime:
+    """Of what was under way, or begun while the archive was written."""
+    begun = [datetime.fromisoformat(row[name]) for name in ("created_at", "started_at") if row.get(name)]
+    return max([to.made_at, *begun])
 
 
 def _rollout(row: Row, to: Bringing) -> Row:
     final = (RolloutStatus.LIVE, RolloutStatus.RETIRED, RolloutStatus.ROLLED_BACK)
-    return {} if row["status"] in final else {"status": RolloutStatus.RETIRED, "finished_at": to.now}
+    return {} if row["status"] in final else {"status": RolloutStatus.RETIRED, "finished_at": _ended_at(row, to)}
 
 
 def _route(row: Row, _all: Bringing) -> Row:

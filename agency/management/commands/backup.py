@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from agency.backup import archive
 from agency.backup.databases import CannotCopy
 from agency.backup.manifest import Manifest, NotAnArchive
+from agency.management.ending import tidied
 from pipelines.artifacts import ArtifactDamaged, StoreFull
 
 
@@ -36,4 +37,5 @@ class Command(BaseCommand):
     def _written(self, file: Path) -> Manifest:
         if file.exists():
             raise CommandError(_("%(name)s is there already: name another file.") % {"name": file})
-        return archive.write(file, timezone.now())
+        with tidied():
+            return archive.write(file, timezone.now())

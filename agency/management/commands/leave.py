@@ -17,6 +17,7 @@ from agency.leaving.bring.client import BringRefused, bring_all
 from agency.leaving.erasing import FORMAT, carry_out
 from agency.leaving.export.archive import agency_archive, client_archive, write
 from agency.leaving.tar import Changed
+from agency.management.ending import tidied
 from agency.management.targets import opened_client, operator
 from pipelines.actions.clients.erasure import order_erasure
 from pipelines.actions.refused import ActionRefused
@@ -57,7 +58,8 @@ class Command(BaseCommand):
             raise CommandError(_("%(name)s is there already: name another file.") % {"name": out})
         pieces = _whole(options["name"]) if options["agency"] else _client(options["name"])
         try:
-            size = write(out, pieces)
+            with tidied():
+                size = write(out, pieces)
         except (OSError, ArtifactDamaged, StoreFull, Changed) as fault:
             raise CommandError(str(fault)) from fault
         self.stdout.write(_("%(name)s: %(mb)s MB.") % {"name": out, "mb": f"{size / 1e6:.1f}"})
