@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
@@ -19,6 +20,8 @@ __all__ = [
     "Trained",
     "Trainer",
     "TrainerError",
+    "figures",
+    "is_figure",
     "load",
 ]
 
@@ -37,6 +40,19 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 
 # (share done in [0, 1], note, numbers)
 Progress = Callable[[float, str, Mapping[str, float | int | str]], None]
+
+
+def is_figure(value: Any) -> bool:
+    """Whether it is a number that JSON has: a loss that diverged is none."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def figures(told: Mapping[Any, Any]) -> dict[str, float | int | str]:
+    """What somebody else's program or service tells beside its progress, as far as it is numbers."""
+    return {str(name)[:40]: value for name, value in told.items() if is_figure(value)}
 
 
 class TrainerError(Exception):

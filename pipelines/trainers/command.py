@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bundles import take
-from pipelines.trainers import Order, Progress, Trained, TrainerError
+from pipelines.trainers import Order, Progress, Trained, TrainerError, figures, is_figure
 from pipelines.trainers.checkpoint import fingerprint
 from pipelines.trainers.imported import received
 from pipelines.trainers.marker import require_marker, write_marker
@@ -127,12 +127,12 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 def _report(line: Mapping[str, Any], progress: Progress) -> None:
     share, numbers = line["progress"], line.get("numbers")
-    given = numbers if isinstance(numbers, dict) else {}
-    plain = {str(name)[:40]: value for name, value in given.items() if isinstance(value, int | float)}
-    if isinstance(share, int | float):
+    plain = figures(numbers) if isinstance(numbers, dict) else {}
+    if is_figure(share):
         progress(0.95 * min(max(float(share), 0.0), 1.0), str(line.get("note", ""))[:200], plain)
 
 
 def _told(told: Mapping[str, Any]) -> dict[str, Any]:
     """What the program says of its training: plain facts, for the version card."""
-    return {str(name)[:40]: value for name, value in told.items() if isinstance(value, int | float | str)}
+    words = {str(name)[:40]: value for name, value in told.items() if isinstance(value, str)}
+    return words | figures(told)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bundles import take
-from pipelines.trainers import GoesOn, Order, Progress, Trained, TrainerError
+from pipelines.trainers import GoesOn, Order, Progress, Trained, TrainerError, figures, is_figure
 from pipelines.trainers.imported import received
 from pipelines.trainers.marker import file_digest, require_marker, write_marker
 from pipelines.trainers.service import Document, Service
@@ -135,7 +135,7 @@ def _numbers(service: Service, job: Document) -> dict[str, float | int | str]:
     for event in service.events(str(job["id"])):
         data = event.get("data")
         if isinstance(data, dict) and data:
-            return {str(name)[:40]: value for name, value in data.items() if isinstance(value, int | float)}
+            return figures(data)
     return {}
 
 
@@ -147,7 +147,7 @@ def _refusal(job: Document) -> str:
 
 def _fetched(service: Service, order: Order, job: Document, progress: Progress) -> Trained:
     started = time.monotonic()
-    files = job.get("result_files")
+    files, tokens = job.get("result_files"), job.get("trained_tokens")
     if not isinstance(files, list) or not files:
         raise TrainerError("The service gives no result file: it must give the adapter's archive.", permanent=True)
     progress(0.9, "fetching the adapter", {})
@@ -158,7 +158,7 @@ def _fetched(service: Service, order: Order, job: Document, progress: Progress) 
         "service": order.site["url"],
         "model": order.site["model"],
         "job": str(job["id"])[:100],
-        "trained_tokens": job.get("trained_tokens"),
+        "trained_tokens": tokens if is_figure(tokens) else None,
         "bundle_digest": file_digest(archive),
     }
     trained = received(order, "remote", bundle, origin, seconds=time.monotonic() - started)

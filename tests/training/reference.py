@@ -33,6 +33,7 @@ class Reference:
         self.calls: list[tuple[str, str]] = []
         self.lost: list[str] = []
         self.looks, self.trains, self.archive = 1, True, None
+        self.loss = 0.5
         self.status = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -145,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
                 return place.look(place.jobs[identity])
             case "GET", ["jobs", identity, "events"] if identity in place.jobs:
                 event = {"id": "e", "object": "fine_tuning.job.event", "created_at": 1, "level": "info"}
-                data = {"step": place.jobs[identity]["looks"], "train_loss": 0.5}
+                data = {"step": place.jobs[identity]["looks"], "train_loss": place.loss}
                 return {"object": "list", "has_more": False, "data": [event | {"message": "step", "data": data}]}
             case "POST", ["jobs", identity, "cancel"] if identity in place.jobs:
                 place.jobs[identity]["status"] = "cancelled"

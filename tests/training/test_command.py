@@ -1,6 +1,7 @@
 """A training by a program that the operator registered: what it is told, what it may say, and how it fails."""
 
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from pipelines.bundles import BundleRefused
 from pipelines.trainers import Order, Recipe, TrainerError, load
+from pipelines.work.report import Report
 
 # What each program does with the order; they run without any package of ours.
 HEAD = "import json, os, pathlib, sys, time\ntold = json.load(open(sys.argv[-1]))\nout = pathlib.Path(told['out'])\n"
@@ -48,6 +50,25 @@ print(json.dumps({"result": {"loss": 0.125, "by": "own 1.0", "y": [1]}}))
     assert (trained.trainer, trained.kind) == ("command:own", "adapter")
     assert trained.origin == {"command": "own", "loss": 0.125, "by": "own 1.0"}
     assert json.loads((order.out / "adapter_config.json").read_text())["r"] == 4
+
+
+def test_numbers_that_are_none_are_left_out_and_end_no_training(order, tmp_path):
+    """Into the parent's ears as the child does it, which refuses what JSON has not."""
+    said = """
+print(json.dumps({"progress": float("nan")}))
+print(json.dumps({"progress": 0.5, "numbers": {"loss": float("nan"), "lr": float("inf"), "step": 3}}), flush=True)
+print('{"progress": 0.75, "numbers": {"tokens": 1' + 400 * '0' + '}}')
+print(json.dumps({"result": {"loss": float("nan"), "best": -float("inf"), "by": "own 1.0"}}))
+"""
+    heard = io.StringIO()
+    report = Report(heard)
+
+    trained = train(order, tmp_path, GOOD + said, lambda *line: report.progress(*line, force=True))
+    report.result(trained.as_dict())
+
+    lines = [json.loads(line) for line in heard.getvalue().splitlines()]
+    assert [(line["progress"], line["numbers"]) for line in lines[:2]] == [(0.475, {"step": 3}), (0.7125, {})]
+    assert lines[-1]["result"]["origin"] == {"command": "own", "by": "own 1.0"}
 
 
 def test_a_finished_order_is_not_carried_out_again(order, tmp_path):

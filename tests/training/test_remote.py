@@ -63,6 +63,15 @@ def test_it_does_not_wait_and_tells_how_far_the_service_is(service, order):
     assert service.count("POST", "/fine_tuning/jobs") == 1
 
 
+def test_a_loss_that_diverged_is_left_out(service, order):
+    service.trains, service.loss = False, float("nan")
+    with pytest.raises(GoesOn):
+        ask(order)
+    with pytest.raises(GoesOn) as told:
+        ask(order)
+    assert list(told.value.numbers) == ["step"]
+
+
 def away(order):
     """The same order, to an address where nobody takes the connection."""
     return dataclasses.replace(order, site={**order.site, "url": "http://127.0.0.1:9/v1"})

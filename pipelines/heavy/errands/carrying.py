@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import scratch_of, store_of, wipe_scratch
-from pipelines.engine.jobs import Work
+from pipelines.engine.jobs import Work, start_over
 from pipelines.heavy.children import base_folder, run_child
-from pipelines.heavy.errands.received import forget_parts, received
+from pipelines.heavy.errands.received import PartsGone, forget_parts, received
 from pipelines.work.errand import Done, Errand, Input, Places, Step, carry_out
 
 Prepare = Callable[[Work], Errand]
@@ -23,7 +23,7 @@ def carry(work: Work, prepare: Prepare, keep: Keep, secret: Mapping[str, str] | 
     """
     if work.job.handed:
         errand = Errand.parse(work.job.errand)
-        done = received(work.job, errand)
+        done = _taken_in(work, errand)
     else:
         errand = prepare(work)
         done = _here(work, errand, secret)
@@ -31,6 +31,15 @@ def carry(work: Work, prepare: Prepare, keep: Keep, secret: Mapping[str, str] | 
     # Not before: an attempt whose result was not written down is followed by one that needs all of it again.
     work.afterwards += [lambda: wipe_scratch(work.job.pk), lambda: forget_parts(work.job)]
     return result
+
+
+def _taken_in(work: Work, errand: Errand) -> Done:
+    try:
+        return received(work.job, errand)
+    except PartsGone:
+        if start_over(work):
+            forget_parts(work.job)
+        raise
 
 
 def _here(work: Work, errand: Errand, secret: Mapping[str, str] | None) -> Done:

@@ -15,10 +15,14 @@ from pipelines.trainers.marker import write_marker
 from pipelines.work.errand import Done, Errand
 
 
+class PartsGone(JobFailed):
+    """What was handed in is not here any more: no archive of the installation holds it. It has to be made again."""
+
+
 def received(job: Job, errand: Errand) -> Done:
     """As if the steps had been done here. A fault is final: the machine that sent such a thing wants a look first.
 
-    Not where nothing of it is here: that is no fault of the machine's.
+    Raises PartsGone where it is not here: that is no fault of the machine's.
     """
     out = scratch_of(job.pk) / "handed"
     out.mkdir(parents=True, exist_ok=True)
@@ -51,13 +55,16 @@ def _refused(job: Job, why: str) -> JobFailed:
 
 def _joined(job: Job, name: str, told: dict[str, object], path: Path) -> Path:
     store = parts_of(job.client_id, job.pk)
-    rows = JobPart.objects.filter(job=job, version=job.handed["version"], name=name).order_by("offset")
+    rows = list(JobPart.objects.filter(job=job, version=job.handed["version"], name=name).order_by("offset"))
+    gone = PartsGone(_("%(name)s was handed in whole and is not here any more: it is made again.") % {"name": name})
+    if not store.has_all(part.digest for part in rows):
+        raise gone
     with path.open("wb") as out:
         for part in rows:
             out.write(store.path(part.digest).read_bytes())
     if digest_of(path) != told.get("digest"):
-        if not rows.exists():
-            raise JobFailed(_("Nothing of %(name)s is here any more, which was handed in whole.") % {"name": name})
+        if not rows:
+            raise gone
         raise _refused(job, _("%(name)s is not the file that it announced") % {"name": name})
     return path
 

@@ -295,18 +295,28 @@ def test_whoever_is_too_late_to_settle_removes_nothing(
     assert JobPart.objects.exists() and job_of(run).status == "running"
 
 
-def test_what_is_not_here_any_more_is_no_machines_fault(
-    training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lost", ["rows", "files"])
+def test_what_is_not_here_any_more_is_made_again(
+    training: Pipeline, box: Box, add_rows: AddRows, adapter: bytes, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
+    """A backup has the rows and not the files."""
     add_rows(0, 30)
     run = start(training)
     claim = handed_in(box, adapter, monkeypatch)
-    JobPart.objects.all().delete()
+    if lost == "rows":
+        JobPart.objects.all().delete()
+    else:
+        parts_of(run.client_id, claim["job"]).clear()
     jobs.work_on(claim["job"], JOBS, now)
 
     job = job_of(run)
-    assert (job.status, job.is_permanent) == ("queued", False)
-    assert "Nothing of adapter is here any more" in job.error
+    assert (job.status, job.is_permanent, job.handed) == ("queued", False, {})
+    assert "adapter was handed in whole and is not here any more" in job.error
+    assert not JobPart.objects.exists()
+    lose(claim)
+    again = sent_in(box, adapter)
+    assert box.done(again, "adapter", adapter).status_code == 200
+    assert (again["job"], job_of(run).status) == (claim["job"], "succeeded")
 
 
 def test_a_cancelled_job_is_nobodys(training: Pipeline, box: Box, add_rows: AddRows) -> None:
