@@ -133,6 +133,8 @@ LIVE_RUNS = ("queued", "running", "waiting", "held")
 ENDED_RUNS = ("succeeded", "skipped", "stopped", "rejected", "rolled_back", "failed", "cancelled")
 LIVE_JOBS = ("queued", "running")
 QUEUES = ("default", "cpu", "gpu", "push")
+# How often something was tried, as `late_notices` asks.
+TRIES = ("untried", "once", "twice", "thrice", "more")
 
 
 def _place(column: str, words: tuple[str, ...]) -> str:
@@ -180,6 +182,15 @@ CROSSINGS |= {
         ("n",),
         "SELECT COUNT(*) FROM pipelines_job WHERE queue = {p_queue} AND machine IS NULL AND heartbeat_at > {p_since} "
         "AND (due_at IS NOT NULL OR finished_at > {p_since})",
+    ),
+    # Waiting mails, by how often they were tried: each try puts `due_at` off. What a server says of one mailbox makes
+    # nothing late; that no server was met does, and a try that ended without a word.
+    "late_notices": Crossing(
+        (*((f"p_{times}", "timestamptz") for times in TRIES), ("p_limit", "int")),
+        ("client_id", "id"),
+        "SELECT client_id, id FROM pipelines_notice WHERE due_at IS NOT NULL AND due_at <= CASE attempts "
+        "WHEN 0 THEN {p_untried} WHEN 1 THEN {p_once} WHEN 2 THEN {p_twice} WHEN 3 THEN {p_thrice} ELSE {p_more} END "
+        "AND (attempts = 0 OR error = '' OR detail->>'away' IS NOT NULL) ORDER BY due_at LIMIT {p_limit}",
     ),
     "hosts": Crossing(
         (),

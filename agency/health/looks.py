@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -22,10 +22,14 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Now
 from django.utils.timezone import now
 
+from agency.gateway.routes.orders import send_order, sockets
 from agency.machines.programs import AGENT, offered
+from pipelines.artifacts.remote import try_bucket
+from pipelines.fleet.look import long_down
 from pipelines.machines.agents import DOUBLED, OTHER_PROGRAM, SILENT, WRONG_CLOCK, troubled
 from pipelines.machines.page import silent
 from pipelines.machines.turns import is_forsaken
+from pipelines.outbox import mails
 from tenants import crossing
 from tenants.models import User
 
@@ -95,7 +99,8 @@ def migrating() -> str:
 
 def ticks() -> Finding:
     """Runs and triggers that have been due for long: the ticker is gone, or nobody takes what it sends."""
-    late = _late(("due_runs", "due_triggers"), now() - LATE_TICK)
+    since = now() - LATE_TICK
+    late = sum(len(crossing.due(name, since)) for name in ("due_runs", "due_triggers"))
     if late:
         what = "Start manage.py ticker and a worker of the queue default; look at their logs."
         return Finding("ticks", f"{late} due for more than {LATE_TICK.seconds} s", what)
@@ -124,15 +129,11 @@ RESTART = "Restart manage.py up; look at its log."
 
 
 def notices() -> Finding:
-    late = _late(("due_notices",), now() - LATE_NOTICE)
+    late = mails.late(now() - LATE_NOTICE, 100)
     if late:
         what = "See the mail server and the log of the worker of the queue default; nothing is lost meanwhile."
         return Finding("notices", f"{late} not sent for more than {LATE_NOTICE.seconds // 60} min", what)
     return Finding("notices", "none is late")
-
-
-def _late(names: tuple[str, ...], since: datetime) -> int:
-    return sum(len(crossing.due(name, since, 100)) for name in names)
 
 
 def settings_checks() -> Finding:
@@ -168,6 +169,52 @@ def artifacts() -> Finding:
         what = "Free disk space, or move RETUNE_VAR to a larger disk: a training writes several copies of its model."
         return Finding("artifacts", f"{free / 1e9:.1f} GB free", what)
     return Finding("artifacts", f"writable, {free / 1e9:.0f} GB free")
+
+
+def bucket() -> Finding:
+    """Where artifacts are kept in an object store: whether it takes, lists and gives up an object."""
+    name = settings.ARTIFACTS_S3["bucket_name"]
+    if not name:
+        return Finding("bucket", "none: artifacts lie in the folder")
+    try_bucket()
+    return Finding("bucket", f"{name} takes, lists and removes an object")
+
+
+def gateways() -> Finding:
+    """Those whose sockets lie in the var folder: whether they answer, know the database and keep what they meter."""
+    paths = sockets(settings.VAR)
+    found = {path.name: what for path in paths if (what := _trouble_of(path))}
+    if found:
+        says = "; ".join(f"{name} {what}" for name, what in found.items())
+        return Finding("gateways", says, " ".join(dict.fromkeys(GATEWAYS[what] for what in found.values())))
+    return Finding("gateways", f"{len(paths)} answer" if paths else f"none has its socket in {settings.VAR}")
+
+
+UNHEARD, APART, LOST = "does not answer", "does not reach the database", "has lost records of its meter"
+GATEWAYS = {
+    UNHEARD: "Start that gateway again; a socket that nobody uses any more is simply removed.",
+    APART: "It serves by the routes it has, but learns of no change: see database, and its log.",
+    LOST: "See its log and the disk: traffic is counted too low. Started again, it counts its losses anew.",
+}
+
+
+def _trouble_of(path: Path) -> str:
+    try:
+        said = send_order(path, {"status": True})
+    except (OSError, ValueError):
+        return UNHEARD
+    if not said["database"]:
+        return APART
+    return LOST if said["meter"]["dropped"] else ""
+
+
+def hosts() -> Finding:
+    """Clients' hosts in use that have not answered for ten minutes."""
+    names = long_down(now())
+    if names:
+        what = "See the page of the host for why. One that is gone for good is taken out of use there."
+        return Finding("hosts", f"do not answer: {', '.join(names[:10])}", what)
+    return Finding("hosts", "none has been down for long")
 
 
 def bases() -> Finding:
@@ -224,6 +271,9 @@ DOCTOR: dict[str, Look] = {
     "redis": redis_server,
     "mail": mail,
     "artifacts": artifacts,
+    "bucket": bucket,
+    "gateways": gateways,
+    "hosts": hosts,
     "bases": bases,
     "converter": converter,
     "machines": machines,
@@ -260,6 +310,7 @@ AWAY = {
     "database": "Start the database server, or set DATABASE_URL right; look at its log.",
     "redis": "Start Redis, or set REDIS_URL right; look at its log.",
     "mail": "Set RETUNE_SMTP_HOST, RETUNE_SMTP_PORT, user and password right; mails wait meanwhile.",
+    "bucket": "Set RETUNE_S3_BUCKET, RETUNE_S3_ENDPOINT and both keys right; they must allow to put, list and delete.",
     "artifacts": "Let the user that Retune runs as write into RETUNE_VAR.",
 }
 

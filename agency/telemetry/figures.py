@@ -20,13 +20,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agency.health.looks import READY, look
+from pipelines.outbox import mails
 from tenants import crossing
 
 LATE_S = (60, 600)
 COUNTED_MOST = 1_000
 # By the values of the labels, in their order.
 Values = dict[tuple[str, ...], float]
-KINDS = ("runs", "jobs", "triggers", "imports", "hosts", "notices")
+KINDS = ("runs", "jobs", "triggers", "imports", "hosts")
 
 
 class Installation(Collector):
@@ -70,11 +71,13 @@ def _jobs() -> Values:
 
 
 def _late() -> Values:
-    return {
-        (kind, str(late_s)): len(crossing.due(f"due_{kind}", now() - timedelta(seconds=late_s), COUNTED_MOST))
-        for kind in KINDS
-        for late_s in LATE_S
-    }
+    found: Values = {}
+    for late_s in LATE_S:
+        since = now() - timedelta(seconds=late_s)
+        for kind in KINDS:
+            found[(kind, str(late_s))] = len(crossing.due(f"due_{kind}", since, COUNTED_MOST))
+        found[("notices", str(late_s))] = mails.late(since, COUNTED_MOST)
+    return found
 
 
 def _late_jobs() -> Values:

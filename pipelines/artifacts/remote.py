@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from django.conf import settings
 
 CHUNK_BYTES = 1 << 20
+# Beside the folders of clients.
+TRIED, TRY_S = "doctor", 5.0
 
 
 class Remote(Protocol):
@@ -65,6 +67,26 @@ def remote_of(folder: str) -> Remote | None:
 
 @cache
 def _storage() -> Any:
+    return _made()
+
+
+def _made() -> Any:
     from storages.backends.s3 import S3Storage  # boto3 is heavy: only where it is asked for.
 
     return S3Storage(**settings.ARTIFACTS_S3, default_acl=None, file_overwrite=True, querystring_auth=True)
+
+
+def try_bucket() -> None:
+    """Puts one small object, lists and removes it: all that artifacts need. Asked once, seconds long.
+
+    Raises what boto3 raises.
+    """
+    from botocore.config import Config
+
+    storage = _made()
+    patience = Config(connect_timeout=TRY_S, read_timeout=TRY_S, retries={"total_max_attempts": 1})
+    storage.client_config = storage.client_config.merge(patience)
+    one = storage.bucket.Object(TRIED)
+    one.put(Body=b"retune")
+    list(storage.bucket.objects.filter(Prefix=TRIED).limit(1))
+    one.delete()

@@ -17,6 +17,7 @@ from pipelines.fleet.watch import watch
 from pipelines.hosts import Host as Adapter
 from pipelines.hosts import HostError, HostFacts, Loaded, Tag
 from pipelines.reach import open_row
+from tenants import crossing, scope
 from tenants.models import Host, HostSample
 
 TIMEOUT_S = 3.0
@@ -119,8 +120,25 @@ def _next(row: Host, seen: Seen, now: datetime) -> datetime | None:
         return None
     pause = timedelta(seconds=settings.HOST_LOOK_S)
     if not seen.is_up:
-        up = HostSample.objects.filter(host=row, is_up=True).first()
-        first = HostSample.objects.filter(host=row).order_by("at").first()
-        since = up.at if up else first.at if first else now
-        pause = max(pause, LOOK_AT_LONG_DOWN) if now - since > DOWN_FOR_LONG else pause
+        pause = max(pause, LOOK_AT_LONG_DOWN) if now - _down_since(row, now) > DOWN_FOR_LONG else pause
     return now + pause
+
+
+def _down_since(row: Host, now: datetime) -> datetime:
+    """The first look in vain since it last answered; of a host that is down."""
+    samples = HostSample.objects.filter(host=row)
+    up = samples.filter(is_up=True).first()
+    down = samples.filter(is_up=False, at__gt=up.at) if up else samples.filter(is_up=False)
+    first = down.order_by("at").first()
+    return first.at if first else now
+
+
+def long_down(now: datetime) -> list[str]:
+    """Hosts in use that have not answered for long, over all agencies: for the installation's doctor."""
+    found = []
+    for agency_id, client_id in crossing.ask("all_clients"):
+        with scope.client_scope(client_id, agency_id):
+            rows = Host.objects.filter(client_id=client_id, is_enabled=True).select_related("client")
+            down = [row for row in rows if row.facts.get("error")]
+            found += [f"{row.client.slug}/{row}" for row in down if now - _down_since(row, now) > DOWN_FOR_LONG]
+    return found

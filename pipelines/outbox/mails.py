@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from pipelines import notifiers
 from pipelines.models import Notice
 from pipelines.notifiers import Message, Notifier, SendFailed
 from pipelines.outbox import alarms, deliveries
+from tenants import crossing
 from tenants.models import AuditEvent
 from tenants.telling.choices import wanting
 
@@ -50,6 +52,15 @@ def send_due(notice_id: int, now: datetime, composer: Composer | None = None, no
     if notice.kind in alarms.LATER:
         deliveries.spread(notice, now)
     return _hand_over(notice, composer or _registered(), notifier or notifiers.load("email"), now)
+
+
+def late(since: datetime, most: int) -> int:
+    """How many mails were first due by `since` and reached nobody, up to `most`: no server was met, or nobody tried.
+
+    A reminder is due long after it was written, so this follows from the tries: `due_at` was put off by their pauses.
+    """
+    due_by = (since + put_off for put_off in accumulate(BACKOFF, initial=timedelta()))
+    return len(crossing.ask("late_notices", limit=most, **dict(zip(crossing.TRIES, due_by, strict=True))))
 
 
 def _claim(notice_id: int, now: datetime) -> Notice | None:

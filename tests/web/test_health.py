@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+import json
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +21,21 @@ from django.db.utils import OperationalError
 from django.test import Client as Browser
 from django.utils.timezone import now
 
+from agency.gateway.routes.admin import AdminSocket
 from agency.health import looks
+from agency.health.looks import Finding
+from pipelines import outbox
 from pipelines.domain.machines import Needs
+from pipelines.fleet.look import Seen, keep
 from pipelines.machines import offers
-from pipelines.models import Job, PipelineState, Run
-from tenants.models import Client, User
+from pipelines.models import Job, Notice, PipelineState, Run
+from pipelines.notifiers import Message
+from pipelines.notifiers.fake import FakeNotifier
+from tenants.models import Client, Host, User
 from tests import factories
 from tests.servers import free_port
+
+LETTER = Message("s", "<p>h</p>", "t", "<1@x>")
 
 
 @pytest.fixture
@@ -130,6 +144,72 @@ def test_what_wants_a_gpu_that_nobody_has_tells_nothing_of_workers(db: None, mon
     assert looks.workers().is_well
 
 
+@pytest.fixture
+def held(acorn: Client) -> Iterator[Run]:
+    """A held run of whose state nothing is late."""
+    FakeNotifier.reset()
+    run = factories.make_run(factories.make_pipeline(acorn), at="compare", status="held")
+    with factories.inside(run):
+        PipelineState.objects.update(due_at=None)
+        Run.objects.filter(pk=run.pk).update(due_at=None)
+        yield run
+    FakeNotifier.reset()
+
+
+def tried(notice: Notice, *at: datetime) -> None:
+    for one in at:
+        assert not outbox.send_due(notice.pk, one, lambda _notice, _address: LETTER, FakeNotifier())
+
+
+def late_by_the_figures(browser: Browser) -> list[float]:
+    page = browser.get("/metrics/installation", headers={"Authorization": "Bearer scrape"}).text
+    return [float(line.split()[-1]) for line in page.splitlines() if 'what="notices"' in line]
+
+
+@pytest.mark.parametrize("minutes, tries, is_well", [
+    (14, (0, 1, 6), True), (16, (0, 1, 6), False), (22, (0, 1, 6, 21), False), (85, (0, 1, 6, 21, 81), False),
+])  # fmt: skip
+def test_a_mail_server_that_is_down_makes_it_unready_however_often_it_is_asked(
+    anonymous: Browser, held: Run, settings: Any, minutes: int, tries: tuple[int, ...], is_well: bool
+) -> None:
+    settings.PROMETHEUS_TOKEN, FakeNotifier.refusals = "scrape", 9
+    begun = now() - timedelta(minutes=minutes)
+    tried(outbox.notify(held, "rejected", begun), *(begun + timedelta(minutes=m) for m in tries))
+
+    answer = anonymous.get("/readyz")
+
+    assert answer.json() == dict.fromkeys(looks.READY, True) | {"notices": is_well}
+    assert answer.status_code == (200 if is_well else 503)
+    assert late_by_the_figures(anonymous) == [1, 1]
+
+
+def test_a_reminder_is_late_from_when_it_is_due_and_not_from_when_it_was_written(held: Run) -> None:
+    written = now() - timedelta(hours=3)
+    outbox.notify(held, "held", written)
+    reminder = Notice.objects.get(kind="reminder")
+    reminder.due_at = now() - timedelta(minutes=8)
+    reminder.save()
+    FakeNotifier.refusals = 9
+    tried(Notice.objects.get(kind="held"), *(written + timedelta(minutes=m) for m in (0, 1)))
+    Notice.objects.filter(kind="held").update(due_at=None)
+
+    tried(reminder, reminder.due_at, reminder.due_at + timedelta(minutes=1))
+    assert looks.notices().is_well
+    tried(reminder, reminder.due_at + timedelta(minutes=6))
+    assert looks.notices().is_well
+
+    Notice.objects.filter(pk=reminder.pk).update(due_at=now() + timedelta(minutes=5))
+    assert not looks.notices().is_well
+
+
+def test_one_mailbox_that_is_full_is_nobody_elses_alarm(held: Run) -> None:
+    FakeNotifier.refused = {"team@north.example": "452 4.2.2 Mailbox full"}
+    begun = now() - timedelta(minutes=30)
+    tried(outbox.notify(held, "rejected", begun), *(begun + timedelta(minutes=m) for m in (0, 1, 6, 21)))
+
+    assert looks.notices().is_well
+
+
 def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_database: None) -> None:
     assert anonymous.get("/healthz").status_code == 200
     answer = anonymous.get("/readyz")
@@ -137,7 +217,7 @@ def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_datab
     assert "refused" not in answer.content.decode()
     said = doctor()
     assert "-> Start the database server, or set DATABASE_URL right" in said
-    assert said.count("-> See database first.") == 7 and "see database first" not in said
+    assert said.count("-> See database first.") == 8 and "see database first" not in said
 
 
 READ_ONLY = {
@@ -208,3 +288,107 @@ def test_little_disk_is_said_before_a_training_fails(settings: Any, monkeypatch:
     found = looks.artifacts()
 
     assert not found.is_well and "Free disk space" in found.do
+
+
+def bad(said: str) -> dict[str, str]:
+    """Name of a part -> what is seen, and what to do."""
+    lines = [line.split(maxsplit=2) for line in said.splitlines()]
+    following = zip(lines, [*lines[1:], []], strict=True)
+    return {line[1]: f"{line[2]} {' '.join(then)}" for line, then in following if line[0] == "BAD"}
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    """A bucket and the keys of somebody who may use it, of a server that asks who calls."""
+    import boto3
+    import httpx2
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    where = "http://{}:{}".format(*server.get_host_and_port())
+    given = {"endpoint_url": where, "region_name": "us-east-1"}
+    admin = given | {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    iam = boto3.client("iam", **admin)
+    iam.create_user(UserName="retune")
+    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_user_policy(UserName="retune", PolicyName="all", PolicyDocument=json.dumps(may))
+    key = iam.create_access_key(UserName="retune")["AccessKey"]
+    boto3.resource("s3", **admin).create_bucket(Bucket="weights")
+    before = httpx2.post(f"{where}/moto-api/reset-auth", content=b"0").json()
+    yield given | {"bucket_name": "weights", "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    previous = str(before["PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT"]).encode()
+    httpx2.post(f"{where}/moto-api/reset-auth", content=previous)
+    httpx2.post(f"{where}/moto-api/reset")
+    server.stop()
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"secret_key": "another"}, "SignatureDoesNotMatch"),
+    ({"bucket_name": "elsewhere"}, "NoSuchBucket"),
+    ({"endpoint_url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+])  # fmt: skip
+def test_the_doctor_asks_the_bucket_and_not_only_the_folder_before_it(
+    db: None, bucket: Any, settings: Any, wrong: dict[str, str], says: str
+) -> None:
+    settings.ARTIFACTS_S3 = bucket
+    assert looks.bucket() == Finding("bucket", "weights takes, lists and removes an object")
+
+    settings.ARTIFACTS_S3 = bucket | wrong
+    found = bad(doctor())
+
+    assert says in found["bucket"] and "-> Set RETUNE_S3_BUCKET" in found["bucket"]
+    assert bucket["secret_key"] not in found["bucket"] and "artifacts" not in found
+
+
+@pytest.fixture
+def var(settings: Any) -> Iterator[Path]:
+    """A folder whose path is short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        settings.VAR = Path(folder)
+        yield settings.VAR
+
+
+def test_the_doctor_asks_each_gateway_at_its_socket(db: None, var: Path) -> None:
+    assert looks.gateways().is_well
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(var / "gateway-gone.sock"))
+
+    found = bad(doctor())["gateways"]
+
+    assert "gateway-gone.sock does not answer" in found and "-> Start that gateway again" in found
+
+
+@pytest.mark.parametrize("status, says", [
+    ({"database": True, "meter": {"dropped": 0}}, ""),
+    ({"database": False, "meter": {"dropped": 0}}, "gateway-8430.sock does not reach the database"),
+    ({"database": True, "meter": {"dropped": 3}}, "gateway-8430.sock has lost records of its meter"),
+])  # fmt: skip
+def test_what_a_gateway_says_of_itself_is_told(var: Path, status: dict[str, Any], says: str) -> None:
+    door = AdminSocket(var / "gateway-8430.sock", None, lambda: status)  # type: ignore[arg-type]
+
+    async def asked() -> Finding:
+        await door.start()
+        try:
+            return await asyncio.to_thread(looks.gateways)
+        finally:
+            await door.stop()
+
+    found = asyncio.run(asked())
+
+    assert (found.is_well, found.says) == (not says, says or "1 answer")
+
+
+def test_the_doctor_names_hosts_that_are_down_for_long(acorn: Client, birch: Client) -> None:
+    down, fresh, off = [factories.make_host(acorn, name) for name in ("shop", "attic", "old")]
+    up = factories.make_host(birch, "shop")
+    for row, minutes in ((down, 11), (fresh, 9), (off, 60)):
+        with factories.inside(row):
+            keep(row, Seen(why="connection refused"), now() - timedelta(minutes=minutes))
+            keep(row, Seen(why="connection refused"), now())
+    with factories.inside(off):
+        Host.objects.filter(pk=off.pk).update(is_enabled=False)
+
+    found = bad(doctor())["hosts"]
+
+    assert up.facts == {} and "do not answer: acorn/shop ->" in found and "page" in found
