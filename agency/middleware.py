@@ -12,7 +12,8 @@ from django.utils.cache import patch_vary_headers
 
 from agency import viewing
 from agency.actor import Actor, actor_of
-from agency.portal.views.errors import refused
+from agency.portal.views.errors import no_room, refused
+from pipelines.artifacts import StoreFull
 from tenants import scope
 from tenants.people.four_eyes import TwoPeopleNeeded
 
@@ -94,6 +95,19 @@ class ReadOnlyMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A page that does not know of four eyes still says so."""
         return refused(request, str(exception)) if isinstance(exception, TwoPeopleNeeded) else None
+
+
+class FullDiskMiddleware:
+    """Whatever a page was to keep: that the disk is full is said, and is no fault of the program."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return no_room(request, exception) if isinstance(exception, StoreFull) else None
 
 
 class LanguageMiddleware:

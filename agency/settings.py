@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "agency.middleware.LanguageMiddleware",
     "agency.accounts.demands.DemandsMiddleware",
     "agency.middleware.ReadOnlyMiddleware",
+    "agency.middleware.FullDiskMiddleware",
 ]
 
 ROOT_URLCONF = "agency.urls"

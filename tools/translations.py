@@ -57,6 +57,7 @@ WORDS += ("rolled back", "failed", "cancelled", "queued", "running", "waiting", 
 WORDS += ("better", "worse", "other words", "flaky", "%(s)s s", "owner", "engineer", "viewer", "reader", "active")
 WORDS += ("Your name", "Clients see it where you approve.", "At least 12 characters.", "Main", "Decision")
 WORDS += ("Nobody invites to a role above their own.",)
+WORDS += ("The server's disk has no room for this. Whoever runs the server frees some; then do it again.",)
 WORDS += ("This invitation was used, closed or is too old. Ask for a new one.", "This person is a member here already.")
 WORDS += ("This invitation is made out to another address. Sign in with that one.",)
 CALLS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "trans"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -10,6 +11,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from pipelines.actions import ActionRefused
+from pipelines.artifacts import StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ CODES = {
     422: "invalid",
     426: "too_old",
     500: "internal",
+    507: "no_room",
 }
 
 
@@ -58,11 +61,27 @@ def register(api: NinjaAPI) -> None:
     def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return answer(request, 422, "; ".join(map(_sentence, error.errors)))
 
+    _register_faults(api, answer)
+
+
+def _register_faults(api: NinjaAPI, answer: Callable[[HttpRequest, int, str], HttpResponse]) -> None:
+    """What is no fault of who asked."""
+
+    @api.exception_handler(StoreFull)
+    def full(request: HttpRequest, error: StoreFull) -> HttpResponse:
+        return answer(request, 507, no_room(request, error))
+
     @api.exception_handler(Exception)
     def broken(request: HttpRequest, error: Exception) -> HttpResponse:
         number = request.request_id  # type: ignore[attr-defined]
         log.error("error %s at %s %s", number, request.method, request.path, exc_info=error)
         return answer(request, 500, _("Something went wrong here. Quote error %(id)s.") % {"id": number})
+
+
+def no_room(request: HttpRequest, error: StoreFull) -> str:
+    """The sentence for whoever asked. Which folder is full is for the log alone."""
+    log.error("%s %s: %s", request.method, request.path, error)
+    return _("The server's disk has no room for this. Whoever runs the server frees some; then do it again.")
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -77,12 +77,12 @@ def _load_sqlite(source: Path, place: Path) -> None:
 
 
 def _conninfo(url: str) -> tuple[str, str]:
-    """What libpq is told of a server, the URL's query with it, and the password; as Django, the query comes second."""
+    """What libpq is told of a server, the URL's query with it, and the password: all as the settings take it."""
     parts = urlsplit(url)
     own = {"host": parts.hostname, "port": parts.port, "user": unquote(parts.username or "")}
     told: dict[str, Any] = {"dbname": parts.path.lstrip("/")} | dict(parse_qsl(parts.query))
     told |= {name: value for name, value in own.items() if value}
-    password = unquote(parts.password or "") or told.get("password", "")
+    password = unquote(parts.password or "") or env.text("DATABASE_PASSWORD") or told.get("password", "")
     if "sslpassword" in told:
         raise CannotCopy("DATABASE_OWNER_URL has an sslpassword, which all could read: use a key without one.")
     try:

@@ -18,8 +18,8 @@ from pipelines.worker.protocol import HEADER, PROTOCOL
 
 TIMEOUT_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-# Answers of a proxy or of a server that is being restarted: not the answer.
-NOT_AN_ANSWER = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Answers of a proxy or of a server that is being restarted, or whose disk is full: not the answer.
+NOT_AN_ANSWER = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 log = logging.getLogger("retune-link")

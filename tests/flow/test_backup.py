@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from agency.backup import archive, databases, manifest
 from agency.backup.manifest import NotAnArchive
+from agency.settings import database
 from bench.gateway_peers import load, processes
 from pipelines.actions.hosts import set_access
 from pipelines.artifacts import store_of
@@ -257,6 +258,22 @@ def test_the_copy_goes_where_the_whole_address_says(where: str, monkeypatch: pyt
     [address] = [word.removeprefix("--dbname=") for word in ran["command"] if word.startswith("--dbname=")]
     assert conninfo_to_dict(address) == {"dbname": "shop", "user": "me", "host": "/s", "sslmode": "verify-full"}
     assert ran["env"]["PGPASSWORD"] == "s3cret"
+
+
+@pytest.mark.parametrize(("url", "password"), [
+    ("postgresql://me@/shop", "apart"),
+    ("postgresql://me@/shop?password=second", "apart"),
+    ("postgresql://me:first@/shop", "first"),
+])  # fmt: skip
+def test_a_password_that_stands_apart_from_the_address_is_given_too(
+    url: str, password: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("apart\n")
+    monkeypatch.setenv("DATABASE_OWNER_URL", url)
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(tmp_path / "password"))
+    connected = database(url)
+
+    assert databases._conninfo(url)[1] == password == (connected["PASSWORD"] or connected["OPTIONS"]["password"])
 
 
 @pytest.mark.parametrize(("word", "said"), [("nonsense", "invalid connection option"), ("sslpassword", "all could")])

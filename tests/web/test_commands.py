@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from django.db import connection
 
 from pipelines.models import Batch, Run
 from tenants import scope
-from tenants.models import AuditEvent, Client, Pipeline
+from tenants.models import AuditEvent, Client, Freeze, Pipeline
 from tests import factories
 
 
@@ -113,6 +114,42 @@ def test_a_key_is_printed_once_and_works_for_its_verbs_only(pipeline: Pipeline) 
     assert len(acts(pipeline, "key.issue")) == 1
     with pytest.raises(CommandError, match="invalid choice"):
         out("issue_key", "acorn", "shop floor", "everything")
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "99999999999"])
+def test_a_freeze_lasts_days_or_until_it_is_lifted_and_nothing_between(pipeline: Pipeline, days: str) -> None:
+    with pytest.raises(CommandError, match="1 to 3650 days"):
+        out("freeze", "acorn", "--reason", "fair", "--days", days)
+    with factories.inside(pipeline):
+        assert not Freeze.objects.exists()
+
+    out("freeze", "acorn", "--reason", "fair", "--days", "1")
+
+    with factories.inside(pipeline):
+        row = Freeze.objects.get()
+        assert row.ends_at == row.created_at + timedelta(days=1)
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (("x" * 101, "examples"), "1 to 100 characters"),
+    (("", "examples"), "1 to 100 characters"),
+    (("shop", "examples", "--tokens-per-minute", str(2**31)), "from 1 to 2147483647"),
+    (("shop", "examples", "--requests-per-minute", "0"), "from 1 to 2147483647"),
+])  # fmt: skip
+def test_a_key_that_the_database_would_not_hold_is_refused(
+    pipeline: Pipeline, words: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        out("issue_key", "acorn", *words)
+    assert acts(pipeline, "key.issue") == []
+
+
+@pytest.mark.parametrize("text", ['{"header": 5, "value": "x"}', '["header"]', "5", '{"head": "x"}', "{"])
+def test_what_is_no_access_of_a_host_is_refused_with_a_sentence(pipeline: Pipeline, tmp_path: Path, text: str) -> None:
+    (tmp_path / "access.json").write_text(text)
+
+    with pytest.raises(CommandError, match="cannot be read as an access"):
+        out("hosts", "acorn", "shop", "--access", str(tmp_path / "access.json"))
 
 
 def test_a_file_of_examples_becomes_one_batch_however_often_it_is_given(pipeline: Pipeline, tmp_path: Path) -> None:

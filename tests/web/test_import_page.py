@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from io import BytesIO
 from pathlib import Path
 
@@ -97,3 +98,51 @@ def test_an_operator_brings_a_file_by_command(support: Pipeline, tmp_path: Path)
         call_command("start_run", "acorn/support", model=tmp_path / "missing.gguf")
     call_command("start_run", "acorn/support", "--model", str(tmp_path / "v3.gguf"), "--reason", "from the studio")
     assert the_run(support).occasion["bundle"]["name"] == "v3.gguf"
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: whatever is fsynced is refused, as the kernel does."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipelines.artifacts.store.os.fsync", refuse)
+
+
+@pytest.mark.parametrize("page, file, more", [
+    ("import-model", "model", {"reason": "from the studio"}),
+    ("upload", "file", {"source": "shop"}),
+])  # fmt: skip
+@pytest.mark.usefixtures("full")
+def test_that_the_disk_is_full_is_said_on_pages(
+    engineer: Browser, support: Pipeline, caplog: pytest.LogCaptureFixture, page: str, file: str, more: dict[str, str]
+) -> None:
+    sent = {file: SimpleUploadedFile("v3.gguf", GGUF)} | more
+
+    answer = engineer.post(reverse(page, args=["acorn", "support"]), sent)
+
+    assert (answer.status_code, "disk has no room" in answer.text) == (507, True)
+    assert "The fault is ours" not in answer.text and str(store_of(support.client_id).root) not in answer.text
+    assert str(store_of(support.client_id).root) in caplog.text
+    assert list(store_of(support.client_id).listed()) == []
+
+
+def test_that_the_disk_is_full_is_said_to_programs(acorn: Client, support: Pipeline, full: None) -> None:
+    program = Program(acorn)
+    send = {"content_type": "application/octet-stream", "headers": program.headers}
+
+    answer = program.browser.post(f"{BASE}/pipelines/support/models", GGUF, **send)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "no_room")
+    assert "disk has no room" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("words", [("start_run", "acorn/support", "--model"), ("import", "acorn/support")])
+def test_that_the_disk_is_full_is_said_by_commands(
+    support: Pipeline, full: None, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "v3.gguf").write_bytes(GGUF)
+
+    with pytest.raises(CommandError, match="No room for an artifact"):
+        call_command(*words, str(tmp_path / "v3.gguf"))

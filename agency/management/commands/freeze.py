@@ -15,6 +15,8 @@ from agency.management.targets import opened_client, opened_pipeline, operator
 from tenants import freezing, scope
 from tenants.models import Agency, Client, Freeze, Pipeline
 
+MOST_DAYS = 3650
+
 
 class Command(BaseCommand):
     help = "Freezes rollouts of a pipeline, a client, or (without a name) of the whole agency. Rollbacks never wait."
@@ -27,7 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now, by, reason = timezone.now(), operator(), options["reason"]
-        ends_at = now + timedelta(days=options["days"]) if options["days"] else None
+        ends_at = now + timedelta(days=_days(options["days"])) if options["days"] is not None else None
         with _opened(options["place"]) as place:
             try:
                 if options["lift"]:
@@ -38,6 +40,13 @@ class Command(BaseCommand):
             except freezing.FreezeRefused as refused:
                 raise CommandError(str(refused)) from refused
         self.stdout.write(said)
+
+
+def _days(said: int) -> int:
+    if not 1 <= said <= MOST_DAYS:
+        sentence = _("A freeze lasts 1 to %(most)s days; without --days it lasts until it is lifted.")
+        raise CommandError(sentence % {"most": MOST_DAYS})
+    return said
 
 
 @contextmanager

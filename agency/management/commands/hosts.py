@@ -65,7 +65,10 @@ def _act(row: Host, options: dict[str, Any]) -> str:
 def _access(name: str) -> Access:
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text()
-        return Access(**json.loads(text))
+        said = json.loads(text)
+        if not isinstance(said, dict) or not all(isinstance(one, str) for one in said.values()):
+            raise TypeError(_("a JSON object is needed, and each of its values is a text."))
+        return Access(**said)
     except (OSError, ValueError, TypeError) as fault:
         raise CommandError(_("%(name)s cannot be read as an access: %(why)s") % {"name": name, "why": fault}) from None
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from agency.management.targets import opened_pipeline, operator
 from pipelines.actions import ActionRefused, imports
+from pipelines.artifacts import StoreFull
 from pipelines.imports import BadFile, Mapping
 from pipelines.models import Batch
 from pipelines.records.files import mapping_of
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         with opened_pipeline(options["pipeline"]) as pipeline:
             try:
                 batch = self._import(pipeline, path, options)
-            except (ActionRefused, BadFile) as refused:
+            except (ActionRefused, BadFile, StoreFull) as refused:
                 raise CommandError(str(refused)) from refused
         if batch is not None:
             words = {"batch": batch.pk, "rows": batch.rows, "quarantined": batch.quarantined}
@@ -54,7 +55,7 @@ class Command(BaseCommand):
         draft = imports.stage_file(pipeline, *named, imports.chunks_of(path), actor=operator(), now=timezone.now())
         try:
             batch = self._read(draft, options)
-        except (ActionRefused, BadFile):
+        except (ActionRefused, BadFile, StoreFull):
             draft.delete()
             raise
         if batch is None or batch.error:

@@ -11,6 +11,10 @@ from django.utils.translation import gettext as _
 from agency.management.targets import opened_client, operator
 from tenants.access import KEY_VERBS
 from tenants.actions import issue_key
+from tenants.models import ApiKey
+
+NAME_CHARS = ApiKey._meta.get_field("name").max_length or 0
+MOST = 2**31 - 1  # What the columns hold on PostgreSQL.
 
 
 class Command(BaseCommand):
@@ -25,8 +29,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         limits = {name: options[name] for name in ("requests_per_minute", "tokens_per_minute")}
-        if any(value is not None and value < 1 for value in limits.values()):
-            raise CommandError(_("A limit is a number above 0."))
+        if any(value is not None and not 1 <= value <= MOST for value in limits.values()):
+            raise CommandError(_("A limit is a number from 1 to %(most)s.") % {"most": MOST})
+        if not 1 <= len(options["name"]) <= NAME_CHARS:
+            raise CommandError(_("A name has 1 to %(most)s characters.") % {"most": NAME_CHARS})
         with opened_client(options["client"]) as client:
             _key, text = issue_key(client, options["name"], options["verbs"], operator(), timezone.now(), **limits)
         self.stderr.write(_("Keep it now: it is not shown again."))

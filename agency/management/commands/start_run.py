@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from agency.management.targets import opened_pipeline, operator
 from pipelines.actions import ActionRefused, start_run
 from pipelines.actions.elsewhere import import_model
+from pipelines.artifacts import StoreFull
 from pipelines.models import Run
 from tenants.models import Pipeline
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         with opened_pipeline(options["pipeline"]) as pipeline:
             try:
                 run = _started(pipeline, options["model"], said)
-            except ActionRefused as error:
+            except (ActionRefused, StoreFull) as error:
                 raise CommandError(str(error)) from error
         self.stdout.write(_("Run %(number)s is queued.") % {"number": run.number})
 

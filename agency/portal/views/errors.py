@@ -10,6 +10,8 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from agency.api.errors import CODES
+from agency.api.errors import no_room as told_no_room
+from pipelines.artifacts import StoreFull
 
 log = logging.getLogger("agency.errors")
 API = "/rest/"
@@ -49,6 +51,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
         _("The fault is ours, and it is in the log. Nothing half-done was kept."),
         error_id,
     )
+
+
+def no_room(request: HttpRequest, error: StoreFull) -> HttpResponse:
+    return answer(request, 507, _("No room"), told_no_room(request, error))
 
 
 def refused(request: HttpRequest, why: str) -> HttpResponse:
