@@ -175,10 +175,14 @@ class SettingsOut(Schema):
 
 
 class SettingsIn(Asked):
-    """Whole settings, as they are read. `base`: the revision that they were made from."""
+    """Whole settings, as they are read. `base`: the revision that they were made from.
+
+    `base_digest`, as a file's: SHA-256 of the base model's folder; refused where another model has the base's name.
+    """
 
     model_config = ConfigDict(extra="forbid")
     settings: dict[str, Any]
     base: int
+    base_digest: str = Field("", max_length=64)
     reason: str = Field("", max_length=500)
     dry_run: bool = False

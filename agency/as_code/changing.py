@@ -43,6 +43,13 @@ def refuse(pipeline: Pipeline, wanted: PipelineSettings, now: datetime) -> None:
         raise BadDocument("\n".join(found))
 
 
+def refuse_other_name(pipeline: Pipeline, name: str) -> None:
+    """Raises BadDocument where the file would call the pipeline otherwise: no file renames one."""
+    if name and name != pipeline.name:
+        sentence = _("name: the pipeline is called %(here)s here and %(there)s in the file, which renames none.")
+        raise BadDocument(sentence % {"here": pipeline.name, "there": name})
+
+
 def refuse_other_base(name: str, digest: str) -> None:
     """Raises BadDocument where the base of this name is not the one that the file was written for."""
     here = base_digest(name)

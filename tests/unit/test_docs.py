@@ -142,6 +142,18 @@ def test_a_registered_name_has_a_line(name: str) -> None:
     assert name in words("registries.md")
 
 
+def test_every_variable_that_docker_compose_reads_is_described() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    read = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text)) | set(re.findall(r"\b(COMPOSE_[A-Z_]+)=", text))
+    assert "RETUNE_JOB_QUEUES" in read and read - words("settings.md") == set()
+
+
+def test_the_readme_links_every_page_of_the_reference() -> None:
+    linked = set(LINK.findall((ROOT / "README.md").read_text()))
+    pages = {f"docs/reference/{page.name}" for page in PAGES if page.parent.name == "reference"}
+    assert pages and pages - linked == set()
+
+
 def test_every_command_is_described() -> None:
     assert [name for name in [*COMMANDS, *TARGETS] if name not in words("commands.md")] == []
 

@@ -143,6 +143,36 @@ def test_a_pipeline_that_would_have_no_page_is_not_made(file: Path, acorn: Clien
         assert not Pipeline.objects.filter(slug=name).exists()
 
 
+def test_a_file_of_a_pipeline_to_come_differs_in_everything_and_makes_nothing(file: Path, acorn: Client) -> None:
+    assert run("diff", "acorn/support", str(file), create=True) == "Nothing differs.\n"
+    edit(file, {"pipeline": "second", "name": "The second"})
+    with pytest.raises(CommandError, match="has no pipeline second"):
+        run("diff", "acorn/second", str(file))
+    said = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("pipeline", "diff", "acorn/second", str(file), "--create", stdout=said)
+
+    assert ended.value.code == 2 and "triggers.new_examples: null -> 500" in said.getvalue()
+    with factories.inside(acorn):
+        assert not Pipeline.objects.filter(slug="second").exists()
+        assert not AuditEvent.objects.filter(subject="second").exists()
+
+    edit(file, {"settings": {"hosts": ["nowhere"]}})
+    with pytest.raises(CommandError, match="no host nowhere"):
+        run("diff", "acorn/second", str(file), create=True)
+
+
+@pytest.mark.parametrize("order", ["diff", "apply"])
+def test_a_file_that_calls_the_pipeline_otherwise_is_refused(file: Path, order: str) -> None:
+    edit(file, {"name": "Another"})
+
+    with pytest.raises(CommandError, match=r"name: the pipeline is called .* and Another in the file"):
+        run(order, "acorn/support", str(file))
+
+    edit(file, {"name": ""})
+    assert "Nothing differs" in run(order, "acorn/support", str(file))
+
+
 class Program:
     def __init__(self, client: Client, *verbs: str) -> None:
         self.browser, self.headers = Browser(), {"Authorization": f"Bearer {factories.make_key(client, *verbs)}"}
@@ -212,8 +242,12 @@ def test_a_program_is_told_what_cannot_work(pipeline: Pipeline, acorn: Client) -
 
     unknown = program.put({"settings": wanted | {"hosts": ["nowhere"]}, "base": 1})
     wrong = program.put({"settings": wanted | {"recipe": {"lora_rank": -1}}, "base": 1, "dry_run": True})
+    ask = {"settings": wanted, "base": 1, "base_digest": "0" * 64}
+    other = [program.put(ask | {"dry_run": dry}) for dry in (False, True)]
 
     assert (unknown.status_code, wrong.status_code) == (422, 422)
+    assert [answer.status_code for answer in other] == [422, 422]
+    assert "base_digest: base tiny is" in other[0].json()["error"]["message"]
     assert "the client has no host nowhere" in unknown.json()["error"]["message"]
     assert "recipe.lora_rank" in wrong.json()["error"]["message"]
 

@@ -83,6 +83,7 @@ def change_settings(request: HttpRequest, slug: str, asked: SettingsIn) -> dict[
     wanted, now = _wanted(asked.settings), timezone.now()
     found = as_code.changes(row, wanted)
     try:
+        as_code.refuse_other_base(wanted.recipe.base, asked.base_digest)
         if asked.dry_run:
             as_code.refuse(row, wanted, now)
         else:

@@ -18,6 +18,7 @@ from agency.as_code.document import BadDocument, Document
 from agency.management.targets import opened_client, opened_pipeline, operator
 from tenants.actions import create_pipeline
 from tenants.models import Pipeline
+from tenants.models.settings_revision import changed
 from tenants.people.four_eyes import TwoPeopleNeeded
 
 NOTHING, DIFFERS = 0, 2
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             one.add_argument("file", nargs="?", default="-")
         apply.add_argument("--reason", default="", help="kept with the revision, for example the commit")
         apply.add_argument("--create", action="store_true", help="makes the pipeline where the client has none like it")
+        diff.add_argument("--create", action="store_true", help="compares with nothing where there is none like it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -51,9 +53,13 @@ class Command(BaseCommand):
 
     def diff(self, options: dict[str, Any]) -> None:
         asked = _read(options)
-        with opened_pipeline(options["pipeline"]) as pipeline:
-            changing.refuse(pipeline, asked.settings, timezone.now())
-            found = changing.changes(pipeline, asked.settings)
+        if options["create"] and _created(options["pipeline"], asked, keeps=False):
+            found = changed({}, asked.settings.model_dump(mode="json"))
+        else:
+            with opened_pipeline(options["pipeline"]) as pipeline:
+                changing.refuse_other_name(pipeline, asked.name)
+                changing.refuse(pipeline, asked.settings, timezone.now())
+                found = changing.changes(pipeline, asked.settings)
         self._say(found)
         if found:
             sys.exit(DIFFERS)
@@ -61,9 +67,10 @@ class Command(BaseCommand):
 
     def apply(self, options: dict[str, Any]) -> None:
         asked = _read(options)
-        if options["create"]:
-            self._create(options["pipeline"], asked)
+        if options["create"] and _created(options["pipeline"], asked):
+            self.stdout.write(_("%(target)s is made.") % {"target": options["pipeline"]})
         with opened_pipeline(options["pipeline"]) as pipeline:
+            changing.refuse_other_name(pipeline, asked.name)
             before, found = pipeline.revision, changing.changes(pipeline, asked.settings)
             after = changing.apply(pipeline, asked.settings, operator(), options["reason"], timezone.now())
         self._say(found)
@@ -72,26 +79,29 @@ class Command(BaseCommand):
         else:
             self.stdout.write(_("Revision r%(number)s holds from the next run on.") % {"number": after.number})
 
-    def _create(self, target: str, asked: Document) -> None:
-        slug = target.partition("/")[2]
-        with opened_client(target.partition("/")[0]) as client:
-            if Pipeline.objects.filter(client=client, slug=slug).exists():
-                return
-            now, body = timezone.now(), asked.settings.model_dump(mode="json")
-            with transaction.atomic():  # What cannot work leaves no pipeline behind.
-                try:
-                    made = create_pipeline(client, asked.name or slug, slug, body, operator(), now)
-                except ValidationError as error:
-                    raise CommandError("; ".join(one["msg"] for one in error.errors())) from error
-                changing.refuse(made, asked.settings, now)
-        self.stdout.write(_("%(target)s is made.") % {"target": target})
-
     def _say(self, found: list[changing.Change]) -> None:
         for path, old, new in found:
             self.stdout.write(f"{path}: {json.dumps(old)} -> {json.dumps(new)}")
 
 
 ORDERS = {"export": Command.export, "diff": Command.diff, "apply": Command.apply}
+
+
+def _created(target: str, asked: Document, keeps: bool = True) -> bool:
+    """Whether the client had none like it. Without `keeps` it is made only to see that it can be."""
+    client_slug, _slash, slug = target.partition("/")
+    with opened_client(client_slug) as client:
+        if Pipeline.objects.filter(client=client, slug=slug).exists():
+            return False
+        now, body = timezone.now(), asked.settings.model_dump(mode="json")
+        with transaction.atomic():  # What cannot work leaves no pipeline behind.
+            try:
+                made = create_pipeline(client, asked.name or slug, slug, body, operator(), now)
+            except ValidationError as error:
+                raise CommandError("; ".join(one["msg"] for one in error.errors())) from error
+            changing.refuse(made, asked.settings, now)
+            transaction.set_rollback(not keeps)
+    return True
 
 
 def _read(options: dict[str, Any]) -> Document:
