@@ -23,7 +23,8 @@ def main() -> None:
 
     settings.configure(OWN_REDACTIONS={}, DATABASES={})
     logging.disable(logging.CRITICAL)
-    from agency.agent.program import PAUSE_S, Agent, Terms
+    from agency.agent.program import PAUSE_S
+    from agency.agent.serving import Agent, Terms
 
     told: dict[str, Any] = json.loads(sys.stdin.readline())
     writing = threading.Lock()

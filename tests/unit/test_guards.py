@@ -71,7 +71,7 @@ CATCH_ALL = {
     "pipelines/worker/program.py": "a job's failure is told to headquarters and ends no machine's program",
     "agency/ollama_host/runner/__main__.py": "the child's door: the parent hears of every failure",
     "agency/agent/hands.py": "whatever breaks one call, the next one is taken",
-    "agency/agent/program.py": "whatever breaks one greeting, the next one is said",
+    "agency/agent/serving.py": "whatever breaks one greeting, the next one is said",
     "agency/agent/spool.py": "whatever breaks one sending, the records stay for the next one",
     "agency/gateway/meter/bodies.py": "an installation's own redactor: what cannot be redacted is not kept",
     "agency/gateway/routes/follower.py": "a client whose routes cannot be read keeps its last, and stops nobody else's",

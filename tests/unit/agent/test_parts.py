@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import subprocess
@@ -16,12 +17,12 @@ import pytest
 from agency.agent import mirror as mirroring
 from agency.agent.hands import is_allowed
 from agency.agent.mirror import Mirror
-from agency.agent.program import Terms
+from agency.agent.serving import Terms
 from agency.agent.spool import BATCH_BYTES, Spool, batches
 from agency.gateway.meter.judge import Record
 from agency.gateway.routes.snapshot import ClientRoutes
 from agency.gateway.routes.store import document
-from agency.machines.programs import AGENT, pack
+from agency.machines.programs import AGENT, WORKER, Kind, pack
 from pipelines.worker.link import Answer, Link, Refused
 
 BLOB = f"/api/blobs/sha256:{'0' * 64}"
@@ -201,9 +202,9 @@ def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path:
     pack(tmp_path / "agent.pyz", AGENT)
     look = (
         "import sys; before = {*sys.modules, *sys.stdlib_module_names}; sys.path.insert(0, sys.argv[1]);"
-        "import agency.agent.program, uvicorn;"
+        "import agency.agent.serving, uvicorn;"
         "from agency.gateway.meter import redaction; from pipelines.metrics import formats;"
-        "print(agency.agent.program.__file__);"
+        "print(agency.agent.serving.__file__);"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - before))"
     )
     command = [sys.executable, "-c", look, str(tmp_path / "agent.pyz")]
@@ -212,6 +213,17 @@ def test_the_file_imports_what_it_lists_and_nothing_of_an_installation(tmp_path:
     known = {MODULE_OF.get(name, name.replace("-", "_")) for name in AGENT.needed} | BROUGHT
     found = {name for name in said[1].split() if not name.startswith("_")}
     assert found - known <= {"agency", "pipelines", "tenants", "cython_runtime"}
+
+
+@pytest.mark.parametrize("kind", [AGENT, WORKER], ids=lambda kind: kind.name)
+def test_a_machine_that_has_nothing_yet_is_told_what_to_install(tmp_path: Path, kind: Kind) -> None:
+    pack(tmp_path / "program.pyz", kind)
+    run = [sys.executable, "-I", "-S", str(tmp_path / "program.pyz")]  # Without any package.
+    needs = subprocess.run([*run, "requirements"], capture_output=True, text=True, check=True).stdout
+    assert set(kind.needed) <= {re.split(r"[\[=]", line)[0] for line in needs.splitlines()}
+    for words, code in ((["--help"], 0), (["help"], 0), ([], 2)):
+        said = subprocess.run([*run, *words], capture_output=True, text=True, check=False, env={})
+        assert (said.returncode, said.stderr) == (code, "") and "RETUNE_URL" in said.stdout
 
 
 def test_it_says_what_it_needs_and_how_it_is_used(tmp_path: Path) -> None:

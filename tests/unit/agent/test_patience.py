@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from agency.agent import hands, program, spool
+from agency.agent import hands, serving, spool
 from agency.agent.mirror import Mirror
-from agency.agent.program import Agent, Terms
+from agency.agent.serving import Agent, Terms
 from agency.agent.spool import Spool
 from pipelines.worker.link import Answer, Link
 from tests.unit.agent.test_parts import record
@@ -81,7 +81,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     for module in (hands, spool):
         monkeypatch.setattr(module, "AGAIN_S", 0.05)
     monkeypatch.setattr(spool, "SEND_S", 0.05)
-    monkeypatch.setattr(program, "HELLO_S", 0.05)
+    monkeypatch.setattr(serving, "HELLO_S", 0.05)
     made = Agent(Terms("https://x", "https://x", "http://127.0.0.1:9", "127.0.0.1", 0, tmp_path), "ra_x", 0.05)
     made.link = made.hands.link = made.spool.link = Hidden("https://x", "ra_x", pause_s=0.05, room="agent")
     yield made

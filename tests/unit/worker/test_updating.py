@@ -89,6 +89,7 @@ def test_it_is_swapped_whole_and_the_one_of_before_is_kept(offering: Offering, t
     [
         ({"agency/agent/requirements.txt": "no-such-package==1.0\n"}, "pip install no-such-package==1.0"),
         ({"agency/agent/program.py": "raise RuntimeError('of no use here')\n"}, "of no use here"),
+        ({"agency/agent/serving.py": "raise RuntimeError('serves nothing here')\n"}, "serves nothing here"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
