@@ -17,8 +17,9 @@ from pipelines.engine.jobs import JobFailed, Work
 from pipelines.heavy.arms import host_of, manner_of, on_host
 from pipelines.heavy.build import GOLDEN_PROMPTS
 from pipelines.heavy.errands import carry
-from pipelines.models import DatasetVersion, ModelVersion, PipelineState, Run
+from pipelines.models import ModelVersion, PipelineState, Run
 from pipelines.reach import secret_for_child
+from pipelines.records.dataset import questions
 from pipelines.validation.leakage import trained_cases
 from pipelines.work.errand import Done, Errand, Input, Step
 from tenants.models import EvalSet
@@ -84,20 +85,28 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
 
 
 def trained_by(run: Run, made: EvalSet) -> set[int]:
-    """Held-out cases that came while the candidate trained on their very questions: it would win by heart.
+    """Held-out cases that came while one of the arms trained on their very questions: it would win by heart.
 
     What must never fail is asked all the same.
     """
-    dataset = DatasetVersion.objects.filter(run=run).first()
-    if made.kind != EvalKind.HELDOUT or dataset is None:
+    if made.kind != EvalKind.HELDOUT:
         return set()
-    found = trained_cases(made, dataset, run.revision.settings.data.near_duplicate_jaccard)
+    known = {arm: _learnt(run, version, made) for arm, version in arms_of(run).items()}
+    found = set().union(*known.values())
     if found and not made.cases.exclude(pk__in=found).exists():
-        raise JobFailed(
-            _("Every case of the new held-out set asks what this run has trained on. Put other cases, or run again."),
-            permanent=True,
-        )
+        why = _("Every case of the new held-out set asks what this run has trained on. Put other cases, or run again.")
+        if known["candidate"] != found:
+            why = _("Every case of the held-out set asks what this run or production has trained on. Put other cases.")
+        raise JobFailed(why, permanent=True)
     return found
+
+
+def _learnt(run: Run, version: ModelVersion, made: EvalSet) -> set[int]:
+    """The cases of the set that are newer than what the version trained on, and ask the same."""
+    dataset = version.dataset
+    if dataset is None:
+        return set()
+    return trained_cases(made, dataset, questions(dataset), run.revision.settings.data.near_duplicate_jaccard)
 
 
 def _set_in(run: Run, made: EvalSet, inputs: dict[str, Input], left_out: set[int]) -> dict[str, Any]:
@@ -139,7 +148,7 @@ def _check_arms(facts: dict[str, Any], errand: Errand) -> None:
 
 def arms_of(run: Run) -> dict[str, ModelVersion]:
     """The versions that answer: the run's own, and production where there is one."""
-    related = ("pipeline", "client", "run__revision")
+    related = ("pipeline", "client", "run__revision", "dataset")
     versions = ModelVersion.objects.select_related(*related)
     production = PipelineState.objects.get(pipeline_id=run.pipeline_id).production_id
     arms = {"candidate": versions.get(run=run)}

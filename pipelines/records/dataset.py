@@ -48,11 +48,19 @@ def listed(made: DatasetVersion) -> Iterator[int]:
 
 def contents(made: DatasetVersion) -> Iterator[tuple[str, int]]:
     """(content digest, row) of each line of its manifest. Raises ArtifactMissing."""
+    return ((content, row) for content, *_between, row in _entries(made))
+
+
+def questions(made: DatasetVersion) -> Iterator[str]:
+    """The input digests of its manifest; none where that is gone."""
+    if store_of(made.client_id).has(made.manifest):
+        yield from (asked for _content, asked, *_facts in _entries(made))
+
+
+def _entries(made: DatasetVersion) -> Iterator[list[Any]]:
     with store_of(made.client_id).path(made.manifest).open("rb") as lines:
         next(lines)
-        for line in lines:
-            content, *_between, row = json.loads(line)
-            yield content, row
+        yield from map(json.loads, lines)
 
 
 @dataclass

@@ -30,7 +30,7 @@ class MetricLine:
 
 @dataclass(frozen=True)
 class SetLine:
-    """One evaluation set: how many cases, and which version of it. `left_out`: further ones that the candidate knew."""
+    """One evaluation set: how many cases, and which version of it. `left_out`: further ones that an arm knew."""
 
     kind: str
     cases: int

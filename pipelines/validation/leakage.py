@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from pipelines.domain.data_checks import jaccard, shingles
@@ -18,6 +18,8 @@ from tenants.models.eval_set import EvalKind
 from tenants.pipeline_settings import PipelineSettings
 
 Found = list[tuple[Example, EvalCase]]
+# What trains, or does as soon as a person says so or a run goes on with it.
+MAY_TRAIN = (ExampleState.READY, ExampleState.REVIEW, ExampleState.PARKED)
 
 
 class Asked:
@@ -82,28 +84,29 @@ def mark_leakage(run: Run, new: NewRows, threshold: float) -> None:
 def quarantine_twins(made: EvalSet, threshold: float) -> int:
     """A set was put: rows that ask what its new cases ask leave the training data at once. Returns how many.
 
-    Rows that no run has judged yet are found by their digest; the near ones among them when they are judged.
+    Parked ones too, which another run may take over. Rows that no run has judged yet are found by their digest; the
+    near ones among them when they are judged.
     """
     before = _cases(made.pipeline_id).exclude(eval_set=made).values("input_digest")
     asked = Asked(made.cases.exclude(input_digest__in=before), threshold)
-    rows = Example.objects.filter(pipeline_id=made.pipeline_id, state__in=(ExampleState.READY, ExampleState.REVIEW))
+    rows = Example.objects.filter(pipeline_id=made.pipeline_id, state__in=MAY_TRAIN)
     return _withdraw(asked.twins(rows, made.pipeline_id, rows.filter(dataset__isnull=False))) if asked.cases else 0
 
 
-def trained_cases(made: EvalSet, dataset: DatasetVersion, threshold: float) -> set[int]:
-    """The cases of a set that are newer than the dataset, and ask what a row of it asks: by their ids.
+def trained_cases(made: EvalSet, dataset: DatasetVersion, questions: Iterable[str], threshold: float) -> set[int]:
+    """The cases of a set that are newer than the dataset, and ask what it asks: by their ids.
 
-    Such rows are withdrawn from the next dataset; whoever trained on this one knows the answers. What older cases ask
-    was withdrawn before this one was frozen.
+    `questions`: the input digests that it lists. Whoever trained on it knows the answers, whatever became of its rows
+    since. What older cases ask was withdrawn before it was frozen.
     """
     before = _cases(made.pipeline_id).filter(eval_set__created_at__lte=dataset.created_at).values("input_digest")
     later = made.cases.select_related("eval_set").exclude(input_digest__in=before)
     if made.created_at <= dataset.created_at or not later.exists():
         return set()
-    rows = Example.objects.filter(pipeline_id=made.pipeline_id, dataset__isnull=False)
-    rows = rows.filter(Q(state=ExampleState.READY) | Q(state=ExampleState.QUARANTINED, rule="leakage"))
-    found = Asked(later, threshold).twins(rows, made.pipeline_id)
-    known = {case.input_digest for _row, case in found}
+    asked, rows = Asked(later, threshold), Example.objects.filter(pipeline_id=made.pipeline_id)
+    found = asked.twins(rows, made.pipeline_id, rows.filter(dataset__isnull=False))
+    asks = {digest: digest for digest in asked.digests} | {row.input_digest: case.input_digest for row, case in found}
+    known = {asks[digest] for digest in questions if digest in asks}
     return set(made.cases.filter(input_digest__in=known).values_list("pk", flat=True))
 
 
@@ -126,6 +129,16 @@ def withdraw_leaks(run: Run, settings: PipelineSettings) -> int:
         unseen = unseen.filter(eval_set__created_at__gte=run.created_at)
     fresh = Example.objects.filter(pipeline_id=run.pipeline_id, state=ExampleState.READY, dataset__isnull=True)
     return sum(_withdraw_from(rows, some, threshold) for rows, some in ((existing(run), later), (fresh, unseen)))
+
+
+def withdraw_asked(rows: QuerySet[Example], run: Run) -> int:
+    """A run takes rows over from another one: those that any case asks by now go. Returns how many.
+
+    Rows that no run has judged yet are found by their digest, as by `quarantine_twins`.
+    """
+    asked = Asked(_cases(run.pipeline_id), run.revision.settings.data.near_duplicate_jaccard)
+    judged = rows.exclude(dataset=None, judged_in=None)
+    return _withdraw(asked.twins(rows, run.pipeline_id, judged)) if asked.cases else 0
 
 
 def _withdraw_from(rows: QuerySet[Example], cases: QuerySet[EvalCase], threshold: float) -> int:

@@ -11,14 +11,18 @@ from django.utils.timezone import now
 from pipelines import actions, plan
 from pipelines.actions import ActionRefused
 from pipelines.actions.again import obstacle, stages_of
+from pipelines.actions.sources import bring_back, withdraw
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import JobFailed, Work
-from pipelines.models import DatasetVersion, Example, ModelVersion, PipelineState, Rollout, Run, Scorecard
+from pipelines.heavy import measure
+from pipelines.models import Batch, DatasetVersion, Example, ModelVersion, PipelineState, Rollout, Run, Scorecard
+from pipelines.records.dataset import listed
 from pipelines.shipping.promotion import promote
 from tenants.actions import change_settings
 from tenants.models import AuditEvent, EvalSet, Pipeline
 from tests import factories
 from tests.flow.test_line import promoted, start, watched
+from tests.flow.test_validate import WORDS, case, row
 
 
 def go_on(run: Run, stage: str, **more: Any) -> Run:
@@ -185,3 +189,64 @@ def test_it_is_refused_without_a_reason_beside_a_live_run_and_for_a_run_that_wen
 def test_a_key_goes_on_with_what_broke_and_not_with_what_was_turned_down(rejected: Run) -> None:
     with pytest.raises(ActionRefused, match="a person goes on with it"):
         go_on(rejected, "finetune", by_key=True)
+
+
+LONG = " ".join(WORDS)
+
+
+def put_held_out(pipeline: Pipeline, *questions: str) -> EvalSet:
+    cases = [case(row(said, "billing")) | {"id": f"c{n}"} for n, said in enumerate(questions)]
+    return actions.put_set(pipeline, "heldout", cases, actor="owner", note="", now=now())
+
+
+@pytest.mark.parametrize("stage", ["finetune", "evaluate"])
+@pytest.mark.parametrize(
+    ("question", "is_away"), [(LONG, False), (f"{LONG} more", False), (LONG, True), (f"{LONG} more", True)]
+)
+def test_a_row_that_a_held_out_case_asks_by_now_stays_out_of_a_run_that_takes_the_others_over(
+    second: Pipeline,
+    quick_jobs: dict[int, int],
+    add_rows: Callable[..., None],
+    stage: str,
+    question: str,
+    is_away: bool,
+) -> None:
+    quick_jobs[2] = 40
+    add_rows(200, 0, row(LONG, "billing"))
+    rejected, upload = start(second), Batch.objects.get(token="t200")
+    if is_away:  # Not even parked while the set is put.
+        withdraw(upload, actor="owner", reason="asked for", now=now())
+    put_held_out(second, question)
+    if is_away:
+        bring_back(upload, actor="owner", reason="allowed again", now=now())
+
+    run = go_on(rejected, stage)
+
+    assert run.status == "waiting"
+    asked = Example.objects.get(batch=upload)
+    assert (asked.state, asked.rule, asked.dataset_id == run.dataset.pk) == ("quarantined", "leakage", False)
+    assert Example.objects.filter(dataset=run.dataset, state="ready").count() == 30
+    assert (asked.pk in listed(run.dataset)) == (stage == "evaluate")  # A version that exists has learnt it.
+
+
+@pytest.mark.parametrize("ended", ["failed", "rejected"])
+def test_a_version_that_is_measured_again_is_not_asked_what_it_learnt(
+    second: Pipeline,
+    quick_jobs: dict[int, int],
+    add_rows: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    ended: str,
+) -> None:
+    quick_jobs[2] = 40
+    add_rows(200, 0, row(LONG, "billing"))
+    with monkeypatch.context() as broken:
+        if ended == "failed":
+            breaking(broken, "evaluate")
+        before = start(second)
+    assert before.status == ended
+    made = put_held_out(second, f"{LONG} more", "what else")
+
+    run = go_on(before, "evaluate")
+
+    assert measure.trained_by(run, made) == {made.cases.get(key="c0").pk}
+    assert run.dataset.created_at == before.dataset.created_at

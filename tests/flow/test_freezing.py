@@ -10,17 +10,19 @@ from django.db import connection
 from django.utils.timezone import now
 
 from pipelines import actions
+from pipelines.actions.sources import withdraw
+from pipelines.artifacts import store_of
 from pipelines.engine import kernel
 from pipelines.engine.jobs import JobFailed
 from pipelines.heavy import measure
-from pipelines.models import DatasetVersion, Example, Run
+from pipelines.models import Batch, DatasetVersion, Example, Run
 from pipelines.plan import PLAN
-from pipelines.records.dataset import write_artifacts
+from pipelines.records.dataset import questions, write_artifacts
 from pipelines.stages import finetune
 from pipelines.validation.leakage import trained_cases
 from tenants.models import EvalSet, Pipeline
 from tests.flow.conftest import lines
-from tests.flow.test_line import start
+from tests.flow.test_line import promoted, start
 from tests.flow.test_validate import case
 
 
@@ -120,4 +122,54 @@ def test_cases_from_before_the_freeze_are_asked_in_a_later_version_of_their_set_
     dataset.save()
     made = actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now() + timedelta(hours=1))
 
-    assert trained_cases(made, dataset, 0.8) == set()
+    assert trained_cases(made, dataset, questions(dataset), 0.8) == set()
+
+
+@pytest.fixture
+def production(pipeline: Pipeline) -> DatasetVersion:
+    """What production has trained on: rows 1 to 30, with another 30 beside it for a run to come."""
+    add(pipeline, 0, 30)
+    dataset = promoted(pipeline).dataset
+    add(pipeline, 100, 30)
+    return dataset
+
+
+def test_cases_that_production_has_learnt_are_left_out_whatever_became_of_the_rows(
+    pipeline: Pipeline, production: DatasetVersion
+) -> None:
+    asked = [case(lines(n, 1)[0]) | {"id": f"c{n}"} for n in (3, 103, 4000)]
+    actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now())
+    run = start(pipeline)
+    withdraw(Batch.objects.get(token="t0"), actor="owner", reason="asked for", now=now())
+
+    made = EvalSet.objects.get(pipeline=pipeline, kind="heldout")
+    left_out = measure.trained_by(run, made)
+
+    assert production.created_at < made.created_at < run.dataset.created_at
+    assert list(made.cases.filter(pk__in=left_out).values_list("key", flat=True)) == ["c3"]
+    made = actions.put_set(pipeline, "heldout", asked[:1], actor="owner", note="", now=now())
+    with pytest.raises(JobFailed, match=r"this run or production has trained on\. Put other cases\."):
+        measure.trained_by(run, made)
+
+
+def test_what_the_candidate_learnt_is_left_out_after_its_run_has_failed_too(
+    pipeline: Pipeline, production: DatasetVersion
+) -> None:
+    run = start(pipeline)
+    Example.objects.filter(dataset=run.dataset).update(dataset=None)
+    asked = [case(lines(n, 1)[0]) | {"id": f"c{n}"} for n in (103, 4000)]
+    made = actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now() + timedelta(hours=1))
+
+    left_out = measure.trained_by(run, made)
+
+    assert list(made.cases.filter(pk__in=left_out).values_list("key", flat=True)) == ["c103"]
+
+
+def test_a_production_whose_list_of_rows_is_gone_is_asked_everything(
+    pipeline: Pipeline, production: DatasetVersion
+) -> None:
+    made = actions.put_set(pipeline, "heldout", [case(lines(3, 1)[0])], actor="owner", note="", now=now())
+    run = start(pipeline)
+    store_of(pipeline.client_id).path(production.manifest).unlink()
+
+    assert measure.trained_by(run, made) == set()

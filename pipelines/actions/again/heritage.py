@@ -15,10 +15,11 @@ from pipelines.heavy.measure import latest_sets
 from pipelines.models import DatasetVersion, Example, ExampleState, ModelVersion, PipelineState, Run, Scorecard
 from pipelines.records.dataset import CLAIMED_AT_ONCE, listed
 from pipelines.records.version import same_version
+from pipelines.validation.leakage import withdraw_asked
 
 COUNTS = ("rows_total", "rows_new", "labels", "batches", "left_out")
 COPIED = {
-    DatasetVersion: ("pipeline_id", "parent", "digest", "manifest", *COUNTS),
+    DatasetVersion: ("pipeline_id", "parent", "digest", "manifest", "created_at", *COUNTS),
     Scorecard: ("production", "metrics", "cases", "latency_ms", "answers_digest", "engine", "created_at"),
 }
 
@@ -64,7 +65,7 @@ def hand_over(old: Run, new: Run, stage: str, now: datetime) -> None:
         return
     dataset = DatasetVersion.objects.filter(run=old).first()
     if stage == "finetune" and dataset is not None:
-        _claim(dataset, judged_in=new, dataset=None)
+        _claim(dataset, new, None)
     if stage in ON_BYTES:
         _hand_over_version(old, new, stage, now)
 
@@ -76,13 +77,17 @@ def _free(rows: QuerySet[Example], old: Run) -> None:
     rows.filter(judged_in=old, state=ExampleState.QUARANTINED, content_digest="").update(judged_in=None)
 
 
-def _claim(old: DatasetVersion, **owner: Any) -> None:
-    """The rows that the dataset brought, where none that serves took them meanwhile and nobody set them aside."""
+def _claim(old: DatasetVersion, new: Run, dataset: DatasetVersion | None) -> None:
+    """The rows that the dataset brought, where none that serves took them meanwhile and nobody set them aside.
+
+    What an evaluation set asks by now stays behind.
+    """
     free = Q(state=ExampleState.READY) & (Q(dataset=None) | Q(dataset=old))
     parked = Q(state=ExampleState.PARKED, rule__in=TURNED_DOWN)
     rows = Example.objects.filter(free | parked, pipeline_id=old.pipeline_id)
+    withdraw_asked(rows, new)
     for some in _by_the_block(listed(old)):
-        rows.filter(pk__in=some).update(state=ExampleState.READY, rule="", **owner)
+        rows.filter(pk__in=some).update(state=ExampleState.READY, rule="", judged_in=new, dataset=dataset)
 
 
 def _by_the_block(ids: Iterable[int]) -> Iterable[list[int]]:
@@ -97,8 +102,8 @@ def _hand_over_version(old: Run, new: Run, stage: str, now: datetime) -> None:
     dataset = source.dataset
     if not source.is_prompt and dataset is not None:
         found = DatasetVersion.objects.get(run=old)
-        dataset = _copy(found, run=new, created_at=now)
-        _claim(found, judged_in=new, dataset=dataset)
+        dataset = _copy(found, run=new)  # As old as it was: cases that came since are newer than what it learnt.
+        _claim(found, new, dataset)
     version = same_version(new, source, dataset, now)
     if stage != "evaluate":
         _copy(Scorecard.objects.get(run=old), run=new, version=version)
