@@ -6,9 +6,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
-from pipelines.domain.power import all_pass_block_rate
+import numpy as np
+
+from pipelines.domain.power import all_pass_block_rate, binomial_pmf
 
 LEAST_RETRAINS = 3
 SMALLEST, LARGEST = 50, 200
@@ -65,8 +66,8 @@ class FlipRate:
 
 
 def _at_most(k: int, n: int, p: float) -> float:
-    """P(Bin(n, p) <= k) for a small k."""
-    return sum(comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+    """P(Bin(n, p) <= k)."""
+    return float(binomial_pmf(n, p, np.arange(k + 1)).sum())
 
 
 def flip_rate(histories: Sequence[History]) -> FlipRate:

@@ -24,10 +24,9 @@ from pipelines.validation.leakage import trained_cases
 from pipelines.work.errand import Done, Errand, Input, Step
 from tenants.models import EvalSet
 from tenants.models.eval_set import EvalKind
-from tenants.pipeline_settings import JUDGED
+from tenants.pipeline_settings import JUDGED, PipelineSettings
 
 LATENCY_GATE = "latency"
-DEFAULT_LIMIT = 0.10
 
 
 def work(work: Work) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
         **{arm: {"@in": arm} if arm in inputs else None for arm in ("candidate", "production")},
         "adapters": {arm: {"@in": f"{arm}-lora"} for arm in arms if f"{arm}-lora" in inputs},
         "sets": [_set_in(run, made, inputs, left_out[made.kind]) for made in sets],
-        "latency": _latency(run),
+        "latency": latency_plan(chosen),
         "own_metrics": settings.OWN_METRICS,
         "context_tokens": chosen.criteria.context_tokens,
         "manners": {arm: manner_of(one, chosen) for arm, one in arms.items()},
@@ -194,11 +193,20 @@ def _set_spec(run: Run, made: EvalSet) -> dict[str, Any]:
     return spec | ({"metrics": [m for m in criteria.metrics if m != JUDGED]} if is_task else {})
 
 
-def _latency(run: Run) -> dict[str, Any] | None:
-    """How often to ask for the times; None where no gate wants them."""
-    criteria = run.revision.settings.criteria
-    gate = next((g for g in run.revision.settings.gates if g.kind == LATENCY_GATE), None)
-    if gate is None:
+def latency_plan(chosen: PipelineSettings) -> dict[str, Any] | None:
+    """How often to ask for the times; None where no gate wants them.
+
+    Rounds go on while a gate of rule `within` that decides cannot tell, or one that only notes where none decides. A
+    limit in milliseconds is judged on whatever there is.
+    """
+    gates, criteria = [gate for gate in chosen.gates if gate.kind == LATENCY_GATE], chosen.criteria
+    if not gates:
         return None
-    plan = {"calls": criteria.latency_calls, "rounds": criteria.latency_rounds}
-    return plan | {"rel": gate.limit or DEFAULT_LIMIT, "floor_ms": criteria.latency_floor_ms}
+    relative = [gate for gate in gates if gate.rule == "within"]
+    deciding = [gate for gate in relative if gate.effect == "block" and not gate.shadow]
+    limits = sorted({gate.limit for gate in deciding or relative if gate.limit is not None})
+    plan: dict[str, Any] = {"calls": criteria.latency_calls, "floor_ms": criteria.latency_floor_ms}
+    if not limits:
+        return plan | {"rounds": 1}
+    rel, *further = limits
+    return plan | {"rounds": criteria.latency_rounds, "rel": rel} | ({"further": further} if further else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,12 +66,20 @@ def confusion(rows: Sequence[Row]) -> Confusion:
     An answer outside the closed set (`labels`) is a miss of the right class and no class of its own: one stray word
     must not add a class with F1 0. Without `labels` the classes are the expected ones.
     """
-    names = {normalise_name(name): name for group in {_names(row.expected) for row in rows} for name in group}
-    counts: Counter[tuple[str, str]] = Counter()
+    return Counter(label_pairs(rows, classes_of(rows)))
+
+
+def classes_of(rows: Iterable[Row]) -> Mapping[str, str]:
+    """{normalised: as spelled} of every class of a set."""
+    groups = dict.fromkeys(_names(row.expected) for row in rows)
+    return {normalise_name(name): name for group in groups for name in group}
+
+
+def label_pairs(rows: Iterable[Row], classes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(right label, answered label or OTHER) of each case, spelled as `classes_of` its set has them."""
     for row in rows:
-        right = names[normalise_name(str(row.expected["label"]))]
-        counts[right, names.get(normalise_name(row.answer), OTHER)] += 1
-    return counts
+        right = classes[normalise_name(str(row.expected["label"]))]
+        yield right, classes.get(normalise_name(row.answer), OTHER)
 
 
 def _names(expected: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.domain.gates.corpus import CorpusTable
 from pipelines.metrics import Row, load
-from pipelines.metrics.labels import F1, confusion
+from pipelines.metrics.labels import F1, classes_of, label_pairs
 from pipelines.metrics.overlap import Overlap
 from pipelines.metrics.overlap import _scorer as corpus_scorer
 from pipelines.metrics.text import reference
@@ -34,7 +35,8 @@ def corpus_table(metric: str, arms: Sequence[Sequence[Row]]) -> CorpusTable | No
 
 
 def _f1(metric: F1, arms: Sequence[Sequence[Row]]) -> tuple[list[Floats], Figure]:
-    pairs = [[next(iter(confusion([row]))) for row in rows] for rows in arms]
+    spelled = classes_of(chain.from_iterable(arms))
+    pairs = [list(label_pairs(rows, spelled)) for rows in arms]
     classes = sorted({name for found in pairs for pair in found for name in pair if name})
     return [f1_counts(found, classes) for found in pairs], f1_figure(metric.average)
 
@@ -48,7 +50,7 @@ def f1_counts(pairs: Sequence[tuple[str, str]], classes: Sequence[str]) -> Float
         if answered in place:
             counts[row, 2, place[answered]] = 1.0
             counts[row, 0, place[answered]] = float(answered == expected)
-    return counts.reshape(len(pairs), -1)
+    return counts.reshape(len(pairs), 3 * len(classes))
 
 
 def f1_figure(average: Average = "macro") -> Figure:
@@ -81,9 +83,10 @@ def _overlap(metric: Overlap, arms: Sequence[Sequence[Row]]) -> tuple[list[Float
 
 
 def _ngrams(scorer: Any, rows: Sequence[Row]) -> Floats:
+    if not rows:
+        return np.zeros((0, 0))
     given, wanted = [row.answer for row in rows], [reference(row.expected) for row in rows]
-    found = scorer._extract_corpus_statistics(given, [wanted]) if rows else []
-    return np.array(found, dtype=np.float64).reshape(len(rows), -1)
+    return np.array(scorer._extract_corpus_statistics(given, [wanted]), dtype=np.float64)
 
 
 def _of_sums(scorer: Any, sums: Floats) -> float:

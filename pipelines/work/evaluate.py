@@ -1,7 +1,7 @@
 """Work `evaluate`: the very file that would ship, beside production's, on the same cases by the same engine.
 
 spec: {candidate, production (null: none yet), sets: [{name, kind, path, metrics?, max_tokens?}], scratch, out,
-latency? ({calls, rounds, rel, floor_ms, seed}), context_tokens?, threads?, own_metrics?, adapters? ({arm: its LoRA}),
+latency? (see LatencyPlan), context_tokens?, threads?, own_metrics?, adapters? ({arm: its LoRA}),
 manners? ({arm: how it is asked}), host? (measure there: see inference/on_host.py)}.
 Writes out/cases.jsonl (a row per case and arm) and out/latency.jsonl (a line per pair); result: {candidate_digest,
 production_digest, sets, latency, cases, times, engine, seconds}. A killed evaluation goes on at the next case.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +21,22 @@ Ask = Callable[[Case], float]
 
 @dataclass(frozen=True)
 class LatencyPlan:
-    """`calls` per arm and round, up to `rounds` while the gate cannot tell (`rel`, `floor_ms`: its limits)."""
+    """`calls` per arm and round, up to `rounds` while a gate cannot tell.
+
+    `rel`, `floor_ms`: its limits. `further`: the `rel` of other gates, which have the same floor.
+    """
 
     calls: int = 300
     rounds: int = 3
     rel: float = 0.10
     floor_ms: float = 0.0
     seed: int = 0
+    further: Sequence[float] = ()
 
-    def gate(self) -> GateSpec:
-        params = {"rel": self.rel, "floor_ms": self.floor_ms, "rounds": self.rounds}
-        return GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params=params)
+    def gates(self) -> Iterator[GateSpec]:
+        for rel in (self.rel, *self.further):
+            params = {"rel": rel, "floor_ms": self.floor_ms, "rounds": self.rounds}
+            yield GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params=params)
 
 
 @dataclass
@@ -88,7 +93,7 @@ def _needs_another(times: Times, plan: LatencyPlan) -> bool:
     if not times.production:
         return False
     pairs = LatencyPairs(tuple(times.candidate), tuple(times.production), times.rounds)
-    return judge_latency(plan.gate(), Evidence(latency=pairs)).needs_another_round
+    return any(judge_latency(gate, Evidence(latency=pairs)).needs_another_round for gate in plan.gates())
 
 
 def _percentiles(times: Sequence[float]) -> dict[str, float]:

@@ -51,7 +51,7 @@ def test_the_block_rate_is_that_of_the_table() -> None:
     assert FlipRate(1_000, 100_000).block_rate(100) == pytest.approx(0.63, abs=0.01)
 
 
-@pytest.mark.parametrize(("flips", "seen"), [(0, 30), (1, 37), (3, 400), (40, 3000)])
+@pytest.mark.parametrize(("flips", "seen"), [(0, 30), (1, 37), (3, 400), (40, 3000), (180, 3600), (400, 20_000)])
 def test_the_upper_bound_is_clopper_and_pearsons(flips: int, seen: int) -> None:
     from scipy.stats import beta
 

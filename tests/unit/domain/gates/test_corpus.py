@@ -14,7 +14,7 @@ from pipelines.domain.gates.corpus import CorpusTable, corpus_score
 from pipelines.domain.paired import randomisation_p
 from pipelines.domain.verdicts import Verdict
 from pipelines.metrics import Row
-from pipelines.metrics.labels import f1_macro
+from pipelines.metrics.labels import F1, f1_macro, f1_micro, f1_weighted
 from pipelines.metrics.overlap import Overlap, bleu, chrf
 from pipelines.records.tallies import corpus_table, f1_counts, f1_figure
 
@@ -59,6 +59,23 @@ def test_a_word_outside_the_closed_set_is_a_miss_and_no_class() -> None:
 
     assert score.candidate == pytest.approx(f1_macro.corpus(rows(right, given)))
     assert score.production == 1.0
+
+
+@pytest.mark.parametrize("metric", [f1_macro, f1_micro, f1_weighted], ids=["macro", "micro", "weighted"])
+def test_what_the_gate_judges_is_the_scorecards_figure_without_a_closed_set_and_in_mixed_spellings(metric: F1) -> None:
+    right = ["a"] * 90 + ["b"] * 6 + ["Refund", "refund"] * 2
+    other = {"a": "b", "b": "a", "Refund": "a", "refund": "b"}
+    arms = [
+        [Row({"label": r}, other[r] if n in wrong else r.upper()) for n, r in enumerate(right)]
+        for wrong in ({*range(20), 95, 99}, {*range(5), 90, 91, 92})
+    ]
+
+    found = corpus_table(f"f1_{metric.average}", arms)
+
+    assert found is not None
+    score = corpus_score(found)
+    assert score.candidate == pytest.approx(metric.corpus(arms[0]))
+    assert score.production == pytest.approx(metric.corpus(arms[1]))
 
 
 def test_the_p_of_swapping_agrees_with_scipys_permutation_test() -> None:
@@ -147,6 +164,17 @@ def test_no_production_and_no_cases_are_no_numbers() -> None:
     empty = CorpusTable(np.zeros((0, 12)), np.zeros((0, 12)), f1_figure())
     assert math.isnan(corpus_score(empty).candidate)
     assert judge(GATE, Evidence(corpus={"f1_macro": corpus_score(empty)})).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "bleu", "chrf"])
+def test_an_empty_set_is_inconclusive_with_and_without_production(metric: str) -> None:
+    for arms in ([[], []], [[]]):
+        found = corpus_table(metric, arms)
+        assert found is not None
+        score = corpus_score(found)
+        assert (math.isnan(score.candidate), score.production is None, score.n) == (True, len(arms) == 1, 0)
+        gate = GateSpec(GateKind.TASK, metric, Rule.AT_LEAST_PRODUCTION)
+        assert judge(gate, Evidence(corpus={metric: score})).verdict is Verdict.INCONCLUSIVE
 
 
 def test_equal_models_that_differ_by_chance_are_seldom_called_worse() -> None:

@@ -1,6 +1,7 @@
 """Must-pass sets, latency, size, and the verdict over all gates."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,10 @@ from pipelines.domain.gates import (
 )
 from pipelines.domain.gates.latency import more_calls
 from pipelines.domain.verdicts import Effect, Verdict, worst
+from pipelines.heavy.measure import latency_plan
+from pipelines.work.inference.cases import Case
+from pipelines.work.inference.latency import Ask, LatencyPlan, measure
+from tenants.pipeline_settings import PipelineSettings
 
 SAFETY = GateSpec(GateKind.SAFETY, "safety", Rule.ALL_PASS)
 LATENCY = GateSpec(GateKind.LATENCY, "latency_p95", Rule.WITHIN, params={"rel": 0.10})
@@ -133,6 +138,45 @@ def test_an_absolute_latency_needs_no_production() -> None:
     spec = GateSpec(GateKind.LATENCY, "latency_p95", Rule.ABSOLUTE, params={"max": 250})
     assert judge(spec, Evidence(latency=LatencyPairs((200.0,) * 100, None))).verdict is Verdict.PASSED
     assert judge(spec, Evidence(latency=LatencyPairs((300.0,) * 100, None))).verdict is Verdict.FAILED
+
+
+def latency_gate(name: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "latency", "metric": "latency_p95", "rule": "within"} | fields
+
+
+SLOWEST = latency_gate("slowest", rule="absolute", limit=800)
+TIGHT, LOOSE = latency_gate("tight", limit=0.10), latency_gate("loose", limit=0.5)
+
+
+@pytest.mark.parametrize(
+    ("gates", "planned"),
+    [
+        ([SLOWEST, TIGHT], {"rounds": 3, "rel": 0.10}),
+        ([LOOSE | {"effect": "flag"}, TIGHT], {"rounds": 3, "rel": 0.10}),
+        ([LOOSE | {"shadow": True}, TIGHT], {"rounds": 3, "rel": 0.10}),
+        ([LOOSE, TIGHT], {"rounds": 3, "rel": 0.10, "further": [0.5]}),
+        ([SLOWEST, LOOSE | {"effect": "warn"}], {"rounds": 3, "rel": 0.5}),
+        ([TIGHT | {"limit": 0.0}], {"rounds": 3, "rel": 0.0}),
+        ([SLOWEST], {"rounds": 1}),
+    ],
+)
+def test_times_are_asked_for_until_the_gates_that_decide_can_tell(
+    gates: list[dict[str, Any]], planned: dict[str, Any]
+) -> None:
+    plan = latency_plan(PipelineSettings(gates=gates))
+    assert plan == {"calls": 300, "floor_ms": 5.0} | planned
+    assert LatencyPlan(**plan).calls == 300
+
+
+def test_rounds_go_on_while_any_of_two_limits_cannot_be_told() -> None:
+    rng = np.random.default_rng(7)
+    cases = [Case("c", [], {}, "accuracy", 1)]
+    arms: list[Ask] = [lambda _: 130 * np.exp(rng.normal(0, 0.05)), lambda _: 100 * np.exp(rng.normal(0, 0.05))]
+
+    def rounds(**limits: Any) -> int:
+        return measure(arms, cases, LatencyPlan(calls=100, **limits), lambda: None).rounds
+
+    assert (rounds(rel=0.05), rounds(rel=0.05, further=[0.3])) == (1, 3)
 
 
 def test_two_equal_models_are_never_failed_for_latency() -> None:
