@@ -51,7 +51,7 @@ def settings_of(pipeline: Pipeline) -> judge.TriggerSettings:
         time_zone=pipeline.client.timezone,
         schedule_set_at=set_at_of([pipeline]).get(pipeline.pk),
         spread=spread(pipeline),
-        new_examples=chosen.new_examples,
+        new_examples=pipeline.settings.starts_at_new_examples,
         quality_below=chosen.quality_below,
         quality_sample=chosen.quality_min_sample,
         cooldown=chosen.cooldown,

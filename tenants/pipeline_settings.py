@@ -439,6 +439,14 @@ class PipelineSettings(Part):
     escalate_after_s: int | None = Field(24 * 3600, ge=60, le=30 * 86_400)
     notices: dict[NoticeKind, NoticeRule] = Field(default_factory=dict)
 
+    @property
+    def starts_at_new_examples(self) -> int | None:
+        """How many new examples start a run: never so few that validate would skip it. None: they start none."""
+        wanted = self.triggers.new_examples
+        if wanted is None or "validate" not in self.stages:
+            return wanted
+        return max(wanted, self.data.min_new_examples)
+
     def mailed(self, kind: str) -> list[str]:
         return mailed(self.notices, kind, self.recipients)
 

@@ -41,7 +41,9 @@ def _parse(parts: dict[str, str], start: datetime, after: datetime) -> rrule:
     # A rule that never matches (30 February) would search until the year 9999, so the search ends somewhere.
     horizon = (after + timedelta(days=_HORIZON[parts["FREQ"]])).strftime("%Y%m%dT%H%M%S")
     # A UTC end (...Z) beside local times is refused by the parser: it is taken as local.
-    until = min(parts.get("UNTIL", horizon).removesuffix("Z"), horizon)
+    until = parts.get("UNTIL", horizon).removesuffix("Z")
+    # A day is the last one, and not its midnight.
+    until = min(until if "T" in until else f"{until}T235959", horizon)
     text = ";".join(f"{name}={value}" for name, value in {**parts, "UNTIL": until}.items())
     try:
         parsed = rrulestr(text, dtstart=start)

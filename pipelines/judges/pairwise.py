@@ -17,7 +17,7 @@ from typing import Any
 
 from pipelines.judges import Judge, JudgeDown, Messages
 
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 SCHEMA = {
     "type": "object",
     "properties": {"better": {"type": "string", "enum": ["A", "B", "TIE"]}},
@@ -25,6 +25,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 LONGEST_TEXT = 8000
+LEFT_OUT = "[what was said before is left out here]\n"
 TRIES = 3
 
 INSTRUCTIONS = """You compare two answers, A and B, to the same conversation.
@@ -83,12 +84,27 @@ def judge_pair(judge: Judge, pair: Pair, wanted: str, salt: str) -> Judged:
     for name, text in (("candidate", pair.candidate), ("production", pair.production)):
         if _TO_THE_JUDGE.search(text):
             return Judged(Verdict.ERROR, f"the {name}'s answer speaks to the judge")
+    unfit = _too_long(pair)
+    if unfit:
+        return Judged(Verdict.ERROR, f"{unfit} is longer than {LONGEST_TEXT:,} characters: no judge is shown a part")
     try:
         first = _ask(judge, messages(pair, wanted, salt, swapped=False))
         second = _ask(judge, messages(pair, wanted, salt, swapped=True))
     except JudgeDown as fault:
         return Judged(Verdict.ERROR, str(fault), asks=1)
     return Judged(_agreed(first[0], second[0]), "", 2, tuple(dict.fromkeys((first[1], second[1]))))
+
+
+def _too_long(pair: Pair) -> str:
+    """What of the pair cannot be shown whole; empty where all can that must be: the last user turn and both answers."""
+    turns = [at for at, one in enumerate(pair.conversation) if one["role"] == "user"]
+    whole, last = _spoken(pair.conversation), _spoken(pair.conversation[turns[-1] if turns else 0 :])
+    texts = {
+        "the last turn of the conversation": whole if len(whole) <= LONGEST_TEXT else LEFT_OUT + last,
+        "the candidate's answer": harmless(pair.candidate),
+        "the production's answer": harmless(pair.production),
+    }
+    return next((name for name, text in texts.items() if len(text) > LONGEST_TEXT), "")
 
 
 def _agreed(first: str, second: str) -> Verdict:
@@ -130,16 +146,25 @@ def messages(pair: Pair, wanted: str, salt: str, *, swapped: bool) -> list[dict[
     """The two turns that the judge is sent."""
     mark = "=" * 8 + hashlib.sha256(f"{salt}|{pair.id}|{swapped}".encode()).hexdigest()[:24]
     answers = (pair.production, pair.candidate) if swapped else (pair.candidate, pair.production)
-    said = "\n".join(f"{one['role']}: {one['content']}" for one in pair.conversation)
-    texts = (("The conversation", said), ("Answer A", answers[0]), ("Answer B", answers[1]))
-    body = "\n\n".join(f"{title}:\n{mark}\n{harmless(text)}\n{mark}" for title, text in texts)
+    said = _end_of(_spoken(pair.conversation))
+    texts = (("The conversation", said), ("Answer A", harmless(answers[0])), ("Answer B", harmless(answers[1])))
+    body = "\n\n".join(f"{title}:\n{mark}\n{text}\n{mark}" for title, text in texts)
     rules = INSTRUCTIONS.format(wanted=wanted.strip() or USUAL, mark=mark)
     return [{"role": "system", "content": rules}, {"role": "user", "content": body}]
 
 
+def _spoken(conversation: Messages) -> str:
+    return harmless("\n".join(f"{one['role']}: {one['content']}" for one in conversation))
+
+
+def _end_of(said: str) -> str:
+    """What is asked stands last: of a long conversation the beginning is left out."""
+    return said if len(said) <= LONGEST_TEXT else LEFT_OUT + said[len(LEFT_OUT) - LONGEST_TEXT :]
+
+
 def harmless(text: str) -> str:
-    """Without the marks of chat formats, and not endless."""
-    return _MARKS.sub(" ", text)[:LONGEST_TEXT]
+    """Without the marks of chat formats."""
+    return _MARKS.sub(" ", text)
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,14 @@ def _spelled(expected: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 # Digits, also with separators of thousands ("1,234.5") or an exponent; none hangs on to a word or another number.
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+MINUS_SIGN = "\u2212"
 # A number stands early in an answer; a longer text is not searched.
 SEARCHED_CHARACTERS = 2000
 
 
 def first_number(answer: str) -> float | None:
     """The first number of the answer; None where there is none."""
-    found = _NUMBER.search(answer[:SEARCHED_CHARACTERS])
+    found = _NUMBER.search(answer[:SEARCHED_CHARACTERS].replace(MINUS_SIGN, "-"))
     return float(found[0].replace(",", "")) if found else None
 
 

@@ -120,7 +120,7 @@ def test_each_case_gets_a_score_and_the_card_says_who_judged(support: Pipeline) 
         "wise",
         "digest-1",
         ["wise-1"],
-        1,
+        2,
     )
     assert card.metrics["judge"]["candidate"] == facts["wins"] / 20
     assert len(pairs.candidate) == 20 and pairs.production is not None

@@ -45,9 +45,10 @@ def made(db: None) -> Iterator[Any]:
     """Makes one pipeline of a client in Madrid, whose scope then stays open."""
     opened: list[Any] = []
 
-    def make(**triggers: Any) -> Pipeline:
+    def make(least: int = 1, stages: tuple[str, ...] = factories.STAGES, **triggers: Any) -> Pipeline:
         client = factories.make_client(timezone="Europe/Madrid")
-        pipeline = factories.make_pipeline(client, triggers=OFF | triggers)
+        more: dict[str, Any] = {"stages": stages, "data": {"min_new_examples": least}}
+        pipeline = factories.make_pipeline(client, triggers=OFF | triggers, **more)
         opened.append(factories.inside(pipeline))
         opened[-1].__enter__()
         return pipeline
@@ -149,6 +150,29 @@ def test_enough_new_examples_start_a_run_at_the_next_tick(made: Any, clock: Cloc
     assert run is not None
     assert (run.occasion["kind"], run.occasion["reason"]) == ("data", "20 new examples >= 20")
     assert reasons(pipeline) == ["0 of 20 new examples", "19 of 20 new examples", "20 new examples >= 20"]
+
+
+def test_fewer_new_examples_than_validate_takes_start_no_run_that_it_would_skip(made: Any, clock: Clock) -> None:
+    pipeline = made(new_examples=10, least=20)
+    actions.add_examples(pipeline, lines(0, 15), token="t0", actor="tests", now=clock.now)
+    look_from(pipeline, clock.now)
+
+    assert tick_until(pipeline, clock.now, clock.now + timedelta(days=2), timedelta(hours=6)) == []
+
+    assert reasons(pipeline) == ["15 of 20 new examples"]
+    actions.add_examples(pipeline, lines(100, 5), token="t1", actor="tests", now=clock.now)
+    clock.advance(days=3)
+    assert tick(pipeline, clock.now) is not None
+
+
+def test_without_validate_new_examples_are_counted_as_they_are_chosen(made: Any, clock: Clock) -> None:
+    stages = tuple(stage for stage in factories.STAGES if stage != "validate")
+    pipeline = made(new_examples=10, least=20, stages=stages)
+    actions.add_examples(pipeline, lines(0, 15), token="t0", actor="tests", now=clock.now)
+
+    run = tick(pipeline, clock.now)
+
+    assert run is not None and run.occasion["reason"] == "15 new examples >= 10"
 
 
 def say_how_good(version: ModelVersion, good: int, bad: int, now: datetime) -> None:

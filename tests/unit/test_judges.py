@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.judges import JUDGES, Endpoint, Judge, JudgeDown, open_judge
-from pipelines.judges.pairwise import Pair, Tally, Verdict, harmless, judge_pair, messages, read
+from pipelines.judges.pairwise import LONGEST_TEXT, Pair, Tally, Verdict, judge_pair, messages, read
 
 ASKED = [{"role": "user", "content": "When do I get my money back?"}]
 GOOD, BAD = "Within five days, to the card that you paid with.", "No idea."
@@ -175,7 +175,43 @@ def test_no_text_can_leave_its_fence_or_open_a_turn() -> None:
     assert not any(mark in said for mark in ("<|", "</s>", "INST", "start_of_turn"))
     mark = said.split("Answer A:\n")[1].split("\n")[0]
     assert said.count(mark) == 6 and mark in one[0]["content"] and mark not in other[-1]["content"]
-    assert len(harmless("a" * 100_000)) == 8000
+
+
+def shown(conversation: list[dict[str, str]]) -> str:
+    """The conversation as the judge reads it."""
+    said = messages(Pair("c1", conversation, GOOD, BAD), "", "salt", swapped=False)[-1]["content"]
+    mark, *lines = said.removeprefix("The conversation:\n").split("\n")
+    return "\n".join(lines[: lines.index(mark)])
+
+
+def test_of_a_long_conversation_the_judge_sees_the_end_with_the_last_turn_whole() -> None:
+    early = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "once " * 3000}]
+    asked = "When? " * 1000 + "Which day?"
+
+    said = shown([*early, {"role": "assistant", "content": "Soon."}, {"role": "user", "content": asked}])
+
+    assert len(said) == LONGEST_TEXT and said.startswith("[what was said before is left out here]\n")
+    assert "once " in said and said.endswith(f"assistant: Soon.\nuser: {asked}")
+    assert shown(ASKED) == "user: When do I get my money back?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "candidate", "production", "what"),
+    [
+        ("why " * 1999, GOOD, BAD, "the last turn of the conversation"),
+        ("why", "yes " * 2001, BAD, "the candidate's answer"),
+        ("why", GOOD, "yes " * 2001, "the production's answer"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_that_says_so(
+    server: Server, judge: Judge, asked: str, candidate: str, production: str, what: str
+) -> None:
+    pair = Pair("c1", [{"role": "user", "content": asked}], candidate, production)
+
+    said = judge_pair(judge, pair, "", "salt")
+
+    assert said.verdict is Verdict.ERROR and server.asked == []
+    assert said.reason == f"{what} is longer than 8,000 characters: no judge is shown a part"
 
 
 def test_a_set_is_told_by_its_errors_too(server: Server, judge: Judge) -> None:

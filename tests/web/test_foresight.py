@@ -23,7 +23,7 @@ HERE = reverse("trigger-backtest", args=["acorn", "support"])
 
 @pytest.fixture
 def support(acorn: Client) -> Pipeline:
-    return factories.make_pipeline(acorn)
+    return factories.make_pipeline(acorn, data={"min_new_examples": 50})
 
 
 def upload(pipeline: Pipeline, rows: int, days_ago: float) -> None:
@@ -56,6 +56,12 @@ def test_uploads_that_reach_the_threshold_would_have_started_runs(support: Pipel
     found = looks(support, schedule=None, new_examples=50, quality_below=None)
 
     assert found == [(True, "60 new examples >= 50")]
+
+
+def test_uploads_below_what_validate_takes_would_have_started_none(support: Pipeline) -> None:
+    upload(support, 30, 60)
+
+    assert looks(support, schedule=None, new_examples=20, quality_below=None) == []
 
 
 def test_poor_answers_would_have_started_a_run_and_its_cooldown_held_the_next_back(support: Pipeline) -> None:

@@ -117,7 +117,10 @@ SECTIONS: tuple[Section, ...] = (
             "triggers.schedule.at": partial(
                 forms.TimeField, label=_("At (client's local time)"), required=False, initial="04:00"
             ),
-            "triggers.new_examples": optional(_("Run at this many new examples"), help_text=_("Empty: never.")),
+            "triggers.new_examples": optional(
+                _("Run at this many new examples"),
+                help_text=_("Empty: never. Where Validate is on, not before its “New examples at least”."),
+            ),
             "triggers.quality_below": percent(
                 _("Run when quality falls below, %"), required=False, help_text=_("Empty: never.")
             ),

@@ -59,7 +59,7 @@ def _settings(pipeline: Pipeline, chosen: Triggers, since: datetime) -> TriggerS
         schedule_rule=rule_of(chosen.schedule) if chosen.schedule else None,
         time_zone=pipeline.client.timezone,
         schedule_set_at=since if chosen.schedule else None,
-        new_examples=chosen.new_examples,
+        new_examples=pipeline.settings.model_copy(update={"triggers": chosen}).starts_at_new_examples,
         quality_below=chosen.quality_below,
         quality_sample=chosen.quality_min_sample,
         cooldown=chosen.cooldown,

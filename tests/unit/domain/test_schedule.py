@@ -60,6 +60,11 @@ def test_until_in_utc_is_understood() -> None:
     assert len(next_occurrences(rule, "Europe/Madrid", datetime(2026, 2, 1, 12, tzinfo=UTC), 5, SET_AT)) == 1
 
 
+def test_until_as_a_day_holds_that_day() -> None:
+    rule = "FREQ=DAILY;BYHOUR=4;UNTIL=20260202"
+    assert local(rule, datetime(2026, 1, 31, 12, tzinfo=UTC), 5) == ["2026-02-01 04:00 CET", "2026-02-02 04:00 CET"]
+
+
 def test_downtime_leaves_every_missed_time_to_be_collapsed() -> None:
     handled, now = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 6, tzinfo=UTC)
     found = missed(FIRST_TUESDAY, "Europe/Madrid", handled, now, SET_AT)

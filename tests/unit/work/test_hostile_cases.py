@@ -106,6 +106,7 @@ def test_a_schema_that_fetches_or_makes_no_sense_is_refused(schema, sentence):
         ({"number": 12.5, "abs": 0.1}, "It costs 12.7 euros.", 0.0),
         ({"number": 1_234_000, "rel": 0.01}, "about 1,230,000", 1.0),
         ({"number": -3}, "-3", 1.0),
+        ({"number": -5}, "\u22125 degrees", 1.0),
         ({"number": 3}, "model v3 says nothing", 0.0),
         ({"number": 2e3}, "2e3", 1.0),
         ({"number": 1}, "no number", 0.0),
