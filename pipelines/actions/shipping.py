@@ -25,7 +25,7 @@ def roll_back(pipeline: Pipeline, *, to: ModelVersion | None, actor: str, reason
     """Moves all traffic to `to` (default: what was in production before): at once where hosts keep it loaded.
 
     Any other version is first placed, loaded and asked on its hosts by a job, which then moves the traffic: until then
-    the rollback has no `flipped_at`. Refused where there are no bytes of it.
+    the rollback has no `flipped_at`. Refused where there are no bytes of it, and without `to` just after a rollback.
     """
     if not reason.strip():
         raise ActionRefused(_("Say why: the reason is kept in the ledger."))
@@ -33,7 +33,7 @@ def roll_back(pipeline: Pipeline, *, to: ModelVersion | None, actor: str, reason
     if route is None:
         raise ActionRefused(_("Nothing is in production yet, so there is nothing to roll back."))
     target = to or rollback.default_target(route)
-    why_not = rollback.obstacle(route, target)
+    why_not = ("" if to else rollback.doubled(route, now)) or rollback.obstacle(route, target)
     if target is None or why_not:
         raise ActionRefused(why_not or _("There is no earlier version to go back to."))
     finding = Finding("person", "decision", reason, {})
@@ -94,7 +94,7 @@ def abort_rollout(run: Run, *, actor: str, reason: str, now: datetime) -> None:
     """All the traffic back to production; the run ends as rolled back."""
     rollout = on_its_way(run, reason)
     AuditEvent.append(run, actor, "rollout.abort", _subject(rollout), now, {"reason": reason})
-    roll_back(rollout.pipeline, to=None, actor=actor, reason=reason, now=now)
+    roll_back(rollout.pipeline, to=rollout.beside, actor=actor, reason=reason, now=now)
 
 
 def on_its_way(run: Run, reason: str) -> Rollout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # A gateway has no use for what decisions are computed with.
 
 # More than fit into the day after which a rollback is given up.
 TRIES = 1_000
+# Who orders twice, or in the same moment as the machine does, means one rollback and not two.
+JUST_NOW = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,25 @@ def obstacle(route: Route, target: ModelVersion | None) -> str:
     if not _is_placed(target) and not store_of(target.client_id).has_all(target.files):
         return _("v%(number)s is on no host any more, and its file is not in the artifact store.") % words
     return ""
+
+
+def doubled(route: Route, now: datetime) -> str:
+    """Why a rollback to nowhere in particular must say where to: the traffic went back a moment ago. Else empty.
+
+    `route` is locked by the caller: of two such orders at once the second is told so.
+    """
+    if route.candidate_id:
+        return ""  # It ends the canary, whatever happened before that.
+    rows = Rollback.objects.filter(pipeline_id=route.pipeline_id).select_related("from_version", "to_version")
+    last = rows.order_by("-id").first()
+    if last is None or now - last.moved_at >= JUST_NOW:
+        return ""
+    if last.flipped_at is not None and last.to_version_id != route.production_id:
+        return ""  # A promotion came after it.
+    words = {"gone": last.from_version.label, "back": last.target.label, "by": last.decided_by}
+    words |= {"seconds": max(0, round((now - last.moved_at).total_seconds()))}
+    said = _("%(by)s ordered the rollback from %(gone)s to %(back)s %(seconds)s seconds ago.") % words
+    return said + " " + _("To go back further, name the version: give `to`.")
 
 
 def _is_placed(target: ModelVersion) -> bool:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.utils.timezone import now
 
 from agency.mail.facts import gather
@@ -14,7 +16,18 @@ from pipelines import actions, plan
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import work_on
 from pipelines.hosts.fake import FakeHost
-from pipelines.models import Exchange, Job, ModelVersion, Notice, Placement, Rollback, Rollout, Route, Run
+from pipelines.models import (
+    Exchange,
+    Job,
+    ModelVersion,
+    Notice,
+    PipelineState,
+    Placement,
+    Rollback,
+    Rollout,
+    Route,
+    Run,
+)
 from pipelines.reports.pipelines import pipeline_page
 from pipelines.shipping.promotion import promote
 from pipelines.shipping.rollback import Finding, take_back
@@ -337,3 +350,58 @@ def test_going_back_to_what_is_still_on_its_way_up_is_refused(
     with pytest.raises(actions.ActionRefused, match="on its way up"):
         actions.roll_back(pipeline, to=version(2), actor="owner", reason="?", now=now())
     assert route_of(pipeline) == (1, 2, 500)
+
+
+def test_a_rollback_ordered_twice_goes_back_once(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    """The script of whoever is on call was cut off while it waited for the answer, and asked again."""
+    lived(pipeline, add_rows, 3)
+    said = {"actor": "on call", "reason": "angry users"}
+    at = now()
+    actions.roll_back(pipeline, to=None, now=at, **said)
+    with pytest.raises(actions.ActionRefused, match=r"on call .* from v3 to v2 119 seconds ago.*give `to`"):
+        actions.roll_back(pipeline, to=None, now=at + timedelta(seconds=119), **said)
+    assert route_of(pipeline) == (2, None, 0)
+    with pytest.raises(CommandError, match="give `to`"):
+        call_command("rollback", f"{pipeline.client.slug}/{pipeline.slug}", reason="angry users")
+    assert route_of(pipeline) == (2, None, 0)
+    actions.roll_back(pipeline, to=None, now=at + timedelta(minutes=3), **said)
+    assert route_of(pipeline) == (1, None, 0)
+
+
+def test_a_version_that_is_named_is_gone_back_to_at_any_time(pipeline: Pipeline, add_rows: Callable[..., None]) -> None:
+    lived(pipeline, add_rows, 3)
+    actions.roll_back(pipeline, to=None, actor="owner", reason="v3 is rude", now=now())
+    actions.roll_back(pipeline, to=version(1), actor="owner", reason="v2 too", now=now())
+    assert route_of(pipeline) == (1, None, 0)
+
+
+def test_a_canary_that_the_machine_took_back_is_not_taken_for_one_that_a_person_means(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    lived(pipeline, add_rows, 2)
+    add_rows(5000, 30)
+    rollout = Rollout.objects.select_related("version", "previous", "run").get(run=start(pipeline))
+    assert take_back(rollout, SLOW, "canary analysis", now()) == ""
+    with pytest.raises(actions.ActionRefused, match="canary analysis ordered"):
+        actions.roll_back(pipeline, to=None, actor="owner", reason="v3 is slow", now=now())
+    assert route_of(pipeline) == (2, None, 0)
+
+
+def new_run(pipeline: Pipeline, add_rows: Callable[..., None], first: int) -> Run:
+    """At once after a rollback."""
+    PipelineState.objects.update(cooldown_until=None)
+    add_rows(first, 30)
+    return start(pipeline)
+
+
+def test_what_was_promoted_since_a_rollback_is_taken_back_without_a_word_more(
+    pipeline: Pipeline, add_rows: Callable[..., None]
+) -> None:
+    lived(pipeline, add_rows, 2)
+    actions.roll_back(pipeline, to=None, actor="owner", reason="v2 is rude", now=now())
+    for first in (5000, 6000):
+        actions.abort_rollout(new_run(pipeline, add_rows, first), actor="owner", reason="not today", now=now())
+        assert route_of(pipeline) == (1, None, 0)
+    promote(Rollout.objects.get(run=new_run(pipeline, add_rows, 7000)), now())
+    actions.roll_back(pipeline, to=None, actor="owner", reason="v5 is rude", now=now())
+    assert route_of(pipeline) == (1, None, 0)

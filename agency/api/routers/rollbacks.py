@@ -23,6 +23,7 @@ def order_rollback(request: HttpRequest, slug: str, asked: RollbackIn) -> Status
     """Move all traffic back, to the version given or to the one before. Gateways follow within a second.
 
     A version that hosts do not keep loaded is placed and asked first: then `flipped_at` is null in the answer.
+    Without a version it is refused within two minutes of another rollback: an order sent twice goes back once.
     """
     pipeline, actor = open_pipeline(request, slug), actor_of(key_in(request))
     target = open_version(request, slug, asked.to) if asked.to is not None else None

@@ -140,15 +140,13 @@ class Follower:
     def order(self, client: str, pipeline: str, to_version: int | None, by: str = "", reason: str = "") -> RouteEntry:
         """Flips at once, without the database, and is recorded in the ledger as soon as there is one.
 
-        `to_version` None is the way back. Stands until a newer serial is seen. Raises `OrderRefused`.
+        `to_version` None is the way back, once. Stands until a newer serial is seen. Raises `OrderRefused`.
         """
         with self._lock:
             entry = self.current.entry(client, pipeline)
             if entry is None:
                 raise OrderRefused(f"There is no route of {client}/{pipeline} here.")
-            to_version = entry.way_back if to_version is None else to_version
-            if to_version is None:
-                raise OrderRefused(f"{client}/{pipeline} has no earlier version: name the one that shall answer.")
+            to_version = self._way_back(entry, client) if to_version is None else to_version
             target = entry.target(to_version)
             if target is None or not target.places:
                 raise OrderRefused(f"v{to_version} of {client}/{pipeline} lies on no host that this gateway knows.")
@@ -158,6 +156,16 @@ class Follower:
         self.journal.note(Noted.of(entry, to_version, by, reason))
         self._poke()
         return entry.flipped(to_version)
+
+    def _way_back(self, entry: RouteEntry, client: str) -> int:
+        """Not from where another order went: the same one sent twice would go back twice."""
+        name, standing = f"{client}/{entry.slug}", self._orders.get((client, entry.slug))
+        if standing is not None:
+            words = f"An order sent {name} to v{standing.to_version} already, and the database has not followed yet"
+            raise OrderRefused(f"{words}: name the version that shall answer.")
+        if entry.way_back is None:
+            raise OrderRefused(f"{name} has no earlier version: name the one that shall answer.")
+        return entry.way_back
 
     def standing_orders(self) -> list[Order]:
         with self._lock:

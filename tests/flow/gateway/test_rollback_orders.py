@@ -93,6 +93,21 @@ def in_canary(on_v2: Ground) -> Ground:
     return on_v2
 
 
+def test_the_same_order_twice_goes_back_once(open_door: Open, on_v2: Ground) -> None:
+    """v2 answers beside its candidate v3: the way back from v3 is v2, and from there it would be v1."""
+    on_v2.versions[3] = factories.make_production(on_v2.pipeline).model_version
+    on_v2.flip(2, 3, 0.05)
+    door = open_door("one")
+    wait_for(lambda: getattr(door.gateway.follower.current.entry("acorn", "support"), "candidate", None) == 3)
+    with database_away():
+        order()
+        with pytest.raises(CommandError, match=r"An order sent acorn/support to v2 already.*name the version"):
+            order()
+        assert version_of(door) == "v2"
+        order("--to", "v1")
+        assert version_of(door) == "v1"
+
+
 def ordered_without_the_database(door: Door, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """v1 is ordered, and nothing is settled before what it gives is called."""
     follower = door.gateway.follower
