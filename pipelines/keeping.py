@@ -121,7 +121,8 @@ def _in_use(client_id: int) -> Iterator[int | None]:
     for pair in Route.objects.filter(**whose).values_list("production_id", "candidate_id"):
         yield from pair
     yield from Placement.objects.filter(**whose, status="placed").values_list("version_id", flat=True)
-    serving = Rollout.objects.filter(**whose).exclude(status__in=("retired", "rolled_back"))
+    # What is only placed goes with its run, below.
+    serving = Rollout.objects.filter(**whose).exclude(status__in=("placed", "retired", "rolled_back"))
     for pair in serving.values_list("version_id", "previous_id"):
         yield from pair
     for pair in Rollback.objects.filter(**whose, flipped_at=None).values_list("from_version_id", "to_version_id"):

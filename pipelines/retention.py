@@ -11,7 +11,7 @@ from django.conf import settings
 
 from pipelines.artifacts import wipe_scratch
 from pipelines.heavy.errands.received import forget_parts
-from pipelines.heavy.retiring.choice import expendable
+from pipelines.heavy.retiring.choice import expendable, leaving
 from pipelines.heavy.retiring.job import send_off
 from pipelines.models import Body, Exchange, Job, Traffic, TrafficSpan, Unit
 from pipelines.rollups import begin_of
@@ -62,12 +62,16 @@ def forget_bodies(now: datetime) -> int:
 
 
 def retire_versions(now: datetime) -> int:
-    """Orders that versions leave their hosts which nobody goes back to soon; what is needed never does."""
+    """Orders that versions leave their hosts which nobody goes back to soon; what is needed never does.
+
+    Those that a host still holds which was down when it was to let them go are ordered again.
+    """
     sent = 0
     for agency_id, client_id in crossing.ask("all_clients"):
         with scope.client_scope(client_id, agency_id):
             for pipeline in Pipeline.objects.filter(client_id=client_id, revision__isnull=False):
-                sent += sum(send_off(placement, now) for placement in expendable(pipeline, now))
+                placements = [*leaving(pipeline), *expendable(pipeline, now)]
+                sent += sum(send_off(placement, now) for placement in placements)
     return sent
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import Q
 
 from pipelines.artifacts import scratch_of
 from pipelines.domain.transitions import JobStatus, check_move
@@ -267,7 +268,7 @@ def settle(work: Work, to: JobStatus, now: datetime, **changes: Any) -> bool:
     return True
 
 
-def cancel_jobs(run: Run, now: datetime) -> None:
+def cancel_jobs(run: Run, now: datetime, spared: Q | None = None) -> None:
     """Ends what still works for the run; a worker in the middle of it learns so at its next heartbeat."""
     live = Job.objects.filter(run=run, status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
-    live.update(status=JobStatus.CANCELLED, due_at=None, finished_at=now)
+    live.exclude(spared or Q(pk=None)).update(status=JobStatus.CANCELLED, due_at=None, finished_at=now)

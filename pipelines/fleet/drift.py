@@ -87,8 +87,15 @@ def _generation(placement: Placement, seen: Picture) -> Iterator[Finding]:
 def _alias(placement: Placement, digest: str, seen: Picture) -> Iterator[Finding]:
     version = placement.version
     name = alias_name(version.client.slug, version.pipeline.slug)
-    if placement.facts.get("is_aliased") and digest and seen.digests.get(name) != digest:
+    if digest and seen.digests.get(name) != digest and _is_aliased(placement):
         yield Finding(Kind.ALIAS, placement, name, digest, seen.digests.get(name, ""))
+
+
+def _is_aliased(placement: Placement) -> bool:
+    """Whether the name was pointed there; or was to be at the promotion, and the job gave up on a host."""
+    ended_badly = Q(status__in=(JobStatus.FAILED, JobStatus.CANCELLED))
+    pointing = Job.objects.filter(ended_badly, run=placement.version.run_id, kind="alias")
+    return bool(placement.facts.get("is_aliased")) or pointing.exists()
 
 
 def is_busy(row: Host, since: datetime) -> bool:
@@ -115,7 +122,7 @@ def _is_between_tries(job: Job, since: datetime) -> bool:
 
 @transaction.atomic
 def note(row: Host, found: list[Finding], right_at: datetime | None, now: datetime) -> list[tuple[HostDrift, Finding]]:
-    """The findings that are new, each with its row, its line in the ledger and its notice; those that went away end."""
+    """Each finding with its row. A new one gets a line in the ledger and a notice; those that went away end."""
     known = {(d.model_name, d.kind): d for d in HostDrift.objects.filter(host=row, ended_at=None)}
     seen = {(one.model_name, one.kind.value) for one in found}
     for key, drift in known.items():
@@ -123,8 +130,7 @@ def note(row: Host, found: list[Finding], right_at: datetime | None, now: dateti
             drift.ended_at = now
             drift.save(update_fields=["ended_at"])
     _tell_right_again(row, [drift for key, drift in known.items() if key not in seen], now)
-    fresh = [one for one in found if (one.model_name, one.kind.value) not in known]
-    return [(_write(row, one, right_at, now), one) for one in fresh]
+    return [(known.get((one.model_name, one.kind.value)) or _write(row, one, right_at, now), one) for one in found]
 
 
 def _tell_right_again(row: Host, ended: list[HostDrift], now: datetime) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pipelines.fleet import drift
 from pipelines.fleet.drift import Picture
-from pipelines.fleet.repair import repair
+from pipelines.fleet.repair import repair_if_due
 from pipelines.models import Placement
 from tenants.models import DriftPolicy, Host
 
@@ -23,7 +23,7 @@ def watch(row: Host, seen: Picture, right_at: datetime | None, now: datetime) ->
         _remember_template(placement, seen)
     for made, finding in drift.note(row, list(drift.compare(placements, seen)), right_at, now):
         if row.drift_policy == DriftPolicy.REPAIR:
-            repair(row, made, finding, now)
+            repair_if_due(row, made, finding, now)
 
 
 def _remember_template(placement: Placement, seen: Picture) -> None:

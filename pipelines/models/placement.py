@@ -1,14 +1,18 @@
 """A version on a host."""
 
 from django.db import models
+from django.db.models import Q
 
 from tenants.models.owned import ClientOwned
+
+# Given up, and its host has not said yet that the model is gone.
+LEAVING = Q(status="retired", facts__retired_at__isnull=True)
 
 
 class Placement(ClientOwned):
     """Recorded when the host's own answers agreed with ours.
 
-    `facts`: manifest digest, blob digest, seconds, bytes sent.
+    `facts`: manifest digest, blob digest, seconds, bytes sent. A retired one has `retired_at` once its host obeyed.
     """
 
     version = models.ForeignKey("pipelines.ModelVersion", on_delete=models.CASCADE, related_name="placements")

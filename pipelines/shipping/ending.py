@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from pipelines import outbox
 from pipelines.artifacts import store_of
@@ -30,6 +30,8 @@ ENDED_BY = {
 PARKING = (RunStatus.STOPPED, RunStatus.REJECTED, RunStatus.ROLLED_BACK)
 LOOK_AGAIN = timedelta(minutes=1)
 RECALL = "recall"
+# What puts hosts right by what is in production; a run that has brought its version there does not wait for it.
+OUTLIVES_SUCCESS = Q(kind="alias") | Q(kind__startswith="push:", kind__contains=":repair-")
 
 
 def on_rest(run: Run, now: datetime, *, taken_back: Rollback | None = None) -> None:
@@ -47,7 +49,7 @@ def on_rest(run: Run, now: datetime, *, taken_back: Rollback | None = None) -> N
     _settle_rows(run, status)
     _settle_version(run, status)
     if not taken_back:
-        cancel_jobs(run, now)
+        cancel_jobs(run, now, OUTLIVES_SUCCESS if status == RunStatus.SUCCEEDED else None)
         _recall_training(run, now)
     _settle_triggers(run, now)
 
@@ -109,6 +111,7 @@ def _settle_version(run: Run, status: RunStatus) -> None:
         candidate.update(status="rejected")
     elif status != RunStatus.SUCCEEDED:
         candidate.update(status="archived")
+    if status != RunStatus.SUCCEEDED:
         Rollout.objects.filter(run=run, status=RolloutStatus.PLACED).update(status=RolloutStatus.RETIRED)
 
 

@@ -14,13 +14,16 @@ from pipelines import plan
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import work_on
 from pipelines.fleet import look
+from pipelines.hosts import HostDown
 from pipelines.hosts.fake import FakeHost
-from pipelines.models import Job, Notice, Placement, Rollback
+from pipelines.models import Job, Notice, Placement, Rollback, Rollout
+from pipelines.shipping.promotion import promote
 from tenants.actions import change_settings
 from tenants.models import AuditEvent, Host, HostDrift, Pipeline
 from tests import factories
 from tests.conftest import Clock
-from tests.flow.test_line import promoted
+from tests.flow import fake_jobs
+from tests.flow.test_line import promoted, start
 
 pytestmark = pytest.mark.django_db
 NAME = "deploy.invalid/{client}/support:v1"
@@ -292,6 +295,109 @@ def test_nothing_is_taken_from_a_host_that_cannot_be_put_back(placed: Placement,
 
     assert repaired(placed.host).error
     assert placed.model_name in {tag.name for tag in shop.tags()}
+
+
+def looked(row: Host, minutes: float) -> HostDrift:
+    """The host's latest difference, after a look so many minutes from now."""
+    at = now() + timedelta(minutes=minutes)
+    Host.objects.filter(pk=row.pk).update(due_at=at)
+    look.look_at(row.pk, at)
+    return HostDrift.objects.latest("id")
+
+
+def pushes() -> list[Job]:
+    return list(Job.objects.filter(kind__contains=":repair-").order_by("id"))
+
+
+def tried(job: Job, first_minute: float) -> Job:
+    """Every attempt at it, ten minutes from one to the next."""
+    for n in range(job.max_attempts):
+        work_on(job.pk, plan.JOBS, lambda n=n: now() + timedelta(minutes=first_minute + 10 * n))
+    job.refresh_from_db()
+    return job
+
+
+def test_a_repair_that_the_host_was_down_for_is_told_and_ordered_again(placed: Placement, shop: FakeHost) -> None:
+    shop._change("names.json", {placed.model_name: None})
+    looked(placed.host, 1)
+    shop.fail("down")
+    job = tried(pushes()[0], first_minute=2)
+    shop.fail("")
+    assert job.status == "failed" and "does not answer" in job.error
+
+    drift = looked(placed.host, 50)
+    assert (drift.repair_error, drift.repaired_by, len(pushes())) == (job.error, "", 1)
+    drift = looked(placed.host, 110)
+    assert (drift.repair_error, drift.repaired_by, len(pushes())) == ("", "look at hosts", 2)
+    again = tried(pushes()[1], first_minute=111)
+    assert (again.kind, again.status) == (f"{job.kind}.1", "succeeded")
+    assert looked(placed.host, 180).ended_at is not None
+    assert placed.model_name in {tag.name for tag in shop.tags()}
+
+
+def test_a_repair_that_was_cancelled_is_ordered_again(placed: Placement, shop: FakeHost) -> None:
+    shop._change("names.json", {placed.model_name: None})
+    looked(placed.host, 1)
+    ended = {"status": "cancelled", "due_at": None, "finished_at": now() + timedelta(minutes=2)}
+    Job.objects.filter(pk=pushes()[0].pk).update(**ended)
+
+    assert looked(placed.host, 3).repair_error == "The repair was cancelled."
+    looked(placed.host, 63)
+    assert tried(pushes()[1], first_minute=64).status == "succeeded"
+
+
+def test_an_alias_that_could_not_be_copied_back_is_copied_within_the_hour(
+    world: tuple[Host, FakeHost, Placement], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, fake, placement = world
+    Host.objects.filter(pk=row.pk).update(drift_policy="repair")
+    point_away(fake, placement)
+
+    def busy(*_: object) -> None:
+        raise HostDown("shop is busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeHost, "copy", busy)
+        assert [drift.repair_error for drift in look_at(row, clock)] == ["shop is busy"]
+    assert [drift.repair_error for drift in look_at(row, clock, minutes=50)] == ["shop is busy"], "not every minute"
+    look_at(row, clock, minutes=10)
+
+    assert look_at(row, clock) == []
+    assert [effect["effect"] for effect in fake.effects()] == ["copy"]
+
+
+def test_what_differs_already_is_repaired_once_the_policy_says_so(
+    world: tuple[Host, FakeHost, Placement], clock: Clock
+) -> None:
+    row, fake, placement = world
+    point_away(fake, placement)
+    look_at(row, clock)
+    Host.objects.filter(pk=row.pk).update(drift_policy="repair")
+    look_at(row, clock)
+
+    assert look_at(row, clock) == []
+
+
+def test_an_alias_that_no_host_was_up_for_at_the_promotion_is_drift(
+    placed: Placement, shop: FakeHost, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(plan.JOBS, "alias", fake_jobs.ON_HOSTS["alias"])
+    Host.objects.update(drift_policy="report")
+    add_rows(1000, 30)
+    run = start(placed.version.pipeline)
+    shop.fail("down")
+    promote(Rollout.objects.get(run=run), now())
+    job = tried(Job.objects.get(run=run, kind="alias"), first_minute=10)
+    shop.fail("")
+    assert job.status == "failed"
+
+    drift = looked(placed.host, 60)
+    assert (drift.kind, Notice.objects.filter(kind="drift").count()) == ("alias", 1)
+    Host.objects.update(drift_policy="repair")
+    looked(placed.host, 61)
+    assert looked(placed.host, 62).ended_at is not None
+    digests = {tag.name.rpartition(":")[2]: tag.digest for tag in shop.tags()}
+    assert digests["production"] == digests["v2"]
 
 
 def test_names_that_are_not_ours_are_never_looked_at(world: tuple[Host, FakeHost, Placement], clock: Clock) -> None:

@@ -12,9 +12,22 @@ from django.utils.timezone import now
 from pipelines import actions
 from pipelines.artifacts import store_of
 from pipelines.engine import kernel
-from pipelines.models import Example, GateResult, ModelVersion, Notice, PipelineState, Rollout, Route, Run, RunEvent
+from pipelines.hosts.fake import FakeHost
+from pipelines.models import (
+    Example,
+    GateResult,
+    Job,
+    ModelVersion,
+    Notice,
+    PipelineState,
+    Rollout,
+    Route,
+    Run,
+    RunEvent,
+)
 from pipelines.plan import JOBS, PLAN
 from pipelines.shipping.promotion import promote
+from pipelines.stages import deploy
 from tenants.actions import change_settings
 from tenants.models import Host, Pipeline
 from tests.flow import fake_jobs
@@ -199,3 +212,30 @@ def test_a_task_gate_without_a_held_out_set_does_not_exist(
     assert (run.status, run.stage) == ("held", "compare")
     assert "no gate could decide without production" in run.reason
     assert list(GateResult.objects.filter(run=run).values_list("name", flat=True)) == ["size"]
+
+
+def test_a_run_that_is_through_lets_hosts_hear_of_its_version(
+    unwatched: Pipeline, add_rows: Callable[..., None], shop: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(JOBS, "alias", fake_jobs.ON_HOSTS["alias"])
+    add_rows(0, 30)
+    run = promoted(unwatched)
+    assert run.status == "succeeded"
+    digests = {tag.name.rpartition(":")[2]: tag.digest for tag in shop.tags()}
+    assert digests["production"] == digests["v1"]
+
+
+def test_only_what_a_run_itself_waits_for_ends_with_its_success(
+    unwatched: Pipeline, add_rows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(0, 30)
+    run = start(unwatched)
+    monkeypatch.setattr("pipelines.engine.dispatch.work_job", lambda *_: None)
+    for kind in ("push:shop:repair-7", "replay:2"):
+        Job.of(run, run=run, stage="deploy", kind=kind, queue="push", created_at=now(), due_at=now()).save()
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "_place", lambda *_: None)
+        actions.approve(run, actor="owner", reason="looks right", now=now())
+    assert Run.objects.get(pk=run.pk).status == "succeeded"
+    ended = dict(Job.objects.filter(run=run, stage="deploy").values_list("kind", "status"))
+    assert ended == {"push:shop:repair-7": "queued", "replay:2": "cancelled", "alias": "queued"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.engine import kernel
-from pipelines.models import Notice, Rollout, Run
+from pipelines.heavy.retiring.choice import needed
+from pipelines.keeping import versions_of
+from pipelines.models import Notice, Placement, Rollout, Run
 from pipelines.stages import deploy
 from tenants import freezing
 from tenants.models import Host, Pipeline
@@ -138,3 +141,17 @@ def test_a_worker_that_lost_its_run_opens_nothing(
     later(placed, 600)
     assert route_of(pipeline) == (2, None, 0)
     assert Rollout.objects.get(run=placed).status == "placed"
+
+
+def test_a_version_that_is_turned_down_after_it_was_placed_leaves_no_rollout_behind(
+    pipeline: Pipeline, placed: Run
+) -> None:
+    go_back(pipeline)
+    run = later(placed, 600)
+    assert (run.status, run.reason) == ("held", ANOTHER)
+    actions.reject(run, actor="owner", reason="no longer wanted", now=now())
+    assert (version(3).status, Rollout.objects.get(run=run).status) == ("rejected", "retired")
+    Rollout.objects.filter(run=run).update(status="placed")  # As it was left by older programs.
+    Placement.objects.filter(version=version(3)).delete()
+    assert version(3).pk not in needed(pipeline, now() + timedelta(days=2))
+    assert not next(kept for kept in versions_of(pipeline.client_id)[pipeline.pk] if kept.number == 3).is_in_use

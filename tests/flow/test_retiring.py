@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from django.utils.timezone import now
 
+from agency.leaving.erasing import carry_out
 from pipelines import actions, plan
+from pipelines.actions.clients.erasure import order_erasure
 from pipelines.artifacts import store_of
 from pipelines.engine.jobs import work_on
 from pipelines.heavy.retiring import job as retiring
@@ -18,6 +20,7 @@ from pipelines.hosts.fake import FakeHost
 from pipelines.models import Job, Placement, Rollout, Route
 from pipelines.plan import JOBS
 from pipelines.retention import retire_versions
+from tenants import scope
 from tenants.actions import change_settings
 from tenants.models import Host, Pipeline
 from tests.flow import fake_jobs
@@ -102,3 +105,59 @@ def test_a_host_that_is_down_is_tried_again_and_keeps_nobody_waiting(
     host.fail("")
     assert work_on(job.pk, JOBS, lambda: now() + timedelta(hours=1))
     assert standing(host) == {"v2", "v3"}
+
+
+def given_up(pipeline: Pipeline, host: FakeHost) -> Job:
+    """The host was down for every attempt to take v1 off it."""
+    host.fail("down")
+    assert retire_versions(now()) == 1
+    job = Job.objects.get(kind__startswith="retire")
+    for hour in range(1, job.max_attempts + 1):
+        work_on(job.pk, JOBS, lambda hour=hour: now() + timedelta(hours=hour))
+    host.fail("")
+    job.refresh_from_db()
+    assert (job.status, "v1" in standing(host)) == ("failed", True)
+    return job
+
+
+def test_what_a_host_that_was_down_still_holds_is_ordered_off_it_again(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(pipeline, add_rows, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(retiring.dispatch, "work_job", lambda *_: None)
+        given_up(pipeline, host)
+        assert retire_versions(now() + timedelta(hours=6)) == 0, "once a day"
+        assert retire_versions(now() + timedelta(days=2)) == 1
+    work_on(Job.objects.get(kind__startswith="retire", status="queued").pk, JOBS, lambda: now() + timedelta(days=2))
+    assert standing(host) == {"v2", "v3"}
+    assert retire_versions(now() + timedelta(days=4)) == 0, "the host has said that it is gone"
+
+
+def test_what_was_given_up_and_is_needed_again_stays(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback is bringing v1 back; it is recorded as placed once that is through."""
+    lived(pipeline, add_rows, 3)
+    monkeypatch.setattr("pipelines.engine.dispatch.work_job", lambda *_: None)
+    given_up(pipeline, host)
+    actions.roll_back(pipeline, to=version(1), actor="owner", reason="back to the start", now=now())
+    assert retire_versions(now() + timedelta(days=2)) == 1
+    job = Job.objects.get(kind__startswith="retire", status="queued")
+    Job.objects.filter(pk=job.pk).update(due_at=now())
+    assert work_on(job.pk, JOBS, now)
+    job.refresh_from_db()
+    assert ("kept" in job.result, "v1" in standing(host)) == (True, True)
+
+
+def test_an_erasure_takes_off_what_a_host_that_was_down_still_holds(
+    pipeline: Pipeline, add_rows: Callable[..., None], host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(pipeline, add_rows, 3)
+    monkeypatch.setattr(retiring.dispatch, "work_job", lambda *_: None)
+    given_up(pipeline, host)
+    client = pipeline.client
+    said = {"actor": "owner", "reason": "the contract ended", "now": now()}
+    with scope.agency_scope(client.agency_id):
+        carry_out(order_erasure(client, client.name, **said), now())
+    assert standing(host) == set()

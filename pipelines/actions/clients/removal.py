@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.apps import apps
 from django.db import models, router, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from pipelines.actions.refused import ActionRefused
@@ -19,6 +20,7 @@ from pipelines.hosts import HostError, HostRefused
 from pipelines.hosts.naming import alias_name
 from pipelines.hosts.release import retire
 from pipelines.models import Job, Placement
+from pipelines.models.placement import LEAVING
 from tenants.models import AuditEvent, Client, Host
 
 HOST_TIMEOUT_S = 10.0
@@ -52,8 +54,11 @@ def wipe(client_id: int, jobs: Iterable[int]) -> None:
 
 
 def clear(host: Host, slug: str) -> list[str]:
-    """Takes the versions placed there off the host, and the moving names beside them; nothing else is touched."""
-    placed = Placement.objects.filter(host=host, status="placed").select_related("version__pipeline")
+    """Takes the versions that stand there off the host, and the moving names beside them; nothing else is touched.
+
+    Those too that it was told to let go while it was down.
+    """
+    placed = Placement.objects.filter(LEAVING | Q(status="placed"), host=host).select_related("version__pipeline")
     names = {row.model_name: alias_name(slug, row.version.pipeline.slug) for row in placed}
     if not names:
         return []

@@ -11,10 +11,12 @@ from pipelines.artifacts import store_of
 from pipelines.domain.transitions import LIVE_RUNS, RolloutStatus
 from pipelines.hosts.naming import is_ours
 from pipelines.models import ModelVersion, PipelineState, Placement, Rollback, Rollout, Route
+from pipelines.models.placement import LEAVING
 from pipelines.shipping.rollback import default_target
 from tenants.models import Pipeline
 
-ON_ITS_WAY = (RolloutStatus.PLACED, RolloutStatus.STEPPING, RolloutStatus.HALTED, RolloutStatus.ROLLING_BACK)
+# One that is only placed is needed for as long as its run lives.
+ON_ITS_WAY = (RolloutStatus.STEPPING, RolloutStatus.HALTED, RolloutStatus.ROLLING_BACK)
 # Hosts that a rollback could not reach are asked again meanwhile.
 ROLLBACK_SETTLED = timedelta(days=1)
 
@@ -28,6 +30,12 @@ def expendable(pipeline: Pipeline, now: datetime) -> list[Placement]:
     gone = [version for version in _past(rest, room) if store_of(pipeline.client_id).has_all(version.files)]
     rows = Placement.objects.filter(version__in=gone, status="placed", host__is_enabled=True)
     return [row for row in rows.select_related("version__run", "host").order_by("pk") if is_ours(row.model_name)]
+
+
+def leaving(pipeline: Pipeline) -> list[Placement]:
+    """What was given up and still stands on a host that could not be reached then."""
+    rows = Placement.objects.filter(LEAVING, version__pipeline=pipeline, host__is_enabled=True)
+    return list(rows.select_related("version__run", "host").order_by("pk"))
 
 
 def _past(versions: Iterable[ModelVersion], room: int) -> list[ModelVersion]:

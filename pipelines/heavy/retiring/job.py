@@ -12,7 +12,7 @@ from django.utils.timezone import now as clock
 from pipelines.engine import dispatch
 from pipelines.engine.jobs import ATTEMPTS, JobFailed, Work
 from pipelines.heavy.push import open_adapter
-from pipelines.heavy.retiring.choice import expendable
+from pipelines.heavy.retiring.choice import expendable, needed
 from pipelines.hosts import HostDown, HostRefused
 from pipelines.hosts.release import retire
 from pipelines.models import Job, Placement, Route
@@ -56,14 +56,15 @@ def work(work: Work) -> dict[str, Any]:
 def _given_up(placement: Placement) -> bool:
     """Decided under the route's lock, as rollbacks are: from here on nobody counts on the placement.
 
-    An attempt before this one may have decided it already.
+    An attempt before this one may have decided it already, days ago: what is needed since then stays all the same.
     """
-    Route.objects.select_for_update().filter(pipeline_id=placement.version.pipeline_id).first()
+    pipeline = placement.version.pipeline
+    Route.objects.select_for_update().filter(pipeline=pipeline).first()
     placement.refresh_from_db(fields=["status"])
-    if placement.status == "placed" and placement in expendable(placement.version.pipeline, clock()):
+    if placement.status == "placed" and placement in expendable(pipeline, clock()):
         placement.status = "retired"
         placement.save(update_fields=["status"])
-    return placement.status == "retired"
+    return placement.status == "retired" and placement.version_id not in needed(pipeline, clock())
 
 
 def _shares_its_file(placement: Placement) -> bool:
