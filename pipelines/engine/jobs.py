@@ -246,7 +246,7 @@ def hand_in(work: Work, handed: dict[str, Any], now: datetime) -> bool:
 
 def start_over(work: Work) -> bool:
     """Once this attempt has failed the job is anybody's again, with attempts of its own: what a machine handed in is
-    not here any more. False: the job is not this worker's any more, and nothing was changed.
+    not here any more, or not counted. False: the job is not this worker's any more, and nothing was changed.
     """
     work.job.handed, work.job.max_attempts = {}, work.job.attempts + MAX_ATTEMPTS
     return bool(_fenced(work.job).update(handed={}, max_attempts=work.job.max_attempts))

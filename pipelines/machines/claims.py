@@ -17,7 +17,7 @@ from pipelines.domain.transitions import JobStatus
 from pipelines.engine import jobs
 from pipelines.engine.jobs import JobFailed, Work
 from pipelines.heavy.errands.received import forget_parts
-from pipelines.machines.offers import offered
+from pipelines.machines.offers import is_trusted_with, offered
 from pipelines.models import Job, JobPart
 from pipelines.plan import ERRANDS
 from pipelines.work.errand import Errand
@@ -47,7 +47,7 @@ def claim(machine: Machine, session: str, now: datetime) -> Work | None:
     """
     mine = Job.objects.select_related("run__revision", "client").filter(machine=machine.pk, due_at__gt=now)
     for job in mine.filter(status=JobStatus.RUNNING):
-        if job.errand.get("session") == session:
+        if job.errand.get("session") == session and is_trusted_with(machine, job):
             return Work(job)
     for found in offered(machine, now):
         with scope.client_scope(found.client_id, found.agency_id):
@@ -62,8 +62,11 @@ def _prepared(job: Job, machine: Machine, session: str, now: datetime) -> bool:
     work = Work(job)
     try:
         errand = ERRANDS[job.kind](work).as_json() | {"session": session}
-    except JobFailed as failed:
-        jobs.settle_failure(work, str(failed), failed.permanent, now)
+    except Exception as failed:
+        if not isinstance(failed, JobFailed):
+            log.exception("errand of job %s", job.kind)
+        permanent = bool(getattr(failed, "permanent", False))
+        jobs.settle_failure(work, str(failed) or type(failed).__name__, permanent, now)
         return False
     forget_parts(job)
     job.machine, job.errand = machine.pk, errand
@@ -82,7 +85,7 @@ def held(machine: Machine, job_id: int, version: int) -> Iterator[Work]:
     with scope.client_scope(found, machine.agency_id):
         rows = Job.objects.select_related("run__revision", "client")
         job = rows.filter(pk=job_id, machine=machine.pk, version=version, status=JobStatus.RUNNING).first()
-        if job is None:
+        if job is None or not is_trusted_with(machine, job):
             raise NotYours
         yield Work(job, progress=job.progress)
 
@@ -118,7 +121,8 @@ def hand_in(work: Work, machine: Machine, said: dict[str, Any], outputs: dict[st
         if here != told.get("size"):
             words = {"name": name, "here": here, "size": told.get("size")}
             raise Refused(_("Of %(name)s %(here)s of %(size)s bytes are here.") % words)
-    handed = {"machine": machine.name, "version": work.job.version, "said": said, "outputs": outputs}
+    who = {"machine": machine.name, "machine_id": machine.pk}
+    handed = who | {"version": work.job.version, "said": said, "outputs": outputs}
     if not jobs.hand_in(work, handed, now):
         raise NotYours
 

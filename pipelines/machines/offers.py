@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from django.db.models import F, OuterRef, Subquery
 
-from pipelines.domain.machines import Has, Needs, lacking, memory_of
+from pipelines.domain.machines import TRUSTED_ONLY, Has, Needs, lacking, memory_of
 from pipelines.domain.transitions import LIVE_JOBS
 from pipelines.heavy import build, measure, train
 from pipelines.models import Job, ModelVersion, PipelineState, Run, Turn
@@ -21,8 +22,6 @@ MAY_LEAVE: dict[str, Callable[[Run], bool]] = {
     "build": build.may_leave,
     "evaluate": measure.may_leave,
 }
-# Kinds whose result nobody here can check by looking at it.
-TRUSTED_ONLY = frozenset({"evaluate"})
 LOOKED_AT = 100
 
 
@@ -33,6 +32,11 @@ def has_of(machine: Machine) -> Has:
 def may_leave(job: Job) -> bool:
     """Whether its errand holds nothing that opens a host, and is not in our hands already."""
     return job.kind in MAY_LEAVE and not job.handed and MAY_LEAVE[job.kind](job.run)
+
+
+def is_trusted_with(machine: Machine, job: Job) -> bool:
+    """Asked again whenever it speaks of the job: trust may end in the middle of it."""
+    return machine.is_trusted or job.kind not in TRUSTED_ONLY
 
 
 def needs_of(job: Job) -> Needs:
@@ -53,15 +57,26 @@ def _weights(job: Job) -> int:
 
 
 def offered(machine: Machine, now: datetime) -> Iterator[Job]:
-    """Due jobs that fit the machine: of the client that was served longest ago first. In the agency's scope."""
-    rows = Job.objects.filter(due_at__lte=now, status__in=LIVE_JOBS, queue__in=machine.queues, kind__in=ERRANDS)
+    """Due jobs that fit the machine: of the client that was served longest ago first. In the agency's scope.
+
+    However many stand before them that do not fit: those for a larger machine, or for one that is trusted.
+    """
     has = has_of(machine)
+    fitting = (job for job in _in_turn(machine, now) if may_leave(job) and not lacking(needs_of(job), has))
+    return islice(fitting, LOOKED_AT)
+
+
+def _in_turn(machine: Machine, now: datetime) -> Iterator[Job]:
+    """Due ones of the kinds that it may have, which no machine has handed in; read a few at a time."""
+    kinds = set(ERRANDS) if machine.is_trusted else set(ERRANDS) - TRUSTED_ONLY
+    rows = Job.objects.filter(due_at__lte=now, status__in=LIVE_JOBS, queue__in=machine.queues, kind__in=kinds)
     turns = Turn.objects.filter(client=OuterRef("client"), queue=OuterRef("queue"))
-    rows = rows.annotate(served_at=Subquery(turns.values("served_at")))
-    in_turn = (F("served_at").asc(nulls_first=True), "due_at", "pk")
-    for job in rows.select_related("run__revision", "client").order_by(*in_turn)[:LOOKED_AT]:
-        if may_leave(job) and not lacking(needs_of(job), has):
-            yield job
+    rows = rows.filter(handed={}).annotate(served_at=Subquery(turns.values("served_at")))
+    line = list(rows.order_by(F("served_at").asc(nulls_first=True), "due_at", "pk").values_list("pk", flat=True))
+    for first in range(0, len(line), LOOKED_AT):
+        pks = line[first : first + LOOKED_AT]
+        found = Job.objects.select_related("run__revision", "client").in_bulk(pks)
+        yield from (found[pk] for pk in pks if pk in found)
 
 
 def is_theirs(job_id: int) -> bool:

@@ -57,7 +57,9 @@ def look(rollout: Rollout, settings: PipelineSettings, now: datetime) -> judge.D
         state = judge.apply_slot(state, plan, number, answered.get(number, ()), seen)
     state = replay.count(rollout, state)
     recent = evidence.recent_transport(rollout, state.step_began_at, now)
-    decision = judge.decide(state, plan, now, recent, replay.may_settle(rollout, settings, now))
+    # Asked once it matters: what a replay could ask takes a while to count, and the route is locked.
+    is_late = now - state.step_began_at >= plan.max_step
+    decision = judge.decide(state, plan, now, recent, is_late and replay.may_settle(rollout, settings, now))
     rollout.canary = state.to_json()
     rollout.save(update_fields=["canary"])
     number = int((now - state.began_at).total_seconds() // settings.rollout.check_every_s)

@@ -12,7 +12,13 @@ from pipelines.domain.canary import Arm, CanaryState, Outcome, Pair, apply_pairs
 from pipelines.domain.transitions import JobStatus
 from pipelines.engine.jobs import ensure_job
 from pipelines.models import Job, Placement, ReplayPair, Rollout, Run
-from pipelines.shipping.bodies import RecentPrompt, held_out_prompts, recent_prompts
+from pipelines.shipping.bodies import (
+    RecentPrompt,
+    held_out_digests,
+    held_out_prompts,
+    recent_digests,
+    recent_prompts,
+)
 from tenants.pipeline_settings import PipelineSettings
 
 CANARY, MONITOR = "canary", "monitor"
@@ -53,7 +59,16 @@ def is_possible(rollout: Rollout, phase: str, settings: PipelineSettings, now: d
     if not (settings.rollout.replay and has_prompts) or shared_placements(rollout) is None:
         return False
     wants = wanted(rollout, phase, settings)
-    return wants >= LEAST_PAIRS and len(prompts(rollout, phase, LEAST_PAIRS, now)) >= LEAST_PAIRS
+    return wants >= LEAST_PAIRS and _has_prompts(rollout, phase, now)
+
+
+def _has_prompts(rollout: Rollout, phase: str, now: datetime) -> bool:
+    """Whether `prompts` gives enough; looked at by digests, for this is asked while the route is locked."""
+    told = _told(rollout, phase)
+    found = set(recent_digests(rollout.pipeline, LEAST_PAIRS, now - WINDOW, told))
+    if len(found) < LEAST_PAIRS and rollout.run.revision.settings.rollout.is_direct:
+        found |= held_out_digests(rollout.pipeline, LEAST_PAIRS - len(found), told | found)
+    return len(found) >= LEAST_PAIRS
 
 
 def wanted(rollout: Rollout, phase: str, settings: PipelineSettings) -> int:
@@ -63,11 +78,16 @@ def wanted(rollout: Rollout, phase: str, settings: PipelineSettings) -> int:
 
 def prompts(rollout: Rollout, phase: str, limit: int, now: datetime) -> list[RecentPrompt]:
     """Prompts that this phase did not replay yet: recent ones; held-out ones where no traffic passes the gateway."""
-    told = set(ReplayPair.objects.filter(rollout=rollout, phase=phase).values_list("prompt_digest", flat=True))
+    told = _told(rollout, phase)
     found = recent_prompts(rollout.pipeline, limit, now - WINDOW, told)
     if len(found) < limit and rollout.run.revision.settings.rollout.is_direct:
         found += held_out_prompts(rollout.pipeline, limit - len(found), now, told | {prompt.digest for prompt in found})
     return found
+
+
+def _told(rollout: Rollout, phase: str) -> set[str]:
+    """Digests of what it was asked."""
+    return set(ReplayPair.objects.filter(rollout=rollout, phase=phase).values_list("prompt_digest", flat=True))
 
 
 def shared_placements(rollout: Rollout) -> tuple[Placement, Placement] | None:

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from agency.mail.compose import compose
 from pipelines import actions, plan
 from pipelines.artifacts import store_of
-from pipelines.engine.jobs import work_on
+from pipelines.engine.jobs import JobFailed, Work, work_on
 from pipelines.hosts.fake import FakeHost
 from pipelines.models import Drill, Job, Notice, Placement, Rollback
 from pipelines.shipping.back import drills
@@ -181,3 +181,41 @@ def test_two_tickers_begin_one_drill(unwatched: Pipeline, add_rows: Callable[...
     due = now() + timedelta(days=31)
     begun = [drills.begin_if_due(unwatched, due) for _ticker in range(2)]
     assert [drill is not None for drill in begun] == [True, False] and Drill.objects.count() == 1
+
+
+@pytest.mark.parametrize(("after", "sentence"), [(timedelta(0), "no host answered"), (drills.STALE, "its worker")])
+def test_a_drill_that_nobody_ends_is_told_at_the_next_look_and_proves_nothing(
+    unwatched: Pipeline,
+    add_rows: Callable[..., None],
+    shop: FakeHost,
+    monkeypatch: pytest.MonkeyPatch,
+    after: timedelta,
+    sentence: str,
+) -> None:
+    """Its job has failed; or it was lost with its worker, and nobody has a schedule that would come by it."""
+    lived(unwatched, add_rows, 2)
+
+    def failing(work: Work) -> dict[str, object]:
+        raise JobFailed("no host answered", permanent=True)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(plan.JOBS, "drill", fake_jobs.nothing if after else failing)
+        made = drilled(unwatched)
+    assert made.status == "running"
+    assert drills.begin_if_due(unwatched, made.created_at + after + timedelta(seconds=1)) is None
+    made.refresh_from_db()
+    assert made.status == "failed" and sentence in made.sentence
+    assert Notice.objects.filter(kind="drill_failed").count() == 1
+    assert drills.begin_if_due(unwatched, made.created_at + timedelta(hours=23)) is None
+    assert drills.begin_if_due(unwatched, made.created_at + timedelta(days=1)) is not None
+
+
+def test_a_drill_that_goes_on_is_left_alone(
+    unwatched: Pipeline, add_rows: Callable[..., None], shop: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(unwatched, add_rows, 2)
+    monkeypatch.setattr("pipelines.engine.dispatch.work_job", lambda *_: None)
+    made = drilled(unwatched)
+    assert drills.begin_if_due(unwatched, made.created_at + timedelta(hours=1)) is None
+    made.refresh_from_db()
+    assert made.status == "running"

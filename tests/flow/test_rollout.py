@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from pipelines import actions
@@ -137,6 +139,19 @@ def test_a_quiet_pipeline_is_settled_by_pairs_and_not_by_a_person(pipeline: Pipe
     run = later(run, LONGEST_S + 10)
     assert run.stage == "monitor", "the pairs excluded that it is 10 points worse"
     assert ReplayPair.objects.count() == PROMPTS + 3
+
+
+def test_a_look_reads_no_question_and_asks_for_pairs_only_once_a_step_is_late(pipeline: Pipeline, canary: Any) -> None:
+    run = canary(prompts=3)
+    ask(pipeline, PROMPTS, first=10)
+    run = later(run, 1)
+    with CaptureQueriesContext(connection) as early:
+        assert later(run, LONGEST_S / 2).reason == "canary at 25 %"
+    with CaptureQueriesContext(connection) as late:
+        assert later(run, LONGEST_S + 5).reason == "canary at 25 %, replaying recent prompts"
+    assert not [one["sql"] for one in early if "pipelines_body" in one["sql"]]
+    asked = [one["sql"] for one in late if "pipelines_body" in one["sql"]]
+    assert asked and not [sql for sql in asked if '"request"' in sql]
 
 
 def test_a_quiet_pipeline_without_replay_is_held_for_a_person(pipeline: Pipeline, canary: Any) -> None:

@@ -67,6 +67,7 @@ CATCH_ALL = {
     "pipelines/engine/kernel.py": "an exception of a stage becomes Retry",
     "pipelines/engine/heartbeat.py": "a beat that is lost ends no work: the lease decides",
     "pipelines/engine/jobs.py": "an exception of a job becomes its error",
+    "pipelines/machines/claims.py": "an errand that cannot be written is its job's error",
     "pipelines/work/__main__.py": "the child's door: the parent hears of every failure",
     "pipelines/worker/program.py": "a job's failure is told to headquarters and ends no machine's program",
     "agency/ollama_host/runner/__main__.py": "the child's door: the parent hears of every failure",

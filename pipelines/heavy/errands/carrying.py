@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.artifacts import scratch_of, store_of, wipe_scratch
 from pipelines.engine.jobs import Work, start_over
 from pipelines.heavy.children import base_folder, run_child
-from pipelines.heavy.errands.received import PartsGone, forget_parts, received
+from pipelines.heavy.errands.received import MakerDistrusted, PartsGone, forget_parts, received
 from pipelines.work.errand import Done, Errand, Input, Places, Step, carry_out
 
 Prepare = Callable[[Work], Errand]
@@ -36,7 +36,7 @@ def carry(work: Work, prepare: Prepare, keep: Keep, secret: Mapping[str, str] | 
 def _taken_in(work: Work, errand: Errand) -> Done:
     try:
         return received(work.job, errand)
-    except PartsGone:
+    except (PartsGone, MakerDistrusted):
         if start_over(work):
             forget_parts(work.job)
         raise

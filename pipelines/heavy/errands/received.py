@@ -9,21 +9,29 @@ from django.utils.translation import gettext as _
 
 from pipelines.artifacts import digest_of, parts_of, scratch_of
 from pipelines.bundles import BundleRefused, Limits, take
+from pipelines.domain.machines import TRUSTED_ONLY
 from pipelines.engine.jobs import JobFailed
 from pipelines.models import Job, JobPart
 from pipelines.trainers.marker import write_marker
 from pipelines.work.errand import Done, Errand
+from tenants import scope
+from tenants.models import Machine
 
 
 class PartsGone(JobFailed):
     """What was handed in is not here any more: no archive of the installation holds it. It has to be made again."""
 
 
+class MakerDistrusted(JobFailed):
+    """Its machine was trusted when it was handed in, and is not any more: nobody can check such a result."""
+
+
 def received(job: Job, errand: Errand) -> Done:
     """As if the steps had been done here. A fault is final: the machine that sent such a thing wants a look first.
 
-    Raises PartsGone where it is not here: that is no fault of the machine's.
+    Raises PartsGone where it is not here: that is no fault of the machine's. And MakerDistrusted.
     """
+    _refuse_distrusted(job)
     out = scratch_of(job.pk) / "handed"
     out.mkdir(parents=True, exist_ok=True)
     for name, told in job.handed["outputs"].items():
@@ -37,6 +45,17 @@ def received(job: Job, errand: Errand) -> Done:
             _unpack(job, whole, out / name)
             whole.unlink()
     return Done(job.handed["said"], out)
+
+
+def _refuse_distrusted(job: Job) -> None:
+    machine = job.handed.get("machine_id")
+    if machine is None or job.kind not in TRUSTED_ONLY:
+        return
+    with scope.agency_scope(job.agency_id):  # Machines are the agency's: a client's scope cannot read them.
+        if Machine.objects.filter(pk=machine, is_trusted=True).exists():
+            return
+    words = {"machine": job.handed["machine"]}
+    raise MakerDistrusted(_("Machine %(machine)s is not trusted any more: what it handed in is made again.") % words)
 
 
 def forget_parts(job: Job) -> None:

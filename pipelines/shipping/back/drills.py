@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from pipelines import outbox
+from pipelines.domain.transitions import JobStatus
 from pipelines.engine import dispatch
 from pipelines.models import Drill, Job, ModelVersion, Rollback, Route
 from pipelines.shipping.change_control import closed_now
@@ -37,8 +38,7 @@ def begin(pipeline: Pipeline, ordered_by: str, now: datetime) -> Drill:
     why_not = obstacle(found, target)
     if target is None or why_not:
         raise DrillRefused(why_not or _("There is no earlier version to go back to."))
-    for lost in Drill.objects.filter(pipeline=pipeline, is_passed=None, created_at__lt=now - STALE):
-        finish(lost, False, _("its worker was lost"), now)
+    _finish_lost(Drill.objects.filter(pipeline=pipeline).first(), now)
     made = _insert(found, target, ordered_by, now)
     said = {"from": made.from_version.label, "to": target.label}
     AuditEvent.append(pipeline, ordered_by, "drill", f"{pipeline.slug} to {target.label}", now, said)
@@ -47,6 +47,16 @@ def begin(pipeline: Pipeline, ordered_by: str, now: datetime) -> Drill:
     job.save()
     dispatch.work_job(job.client_id, job.pk, job.queue)
     return made
+
+
+def _finish_lost(last: Drill | None, now: datetime) -> None:
+    """`last`: the pipeline's latest, the only one that may go on. Its job ended without a result, or was lost."""
+    if last is None or last.is_passed is not None:
+        return
+    given_up = (JobStatus.FAILED, JobStatus.CANCELLED)
+    job = Job.objects.filter(client_id=last.client_id, kind=f"drill:{last.pk}", status__in=given_up).first()
+    if job is not None or last.created_at < now - STALE:
+        finish(last, False, (job and job.error) or _("its worker was lost"), now)
 
 
 def _insert(route: Route, target: ModelVersion, ordered_by: str, now: datetime) -> Drill:
@@ -61,9 +71,14 @@ def _insert(route: Route, target: ModelVersion, ordered_by: str, now: datetime) 
 
 
 def begin_if_due(pipeline: Pipeline, now: datetime) -> Drill | None:
-    """By the schedule of the pipeline's settings. A rollout goes first, and change windows hold drills too."""
+    """By the schedule of the pipeline's settings. A rollout goes first, and change windows hold drills too.
+
+    One whose worker is gone ends here, whoever ordered it: nobody else would tell that it proved nothing.
+    """
+    last = Drill.objects.filter(pipeline=pipeline).first()
+    _finish_lost(last, now)
     days = pipeline.settings.drills.every_days if pipeline.revision else None
-    if days is None or pipeline.is_paused or not _is_due(pipeline, timedelta(days=days), now):
+    if days is None or pipeline.is_paused or not _is_due(pipeline, last, timedelta(days=days), now):
         return None
     if closed_now(pipeline, now) is not None:
         return None
@@ -73,24 +88,32 @@ def begin_if_due(pipeline: Pipeline, now: datetime) -> Drill | None:
         return None
 
 
-def _is_due(pipeline: Pipeline, every: timedelta, now: datetime) -> bool:
-    """Counted from the last proof of the way back: a drill, a real rollback, or the promotion that made it anew."""
+def _is_due(pipeline: Pipeline, last: Drill | None, every: timedelta, now: datetime) -> bool:
+    """Counted from the last proof of the way back: a drill, a real rollback, or the promotion that made it anew.
+
+    Not while a drill goes on, which has proven nothing yet.
+    """
+    if last is not None and last.is_passed is None:
+        return False
     route = Route.objects.select_related("production").filter(pipeline=pipeline, candidate=None).first()
     if route is None or route.production.promoted_at is None:
         return False
-    drill = Drill.objects.filter(pipeline=pipeline).first()
-    if drill is not None and drill.is_passed is False:
+    if last is not None and last.is_passed is False:
         every = min(every, AFTER_A_FAILURE)
     back = Rollback.objects.filter(pipeline=pipeline, flipped_at__isnull=False).first()
-    proofs = [route.production.promoted_at, drill and drill.created_at, back and back.flipped_at]
+    proofs = [route.production.promoted_at, last and last.created_at, back and back.flipped_at]
     return max(at for at in proofs if at) + every <= now
 
 
+@transaction.atomic
 def finish(drill: Drill, is_passed: bool, sentence: str, now: datetime, *, is_told: bool = True) -> None:
     """Once. A drill that failed is told to people: the way back does not hold, and nobody needs it yet."""
     rows = Drill.objects.filter(pk=drill.pk, is_passed=None)
     result = {"is_passed": is_passed, "sentence": sentence, "hosts": drill.hosts, "finished_at": now}
-    if not rows.update(**result) or not is_told:
+    if not rows.update(**result):
+        return
+    drill.is_passed = is_passed
+    if not is_told:
         return
     if is_passed:
         outbox.tell_recovered(drill.pipeline, "drill_failed", now)

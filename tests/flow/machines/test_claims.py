@@ -14,12 +14,15 @@ from django.utils.timezone import now
 
 from pipelines import actions
 from pipelines.artifacts import parts_of, scratch_of, store_of
+from pipelines.artifacts.store import StoreFull
 from pipelines.domain.transitions import JobStatus
 from pipelines.engine import dispatch, jobs
-from pipelines.heavy import train
+from pipelines.heavy import measure, train
+from pipelines.machines import offers
 from pipelines.models import Job, JobPart, ModelVersion, Run
-from pipelines.plan import JOBS
+from pipelines.plan import ERRANDS, JOBS
 from pipelines.retention import forget_handed
+from pipelines.work.errand import Errand
 from tenants import machines, scope
 from tenants.models import AuditEvent, Pipeline
 from tests import factories
@@ -135,19 +138,94 @@ def test_another_agencys_machine_sees_nothing_of_it(training: Pipeline, box: Box
     assert job_of(run).attempts == 1
 
 
-def test_an_evaluation_is_offered_to_a_trusted_machine_only(training: Pipeline) -> None:
+def evaluation(training: Pipeline) -> Run:
+    """Its evaluation is due, and its version's file is in the store."""
     run = factories.make_run(training, at="evaluate")
     Job.of(run, run=run, stage="evaluate", kind="evaluate", queue="cpu", created_at=now(), due_at=now()).save()
-    anybody = box_of(training.agency, "anybody", ("cpu",))
-    trusted = box_of(training.agency, "trusted", ("cpu",), is_trusted=True)
     version = ModelVersion.objects.get(run=run)
     version.gguf_digest = store_of(run.client_id).put_bytes(b"a file that would ship")
     version.save()
+    return run
+
+
+def test_an_evaluation_is_offered_to_a_trusted_machine_only(training: Pipeline) -> None:
+    evaluation(training)
+    anybody = box_of(training.agency, "anybody", ("cpu",))
+    trusted = box_of(training.agency, "trusted", ("cpu",), is_trusted=True)
 
     assert anybody.claim() is None
     claim = trusted.claim()
     assert claim is not None
     assert {one["name"] for one in claim["inputs"]} >= {"candidate"}
+
+
+def test_a_machine_that_is_not_trusted_any_more_measures_nothing(training: Pipeline) -> None:
+    run = evaluation(training)
+    box = box_of(training.agency, "box", ("cpu",), is_trusted=True)
+    claim = box.claim()
+    assert claim is not None and box.beat(claim).status_code == 200
+    order(box, "distrust")
+
+    assert box.beat(claim).status_code == 410
+    assert box.post(f"jobs/{claim['job']}/done", version=claim["version"], said={}, outputs={}).status_code == 410
+    assert (box.claim(), job_of(run, "evaluate").handed) == (None, {})
+
+
+def test_what_it_measured_before_is_not_looked_at_either(training: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = evaluation(training)
+    monkeypatch.setitem(JOBS, "evaluate", measure.work)
+    box = box_of(training.agency, "box", ("cpu",), is_trusted=True)
+    claim = box.claim()
+    assert claim is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "work_job", lambda *_: None)
+        said = {step["kind"]: {} for step in claim["steps"]}
+        assert box.post(f"jobs/{claim['job']}/done", version=claim["version"], said=said, outputs={}).status_code == 200
+    order(box, "distrust")
+    jobs.work_on(claim["job"], JOBS, now)
+
+    job = job_of(run, "evaluate")
+    assert (job.status, job.handed) == ("queued", {})
+    assert "Machine box is not trusted any more" in job.error
+    Job.objects.filter(pk=job.pk).update(due_at=now())
+    assert box.claim() is None
+    again = box_of(training.agency, "another", ("cpu",), is_trusted=True).claim()
+    assert again is not None and again["job"] == claim["job"]
+
+
+def test_a_job_that_fits_is_found_behind_those_that_do_not(
+    training: Pipeline, box: Box, add_rows: AddRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offers, "LOOKED_AT", 1)
+    other = factories.make_run(factories.make_pipeline(factories.make_client(training.agency)), at="finetune")
+    long_ago = {"queue": "gpu", "created_at": now(), "due_at": now() - timedelta(days=1)}
+    with factories.inside(other.pipeline):
+        checked = {"result": {"weights_bytes": 2**50}, "queue": "cpu", "created_at": now(), "status": "succeeded"}
+        Job.objects.filter(run=other).delete()
+        Job.of(other, run=other, stage="finetune", kind="preflight", **checked).save()
+        Job.of(other, run=other, stage="finetune", kind="train", **long_ago).save()
+        Job.of(other, run=other, stage="evaluate", kind="evaluate", **long_ago).save()
+    add_rows(0, 30)
+    run = start(training)
+
+    claim = box.claim()
+
+    assert claim is not None and claim["job"] == job_of(run).pk
+
+
+def test_an_errand_that_cannot_be_written_is_the_error_of_its_job(
+    training: Pipeline, box: Box, add_rows: AddRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(work: jobs.Work) -> Errand:
+        raise StoreFull("The disk has no room for 3 MB.")
+
+    monkeypatch.setitem(ERRANDS, "train", full)
+    add_rows(0, 30)
+    run = start(training)
+
+    assert box.claim() is None
+    job = job_of(run)
+    assert (job.status, job.error, job.is_permanent) == ("failed", "The disk has no room for 3 MB.", True)
 
 
 def test_what_a_machine_lacks_keeps_a_job_from_it_and_it_is_done_here(pipeline: Pipeline, add_rows: AddRows) -> None:
@@ -378,7 +456,6 @@ def test_an_address_opens_ranges_of_one_file_and_no_more(training: Pipeline, box
 def test_without_a_gpu_anywhere_a_training_that_needs_one_waits(
     training: Pipeline, box: Box, add_rows: AddRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.machines import offers
     from tenants.actions import change_settings
 
     monkeypatch.setattr(offers, "has_gpu_here", lambda: False)
