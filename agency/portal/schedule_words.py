@@ -40,9 +40,33 @@ def in_words(schedule: Schedule, timezone: str) -> str:
     """ "First Tuesday of each month, 04:00, Europe/Madrid". A rule with rarer parts is shown as it is written."""
     parts = dict(part.split("=", 1) for part in schedule.rule.upper().split(";") if "=" in part)
     end = f"{schedule.at:%H:%M}, {timezone}"
-    if not parts.keys() <= UNDERSTOOD or parts.get("FREQ") not in EVERY:
+    if not parts.keys() <= UNDERSTOOD or parts.get("FREQ") not in EVERY or not _can_be_said(parts):
         return f"{schedule.rule}, {end}"
     return f"{_days(parts)}, {end}"
+
+
+def _can_be_said(parts: dict[str, str]) -> bool:
+    """Whether the days mean with this frequency what their words would."""
+    days, dates = parts.get("BYDAY", ""), parts.get("BYMONTHDAY", "")
+    if not days and not dates:
+        return True
+    if dates:
+        return parts["FREQ"] == "MONTHLY" and not days and "-" not in dates
+    places = [_place(day) for day in days.split(",")]
+    match parts["FREQ"]:
+        case "WEEKLY":
+            return all(place == 0 for place in places)
+        case "MONTHLY" | "YEARLY":
+            return all(place in PLACES for place in places)
+    return False
+
+
+def _place(day: str) -> int | None:
+    """+1TU -> 1, TU -> 0; None for what is no such day."""
+    found = re.fullmatch(r"([+-]?\d{1,2})?([A-Z]{2})", day)
+    if found is None or found[2] not in DAYS:
+        return None
+    return int(found[1] or 0)
 
 
 def _days(parts: dict[str, str]) -> str:
@@ -68,8 +92,5 @@ def _named(parts: dict[str, str]) -> str:
 
 
 def _day(text: str) -> str:
-    found = re.fullmatch(r"([+-]?\d)?([A-Z]{2})", text)
-    if found is None or found[2] not in DAYS:
-        return text
-    place = PLACES.get(int(found[1])) if found[1] else None
-    return f"{place} {DAYS[found[2]]}" if place else str(DAYS[found[2]])
+    place, day = PLACES.get(_place(text) or 0), DAYS[text[-2:]]
+    return f"{place} {day}" if place else str(day)

@@ -46,6 +46,21 @@ def test_an_engineer_starts_a_prompt_run_and_its_card_says_what_it_is(engineer: 
     assert {stage.name for stage in stages if stage.state == "off"} == {"validate", "finetune"}
 
 
+def test_texts_that_end_an_answer_survive_a_form_that_changes_something_else(
+    engineer: Browser, support: Pipeline
+) -> None:
+    stops = ["\n", "\nUser:", "END"]
+    with factories.inside(support):
+        ModelVersion.objects.update(parameters={"stop": stops})
+    shown = engineer.get(PAGE).context["form"]["stop"].value()
+
+    engineer.post(PAGE, {"system": "Answer in one word.", "stop": shown.replace("\n", "\r\n"), "reason": "short"})
+
+    assert shown.split("\n") == ['"\\n"', '"\\nUser:"', "END"]
+    with factories.inside(support):
+        assert ModelVersion.objects.get(number=2).parameters["stop"] == stops
+
+
 def test_the_page_says_what_is_wrong_and_keeps_what_was_typed(engineer: Browser, support: Pipeline) -> None:
     answer = engineer.post(PAGE, {"system": "Mine.", "temperature": "0.7", "reason": "warmer"})
 

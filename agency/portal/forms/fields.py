@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Set
 from datetime import UTC, datetime, timedelta
@@ -115,7 +116,10 @@ class WallTimeField(forms.DateTimeField):
             found = super().to_python(value)
         if found is None or found.tzinfo is not TYPED:
             return found
-        return found.replace(tzinfo=zone, fold=int(self.is_last)).astimezone(UTC)
+        try:
+            return found.replace(tzinfo=zone, fold=int(self.is_last)).astimezone(UTC)
+        except OverflowError as beyond:  # In UTC before the year 1, or after 9999.
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from beyond
 
 
 class ReasonForm(RetuneForm):
@@ -127,19 +131,55 @@ class ReasonForm(RetuneForm):
 
 
 class LinesField(forms.CharField):
-    """One value a line; commas separate too."""
+    """One value a line."""
 
     widget = forms.Textarea(attrs={"rows": 4})
+    between = re.compile(r"\n")
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(str(v) for v in value) if isinstance(value, list | tuple) else value
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        return [part.strip() for part in re.split(r"[\n,]", value or "") if part.strip()]
+        return [part.strip() for part in self.between.split(value or "") if part.strip()]
+
+
+class AddressesField(LinesField):
+    """E-mail addresses, one a line; commas separate too."""
+
+    between = re.compile(r"[\n,]")
+
+
+class TextsField(LinesField):
+    """Texts one a line; one that a line cannot hold (line breaks, spaces at its ends) stands as a JSON string."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(_on_a_line, value)) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        return [_out_of_quotes(line) if line.startswith('"') else line for line in super().to_python(value)]
+
+
+def _on_a_line(text: str) -> str:
+    is_plain = text == text.strip() and not re.search(r"[\r\n]", text) and not text.startswith('"')
+    return text if is_plain else json.dumps(text, ensure_ascii=False)
+
+
+def _out_of_quotes(line: str) -> str:
+    """Raises ValidationError for what is no JSON string of at least one character."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, str) or not found:
+        said = _("“%(text)s” is no text in quotes. Write for example %(good)s.")
+        raise ValidationError(said % {"text": line, "good": r'"\nUser:"'})
+    return found
 
 
 class ListOrWordField(LinesField):
     """Values with commas between them, or the one word that means none at all; nothing is None: as usual."""
+
+    between = re.compile(r"[\n,]")
 
     def __init__(self, word: str, **kwargs: Any) -> None:
         super().__init__(**{"widget": forms.TextInput} | kwargs)
@@ -158,6 +198,8 @@ class ListOrWordField(LinesField):
 class DurationField(forms.CharField):
     """Seconds, written as people write them: 48 h, 30 min, 1 d 12 h; a bare number is seconds."""
 
+    max_chars = 40  # A float holds every number of so many digits.
+
     def prepare_value(self, value: Any) -> Any:
         return spell(value) if isinstance(value, int | float) else value
 
@@ -165,12 +207,13 @@ class DurationField(forms.CharField):
         text = str(value or "").strip()
         if not text:
             return None
-        if re.fullmatch(r"\d+", text):
-            return int(text)
-        parts = DURATION.findall(text)
-        if not parts or DURATION.sub("", text).strip(" ,+"):
+        is_bare = re.fullmatch(r"\d+", text)
+        parts = [(text, "s")] if is_bare else DURATION.findall(text)
+        rest = "" if is_bare else DURATION.sub("", text).strip(" ,+")
+        if not parts or rest or len(text) > self.max_chars:
             raise ValidationError(
-                _("“%(text)s” is not a duration. Write for example 30 min, 48 h or 1 d.") % {"text": text}
+                _("“%(text)s” is not a duration. Write for example 30 min, 48 h or 1 d.")
+                % {"text": text[: self.max_chars]}
             )
         return round(sum(float(number) * UNITS_S[unit.lower()] for number, unit in parts))
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import LinesField, RetuneForm, ShortNameField
+from agency.portal.forms.fields import AddressesField, LinesField, RetuneForm, ShortNameField, TextsField
 from agency.portal.forms.people import SLUG_HINT
 from agency.portal.presets import PRESETS
 from pipelines.models import ModelVersion
@@ -41,8 +41,13 @@ class PromptForm(RetuneForm):
         required=False,
         help_text=gettext_lazy("The gateway then gives this one in its place. Otherwise theirs stands."),
     )
-    stop = LinesField(
-        label=gettext_lazy("Stop at"), required=False, help_text=gettext_lazy("Texts that end an answer, one a line.")
+    stop = TextsField(
+        label=gettext_lazy("Stop at"),
+        required=False,
+        help_text=gettext_lazy(
+            "Texts that end an answer, one a line; in quotes where one begins or ends with a space or a line break: "
+            '"\\nUser:".'
+        ),
     )
     num_predict = forms.IntegerField(label=gettext_lazy("Tokens an answer at most"), required=False)
     temperature = forms.FloatField(label=gettext_lazy("Temperature"), required=False, help_text=ON_HOSTS)
@@ -85,7 +90,7 @@ class PipelineForm(RetuneForm):
     )
     base = forms.ChoiceField(label=gettext_lazy("Base model"))
     hosts = forms.MultipleChoiceField(label=gettext_lazy("Hosts"), required=False, widget=forms.CheckboxSelectMultiple)
-    recipients = LinesField(
+    recipients = AddressesField(
         label=gettext_lazy("Who gets the mails"),
         required=False,
         help_text=gettext_lazy("E-mail addresses, one a line."),

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from agency.mail.kinds import MAIL_KINDS
@@ -20,7 +21,7 @@ from agency.portal.forms.settings_fields import (
     STEP_FIELDS,
     trainers_here,
 )
-from tenants.models.settings_revision import flatten
+from tenants.models.settings_revision import digest_of, flatten
 from tenants.pipeline_settings import ALWAYS_ON, STAGES, PipelineSettings
 from tenants.telling.rules import NOTICE_KINDS
 
@@ -175,7 +176,29 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SaveForm(RetuneForm):
-    """Beside the diff: why, and on which revision it was made."""
+    """Beside the fields: the revision that the page was opened with. Beside the diff: why, and what was reviewed."""
 
     reason = forms.CharField(label=_("Why"), max_length=500, required=False, help_text=_("Kept with the revision."))
     base = forms.IntegerField(widget=forms.HiddenInput)
+    reviewed = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    @property
+    def base_seen(self) -> int | None:
+        """The revision of the page that sent this; None where it names none."""
+        self.is_valid()
+        return self.cleaned_data.get("base")
+
+    def beside(self, base: int, body: Any) -> SaveForm:
+        """The form beside the difference that `body` makes to revision `base`."""
+        again = {"base": base, "reviewed": digest_of(body), "reason": self.data.get("reason", "")}
+        return SaveForm(initial=again)
+
+    def fault(self, body: Any) -> str:
+        """Why `body` is not saved: it is not what was reviewed. Empty where it is. For a valid form."""
+        if self.cleaned_data["reviewed"] == digest_of(body):
+            return ""
+        return not_reviewed()
+
+
+def not_reviewed() -> str:
+    return gettext("This is not what was reviewed. Here is what would change now: look again, then save.")

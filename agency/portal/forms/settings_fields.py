@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from agency.portal.forms.fields import DurationField, LinesField, ListOrWordField, PercentField
+from agency.portal.forms.fields import AddressesField, DurationField, LinesField, ListOrWordField, PercentField
 from agency.portal.words import WORDS
 from pipelines.trainers import HERE
 from tenants.pipeline_settings import METRICS, REDACTIONS, SECRET_KINDS
@@ -196,7 +196,7 @@ SECTIONS: tuple[Section, ...] = (
         "criteria",
         _("Criteria"),
         {
-            "criteria.metrics": some_of(_("Metrics"), lambda: list(METRICS)),
+            "criteria.metrics": some_of(_("Metrics"), lambda: [*METRICS, *settings.OWN_METRICS]),
             "criteria.output.kind": one_of(_("A good answer is"), lambda: ["text", "label", "json"]),
             "criteria.output.labels": lines(_("Labels"), help_text=_("For label: one a line.")),
             "criteria.output.fields": lines(_("Fields"), help_text=_("For json: one a line.")),
@@ -303,8 +303,10 @@ SECTIONS: tuple[Section, ...] = (
         _("Hosts and mails"),
         {
             "hosts": some_of(_("Hosts"), list),
-            "recipients": lines(
-                _("Who gets the mails"),
+            "recipients": partial(
+                AddressesField,
+                label=_("Who gets the mails"),
+                required=False,
                 help_text=_("E-mail addresses, one a line. Below, kind by kind, somebody else."),
             ),
             "remind_after_s": period_or_never(

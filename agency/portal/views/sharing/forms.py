@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agency.portal.forms.fields import LinesField, RetuneForm
+from agency.portal.forms.fields import AddressesField, RetuneForm
 from agency.reports.looks import check_colour, logo_png
 from pipelines.actions.letters import Letter
 from tenants.models import Brand, Pipeline
@@ -117,7 +117,7 @@ class LetterForm(RetuneForm):
     to = forms.MultipleChoiceField(
         label=gettext_lazy("To the client's readers"), required=False, widget=forms.CheckboxSelectMultiple
     )
-    others = LinesField(
+    others = AddressesField(
         label=gettext_lazy("And to"), required=False, help_text=gettext_lazy("Further addresses, one a line.")
     )
     subject = forms.CharField(label=gettext_lazy("Subject"), max_length=150)
