@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 DAY = "|".join(DAYS)
 WINDOW = re.compile(rf"((?:(?:{DAY})(?:-(?:{DAY}))?\s+)+)(\d\d:\d\d)-(\d\d:\d\d)")
+WALL_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?")
+OFFSET = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 BLACKOUT = re.compile(r"(\d{4}-\d\d-\d\d)(?:/(\d{4}-\d\d-\d\d))?(?:\s+(.{1,100}))?")
 
 
@@ -42,6 +44,15 @@ def read_blackout(text: str) -> tuple[date, date]:
     if first > last:
         raise ValueError(_("The blackout “%(text)s” ends before it begins.") % {"text": text})
     return first, last
+
+
+def refuse_no_wall_time(at: object) -> None:
+    """Raises ValueError for what is no time on a wall: a number, a time with an offset."""
+    is_good = at.tzinfo is None if isinstance(at, time) else isinstance(at, str) and bool(WALL_TIME.fullmatch(at))
+    if is_good:
+        return
+    words = {"text": at}
+    raise ValueError(_("“%(text)s” is no time of day. Write for example 04:00, in the client's time zone.") % words)
 
 
 @lru_cache(maxsize=1000)

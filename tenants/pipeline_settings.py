@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, ValidationInfo, field_validator, model_validator
 
-from tenants.change_control import read_blackout, read_window, rule_fault
+from tenants.change_control import OFFSET, read_blackout, read_window, refuse_no_wall_time, rule_fault
 from tenants.telling.rules import NoticeKind, NoticeRule, channels_of, mailed
 
 STAGES = ("trigger", "validate", "finetune", "evaluate", "compare", "deploy", "monitor")
@@ -21,6 +21,9 @@ METRICS = (
 
 # Found by a judge model and not by a check; see Judging.
 JUDGED = "judge"
+
+# The context in which stored bodies are read: the time of an old schedule may have an offset, which never counted.
+STORED = {"is_stored": True}
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
@@ -226,6 +229,14 @@ class Schedule(Part):
 
     rule: str = "FREQ=MONTHLY;BYDAY=+1TU"
     at: time = time(4, 0)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _is_on_the_wall(cls, at: Any, info: ValidationInfo) -> Any:
+        if info.context == STORED and isinstance(at, str):
+            at = OFFSET.sub("", at)
+        refuse_no_wall_time(at)
+        return at
 
     @field_validator("rule")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from typing import Any, Literal
 
@@ -32,8 +33,20 @@ class Document(Part):
     settings: PipelineSettings
 
 
+PLAIN_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+PLAIN_FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?|\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.inf|\.nan)$")
+
+
 class Strict(yaml.SafeLoader):
-    """YAML without what surprises: no aliases, no key twice, only text as keys, not deep, not endless."""
+    """YAML without what surprises: no aliases, no tags, no key twice, only text as keys, not deep, not endless.
+
+    Numbers are decimal: what YAML 1.1 reads to base 60 (14:00), 8, 16 or 2 or as a date is the text that it looks like.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, shape) for tag, shape in found if tag.rpartition(":")[2] not in ("int", "float", "timestamp")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -42,6 +55,9 @@ class Strict(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             self._refuse(_("an alias (*name) is not allowed: write the value out"))
+        event = self.peek_event()
+        if event.tag is not None:
+            self._refuse(_("a tag (%(tag)s) is not allowed") % {"tag": event.tag}, event.start_mark)
         self._depth, self._nodes = self._depth + 1, self._nodes + 1
         if self._depth > MOST_DEPTH or self._nodes > MOST_NODES:
             self._refuse(_("the file is nested too deep or too long"))
@@ -66,6 +82,10 @@ class Strict(yaml.SafeLoader):
         raise BadDocument(_("line %(n)s: %(why)s") % {"n": (mark or self.get_mark()).line + 1, "why": why})
 
 
+Strict.add_implicit_resolver("tag:yaml.org,2002:int", PLAIN_INT, list("-+0123456789"))
+Strict.add_implicit_resolver("tag:yaml.org,2002:float", PLAIN_FLOAT, list("-+0123456789."))
+
+
 def read(text: str) -> Document:
     """Raises BadDocument."""
     if len(text) > MOST_CHARS:
@@ -75,6 +95,10 @@ def read(text: str) -> Document:
             body = loader.get_single_data()
     except yaml.YAMLError as fault:
         raise BadDocument(_("This is no YAML: %(why)s") % {"why": fault}) from fault
+    except BadDocument:
+        raise
+    except ValueError as fault:  # A number of more digits than Python reads.
+        raise BadDocument(_("A value cannot be read: %(why)s") % {"why": fault}) from fault
     try:
         return Document.model_validate(body)
     except ValidationError as error:

@@ -20,6 +20,9 @@ from tenants.pipeline_settings import PipelineSettings
 class StalePreset(ValueError):
     """Somebody changed the preset meanwhile; nothing was saved."""
 
+    def __init__(self, preset: SettingsPreset) -> None:
+        super().__init__(_("%(who)s changed this preset meanwhile. Look again.") % {"who": preset.changed_by})
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -63,7 +66,7 @@ def change_preset(preset: SettingsPreset, body: Mapping[str, Any], seen: Seen, s
     with transaction.atomic():
         locked = SettingsPreset.objects.select_for_update().get(pk=preset.pk)
         if locked.version != seen.version:
-            raise StalePreset(_("%(who)s changed this preset meanwhile. Look again.") % {"who": locked.changed_by})
+            raise StalePreset(locked)
         changes = [list(change) for change in changes_of(locked, stored)]
         locked.body, locked.version = stored, seen.version + 1
         locked.changed_by, locked.changed_at = saver.actor, saver.now

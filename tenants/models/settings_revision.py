@@ -9,7 +9,7 @@ from typing import Any
 from django.db import models
 
 from tenants.models.owned import ClientOwned
-from tenants.pipeline_settings import PipelineSettings
+from tenants.pipeline_settings import STORED, PipelineSettings
 from tenants.scope import ScopeError
 
 
@@ -35,19 +35,23 @@ class SettingsRevision(ClientOwned):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:
             raise ScopeError("A settings revision is immutable: write a new one.")
-        text = json.dumps(self.body, sort_keys=True, separators=(",", ":"))
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = digest_of(self.body)
         super().save(*args, **kwargs)
 
     @property
     def settings(self) -> PipelineSettings:
         """Checked once for a body: a run's stages, triggers and notices ask for them again and again."""
         if self._read is None or self._read[0] is not self.body:
-            self._read = self.body, PipelineSettings.model_validate(self.body)
+            self._read = self.body, PipelineSettings.model_validate(self.body, context=STORED)
         return self._read[1]
 
     def changes_from(self, other: SettingsRevision | None) -> list[tuple[str, Any, Any]]:
         return changed(other.body if other else {}, self.body)
+
+
+def digest_of(body: Any) -> str:
+    """SHA-256 of a body of settings, as JSON with its keys in order."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:

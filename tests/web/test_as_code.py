@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,12 @@ def test_what_cannot_work_here_is_refused_and_changes_nothing(
         ("a: 1\na: 2", "line 2: key a is there twice"),
         ("1: one", "key 1 is no text"),
         ("[" * 50 + "]" * 50, "nested too deep"),
-        ("a: !!python/object/apply:os.system ['true']", "no YAML"),
+        ("a: !!python/object/apply:os.system ['true']", "line 1: a tag"),
+        ("a: !!int foo\nb: 1\nc: 2\n", "line 1: a tag"),
+        ("a: ! b", "line 1: a tag"),
+        ("name: 2026-13-45", "retune: Field required"),
+        ("retune: 0b_", "retune: Input should be 1"),
+        ("retune: " + "9" * 5000, "cannot be read"),
         ("a: [1", "no YAML"),
         ("--- 1\n--- 2", "no YAML"),
         ("", "valid dictionary"),
@@ -108,11 +114,53 @@ def test_what_cannot_work_here_is_refused_and_changes_nothing(
         ("x" * 1_000_001, "more than 1000000 characters"),
         ("a: \x00", "no YAML"),
     ],
-    ids=["alias", "twice", "number", "deep", "object", "open", "two", "empty", "words", "long", "nul"],
+    ids=[
+        "alias",
+        "twice",
+        "number",
+        "deep",
+        "object",
+        "int",
+        "bare",
+        "date",
+        "binary",
+        "digits",
+        "open",
+        "two",
+        "empty",
+        "words",
+        "long",
+        "nul",
+    ],
 )
 def test_a_file_that_says_something_else_than_it_seems_is_refused(text: str, said: str) -> None:
     with pytest.raises(BadDocument, match=said):
         document.read(text)
+
+
+def test_a_time_without_quotes_is_the_time_that_it_looks_like() -> None:
+    text = "retune: 1\npipeline: support\nsettings:\n  triggers:\n    schedule:\n      at: 14:00\n"
+
+    found = document.read(text)
+
+    assert found.settings.triggers.schedule and found.settings.triggers.schedule.at == time(14, 0)
+
+
+@pytest.mark.parametrize("at", ["14:00+02:00", "14:00:00Z", "840", "24:00", "2 pm"])
+def test_what_is_no_time_on_a_wall_is_refused(at: str) -> None:
+    with pytest.raises(BadDocument, match="is no time of day"):
+        document.read(f"retune: 1\npipeline: support\nsettings:\n  triggers:\n    schedule:\n      at: {at}\n")
+
+
+def test_an_exported_schedule_and_name_read_back_as_they_were(pipeline: Pipeline) -> None:
+    with factories.inside(pipeline):
+        pipeline.name = "14:00"
+        body = factories.merged(pipeline.revision.body, {"triggers": {"schedule": {"at": "14:00"}}})
+        change_settings(pipeline, body, "ann", factories.NOW)
+
+        found = document.read(document.write(pipeline, ""))
+
+    assert (found.name, found.settings) == ("14:00", pipeline.settings)
 
 
 def test_a_pipeline_is_made_only_where_that_is_asked_for(file: Path, acorn: Client) -> None:

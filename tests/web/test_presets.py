@@ -165,13 +165,30 @@ def test_a_preset_is_reviewed_with_every_follower_then_saved(engineer: Browser, 
     page = engineer.post(path, given)
     assert "Acorn · Support" in page.text and "triggers.cooldown_s" in page.text
     assert settings_of(pipeline).revision.number == 1
-    sent = given | {f"base-{pipeline.pk}": "1", "base": "1", "save": "1", "reason": "calmer"}
+    seen = {name: page.context["save_form"][name].value() for name in ("base", "reviewed")}
+    sent = given | seen | {f"base-{pipeline.pk}": "1", "save": "1", "reason": "calmer"}
+    unseen = engineer.post(path, sent | {"triggers.cooldown_s": "8 d"})
+    assert unseen.status_code == 422 and "This is not what was reviewed." in unseen.text and "8 d" in unseen.text
+    assert settings_of(pipeline).revision.number == 1
     told = engineer.post(path, sent, follow=True)
 
     assert "a new revision in 1 pipelines" in told.text
     assert settings_of(pipeline).settings.triggers.cooldown_s == WEEK_S
     stale = engineer.post(path, sent | {"triggers.cooldown_s": "1 d"})
     assert stale.status_code == 422 and "changed this preset meanwhile" in stale.text
+
+
+def test_a_preset_that_changed_while_its_page_was_open_says_so_at_the_review(engineer: Browser, acorn: Client) -> None:
+    preset = make_preset(acorn.agency)
+    path = reverse("preset", args=["careful"])
+    given = page_fields(engineer, path) | {"base": "1", "triggers.cooldown_s": "1 d"}
+    assert 'name="base" value="1"' in engineer.get(path).text
+    change(preset, max_runs_per_day=2)
+
+    review = engineer.post(path, given)
+
+    assert review.status_code == 422 and "ann changed this preset meanwhile" in review.text
+    assert 'name="base" value="2"' in review.text
 
 
 def test_a_wrong_value_keeps_what_was_typed_and_saves_nothing(engineer: Browser, acorn: Client) -> None:
@@ -253,6 +270,12 @@ def test_one_setting_changes_in_many_pipelines_by_one_confirmation(
     assert page.text.count("triggers.cooldown_s</code>") == 2 and settings_of(one).revision.number == 1
     set_own(other, max_runs_per_day=9)
     saving = given | {"save": "1", "reason": "calmer", f"base-{one.pk}": "1", f"base-{other.pk}": "1"}
+    saving["reviewed"] = page.context["asked"].reviewed
+    assert f'name="reviewed" value="{saving["reviewed"]}"' in page.text
+    for unseen in ({"value": "8 d"}, {"pick": [str(one.pk)]}, {"reviewed": ""}):
+        refused = engineer.post(path, saving | unseen)
+        assert refused.status_code == 422 and "This is not what was reviewed." in refused.text
+    assert settings_of(one).revision.number == 1
     told = engineer.post(path, saving, follow=True)
 
     assert "Birch · Support" in told.text and "meanwhile" in told.text
@@ -332,9 +355,8 @@ def test_one_setting_over_many_is_shown_as_refused_before_it_is_saved(
     given = {"field": "recipe.delivery", "value": "adapter", "pick": [str(row.pk) for row in made]}
 
     shown = engineer.post(reverse("bulk-change"), given)
-    saved = engineer.post(
-        reverse("bulk-change"), given | {"save": "1"} | {f"base-{r.pk}": "1" for r in made}, follow=True
-    )
+    seen = {"reviewed": shown.context["asked"].reviewed} | {f"base-{r.pk}": "1" for r in made}
+    saved = engineer.post(reverse("bulk-change"), given | seen | {"save": "1"}, follow=True)
 
     assert "shop: " in shown.text and "Choose merged, or other hosts." in shown.text
     assert "Cannot take it, and left as they are: Birch · Support" in saved.text

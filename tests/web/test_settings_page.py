@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django import forms
 from django.http import QueryDict
 from django.test import Client as Browser
+from django.test import override_settings
 from django.urls import reverse
 
 from agency.portal.forms.settings import SettingsForm
@@ -46,6 +48,20 @@ def typed(support: Pipeline, **changes: Any) -> dict[str, Any]:
     return sent | {name.replace("__", "."): value for name, value in changes.items()}
 
 
+def reviewed(engineer: Browser, sent: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What "Save" sends after the review of `sent`."""
+    page = engineer.post(HERE, sent)
+    hidden = {name: page.context["save_form"][name].value() for name in ("base", "reviewed")}
+    assert all(f'value="{value}"' in page.text for value in hidden.values())
+    return sent | hidden | {"save": "1"} | more
+
+
+def save_as_other(support: Pipeline, **changes: Any) -> None:
+    with factories.inside(support):
+        body = support.revision.body | {"recipients": ["other@north.example"]}
+        actions.change_settings(support, body, "owner@north.example", factories.NOW)
+
+
 def test_every_setting_has_a_field_and_every_field_a_setting(support: Pipeline) -> None:
     rules = {kind: {"mail": ["a@north.example"], "channels": ["ops"]} for kind in NOTICE_KINDS}
     people = {"recipients": ["a@north.example"], "notices": rules}
@@ -59,15 +75,29 @@ def test_every_setting_has_a_field_and_every_field_a_setting(support: Pipeline) 
     assert fields - spare - {"triggers.has_schedule"} == plain
 
 
-def test_an_untouched_form_reads_back_as_the_same_settings(support: Pipeline) -> None:
-    data = QueryDict(mutable=True)
-    for name, value in typed(support).items():
-        data.setlist(name, value if isinstance(value, list) else [value])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"criteria": {"output": {"kind": "label", "labels": ["food, drink", "other"]}}},
+        {"criteria": {"output": {"kind": "json", "fields": ["name, first", "town"]}, "metrics": ["json_fields"]}},
+        {"change": {"blackouts": ["2026-12-20/2027-01-06 year end, and the days after it"]}},
+        {"criteria": {"metrics": ["accuracy", "tone"]}},
+    ],
+    ids=["plain", "labels", "fields", "blackouts", "own metrics"],
+)
+def test_an_untouched_form_reads_back_as_the_same_settings(changes: dict[str, Any]) -> None:
+    with override_settings(OWN_METRICS={"tone": "tests.own:TONE"}):
+        body = factories.merged(factories.settings_body(), changes)
+        held = PipelineSettings.model_validate(body | ({"gates": []} if "criteria" in changes else {}))
+        data = QueryDict(mutable=True)
+        for name, value in filled(SettingsForm(held, ["shop"])).items():
+            data.setlist(name, value if isinstance(value, list) else [value])
 
-    form = SettingsForm(support.settings, ["shop"], data)
+        form = SettingsForm(held, ["shop"], data)
 
-    assert form.is_valid(), form.errors
-    assert PipelineSettings.model_validate(form.body()) == support.settings
+        assert form.is_valid(), form.errors
+        assert PipelineSettings.model_validate(form.body()) == held
 
 
 def test_a_change_is_shown_before_it_is_saved(engineer: Browser, support: Pipeline) -> None:
@@ -79,7 +109,7 @@ def test_a_change_is_shown_before_it_is_saved(engineer: Browser, support: Pipeli
 
 
 def test_saving_makes_a_revision_with_its_author_and_reason(engineer: Browser, support: Pipeline) -> None:
-    sent = typed(support, triggers__new_examples="250", save="1", base="1", reason="small client")
+    sent = reviewed(engineer, typed(support, triggers__new_examples="250"), reason="small client")
 
     assert engineer.post(HERE, sent).status_code == 303
 
@@ -142,16 +172,61 @@ def test_a_host_that_does_not_answer_is_refused(engineer: Browser, support: Pipe
 
 
 def test_a_revision_saved_meanwhile_is_not_overwritten_unseen(engineer: Browser, support: Pipeline) -> None:
-    sent = typed(support, triggers__new_examples="250", save="1", base="1")
-    with factories.inside(support):
-        body = support.revision.body | {"recipients": ["other@north.example"]}
-        actions.change_settings(support, body, "owner@north.example", factories.NOW)
+    sent = reviewed(engineer, typed(support, triggers__new_examples="250"))
+    save_as_other(support)
 
     response = engineer.post(HERE, sent)
 
     assert response.status_code == 422 and "owner@north.example saved revision 2 meanwhile" in response.text
     with factories.inside(support):
         assert SettingsRevision.objects.count() == 2
+
+
+def test_what_was_typed_after_the_review_is_shown_before_it_is_saved(engineer: Browser, support: Pipeline) -> None:
+    sent = reviewed(engineer, typed(support, triggers__new_examples="250"), reason="small client")
+
+    response = engineer.post(HERE, sent | {"triggers.new_examples": "251"})
+
+    assert response.status_code == 422 and "This is not what was reviewed." in response.text
+    assert response.context["changes"] == [("triggers.new_examples", 500, 251)]
+    assert response.context["save_form"]["reason"].value() == "small client"
+    with factories.inside(support):
+        assert SettingsRevision.objects.count() == 1
+    again = {"reviewed": response.context["save_form"]["reviewed"].value(), "triggers.new_examples": "251"}
+    assert engineer.post(HERE, sent | again).status_code == 303
+
+
+def test_a_save_without_a_review_shows_one(engineer: Browser, support: Pipeline) -> None:
+    response = engineer.post(HERE, typed(support, triggers__new_examples="250", save="1", base="1"))
+
+    assert response.status_code == 422 and response.context["changes"] == [("triggers.new_examples", 500, 250)]
+    with factories.inside(support):
+        assert SettingsRevision.objects.count() == 1
+
+
+def test_the_enter_key_reviews_and_never_saves(engineer: Browser, support: Pipeline) -> None:
+    page = engineer.post(HERE, typed(support, triggers__new_examples="250")).text
+
+    buttons = re.findall(r"<button\b[^>]*>", page[page.index('id="settings-form"') :])
+    assert "name=" not in buttons[0] and any('name="save"' in button for button in buttons)
+
+
+def test_what_a_colleague_saved_while_the_page_was_open_is_named_at_the_review(
+    engineer: Browser, support: Pipeline
+) -> None:
+    opened = engineer.get(HERE)
+    sent = typed(support, triggers__new_examples="250", base=opened.context["save_form"]["base"].value())
+    save_as_other(support)
+
+    wrong = engineer.post(HERE, sent | {"recipe.epochs": "many"})
+    review = engineer.post(HERE, sent)
+    again = engineer.post(HERE, sent | {"base": "2"})
+
+    assert 'name="base" value="1"' in opened.text and 'name="base" value="1"' in wrong.text
+    assert review.status_code == 422 and "owner@north.example saved revision 2 meanwhile" in review.text
+    assert 'name="base" value="2"' in review.text
+    assert ("recipients.0", "other@north.example", "team@north.example") in review.context["changes"]
+    assert again.status_code == 200 and "saved revision 2 meanwhile" not in again.text
 
 
 def test_a_gate_without_a_name_is_left_out(engineer: Browser, support: Pipeline) -> None:
@@ -167,7 +242,7 @@ def test_a_gates_error_is_shown_in_its_own_row_when_rows_before_it_went(engineer
 
 
 def test_an_earlier_revision_comes_back_as_a_new_one(engineer: Browser, support: Pipeline) -> None:
-    engineer.post(HERE, typed(support, triggers__new_examples="250", save="1", base="1"))
+    engineer.post(HERE, reviewed(engineer, typed(support, triggers__new_examples="250")))
     restore = reverse("restore", args=["acorn", "support", 1])
 
     assert engineer.post(restore, {"reason": ""}).status_code == 422
@@ -180,7 +255,7 @@ def test_an_earlier_revision_comes_back_as_a_new_one(engineer: Browser, support:
 def test_the_history_shows_each_revision_with_its_difference(
     viewer: Browser, engineer: Browser, support: Pipeline
 ) -> None:
-    engineer.post(HERE, typed(support, triggers__new_examples="250", save="1", base="1", reason="small client"))
+    engineer.post(HERE, reviewed(engineer, typed(support, triggers__new_examples="250"), reason="small client"))
 
     response = viewer.get(reverse("settings-history", args=["acorn", "support"]))
 

@@ -46,7 +46,8 @@ def _page(request: HttpRequest, row: Pipeline, form: SettingsForm, status: int =
     schedule = _echo(row, form.initial.get("triggers.schedule.rule"), form.initial.get("triggers.schedule.at"))
     given = {"form": form, "save_form": SaveForm(initial={"base": current(row).number}), "schedule": schedule}
     given |= {"without_a_set": without_a_set(row, row.settings.gates)}
-    given |= {"told": {} if form.errors else told(row, more.pop("wanted", row.settings))}
+    wanted = more.pop("wanted", row.settings)
+    given |= {"told": {} if form.errors else told(row, wanted)}
     return pipeline_page(request, row, "portal/settings.html", status, **(given | more))
 
 
@@ -67,28 +68,36 @@ def _form(row: Pipeline, data: Any = None) -> SettingsForm:
 
 
 def _change(request: HttpRequest, row: Pipeline) -> HttpResponse:
-    """Review shows what would change; save writes a revision, unless somebody else did in the meantime."""
-    form = _form(row, request.POST)
+    """Review shows what would change; save writes that as a revision, unless somebody else wrote one meanwhile."""
+    form, save = _form(row, request.POST), SaveForm(request.POST)
     wanted = _read(form, row)
     if wanted is None:
-        return _page(request, row, form, 422)
-    changes = changed(current(row).body, wanted.model_dump(mode="json"))
-    save = SaveForm(request.POST)
-    if "save" not in request.POST or not changes or not save.is_valid():
-        return _page(request, row, form, changes=changes, reviewed=True, wanted=wanted)
-    if save.cleaned_data["base"] != current(row).number:
-        said = _(
-            "%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save."
-        )
-        form.add_error(None, said % {"who": current(row).author, "n": current(row).number})
-        return _page(request, row, form, 422, changes=changes, reviewed=True)
-    body, reason = wanted.model_dump(mode="json"), save.cleaned_data["reason"]
+        opened = SaveForm(initial={"base": save.base_seen or current(row).number})
+        return _page(request, row, form, 422, save_form=opened)
+    body = wanted.model_dump(mode="json")
+    changes = changed(current(row).body, body)
+    shown: dict[str, Any] = {"changes": changes, "reviewed": True, "wanted": wanted}
+    shown |= {"save_form": save.beside(current(row).number, body)}
+    saves = "save" in request.POST and save.is_valid()
+    if changes and (said := _stale(row, save.base_seen) or (save.fault(body) if saves else "")):
+        form.add_error(None, said)
+        return _page(request, row, form, 422, **shown)
+    if not saves or not changes:
+        return _page(request, row, form, **shown)
     try:
-        messages.success(request, _saved(request, row, body, reason))
+        messages.success(request, _saved(request, row, body, save.cleaned_data["reason"]))
     except ActionRefused as refused:
         form.add_error(None, str(refused))
-        return _page(request, row, form, 422, changes=changes, reviewed=True)
+        return _page(request, row, form, 422, **shown)
     return go(request, reverse("settings", args=[row.client.slug, row.slug]))
+
+
+def _stale(row: Pipeline, base: int | None) -> str:
+    """Whose revision came after `base`, the one that the page was opened with; empty where none did."""
+    if base in (None, current(row).number):
+        return ""
+    said = _("%(who)s saved revision %(n)s meanwhile. This is the difference to that one now: look again, then save.")
+    return said % {"who": current(row).author, "n": current(row).number}
 
 
 def _saved(request: HttpRequest, row: Pipeline, body: dict[str, Any], reason: str) -> str:
@@ -172,7 +181,8 @@ def restore(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
             form.add_error(None, sentence)
     if request.method == "POST" and form.is_valid():
         try:
-            messages.success(request, _saved(request, row, found.body, form.cleaned_data["reason"]))
+            body = found.settings.model_dump(mode="json")
+            messages.success(request, _saved(request, row, body, form.cleaned_data["reason"]))
             return go(request, reverse("settings", args=[slug, pipeline_slug]))
         except ActionRefused as refused:
             form.add_error(None, str(refused))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from pipelines.domain.gates import spec
 from pipelines.stages.compare import spec_of
-from tenants.models.settings_revision import flatten
+from tenants.models.settings_revision import SettingsRevision, flatten
 from tenants.pipeline_settings import (
     METRIC_OF_KIND,
     RULES_OF_KIND,
@@ -28,6 +29,8 @@ def gate(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
+        ({"triggers": {"schedule": {"at": 840}}}, "840” is no time of day"),
+        ({"triggers": {"schedule": {"at": "14:00+02:00"}}}, "is no time of day"),
         ({"criteria": {"metrics": ["brilliance"]}}, "Unknown metric: brilliance"),
         ({"gates": [gate(metric="rougeL")]}, "needs metric rougeL, which is not among the criteria"),
         ({"gates": [gate(), gate()]}, "Two gates have the same name"),
@@ -52,6 +55,15 @@ def gate(**changes: Any) -> dict[str, Any]:
 def test_what_cannot_work_is_refused_with_a_sentence(body: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         PipelineSettings.model_validate(body)
+
+
+def test_a_schedule_stored_with_an_offset_is_read_as_it_ran() -> None:
+    body = PipelineSettings(triggers={"schedule": {}}).model_dump(mode="json")
+    body["triggers"]["schedule"]["at"] = "00:14:00Z"
+
+    schedule = SettingsRevision(body=body).settings.triggers.schedule
+
+    assert schedule is not None and schedule.at == time(0, 14)
 
 
 def test_the_settings_rules_are_those_of_the_judge() -> None:

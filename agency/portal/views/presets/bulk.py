@@ -16,11 +16,13 @@ from agency.htmx import go
 from agency.portal.context import who
 from agency.portal.forms.fields import RetuneForm
 from agency.portal.forms.many.forms import SINGLE, value_form
+from agency.portal.forms.settings import not_reviewed
 from agency.portal.views.presets.pages import bases_of, tell
 from agency.templatetags.retune import figure
 from tenants import access
 from tenants.following.changes import Proposal, apply, propose
 from tenants.models import Pipeline
+from tenants.models.settings_revision import digest_of
 
 AT_MOST = 1000
 
@@ -30,7 +32,7 @@ class Asked:
     """What the page shows: a setting, the pipelines with its value, those that are ticked, what would change.
 
     `rows`: number, names of client and pipeline, value; no row of a table is read whole to be listed. `matching`: how
-    many there are with those that are not shown.
+    many there are with those that are not shown. `reviewed`: digest of the value and the pipelines of `proposals`.
     """
 
     path: str
@@ -40,6 +42,7 @@ class Asked:
     picked: Collection[str] = ()
     proposals: Sequence[Proposal] = ()
     nobody: bool = False
+    reviewed: str = ""
 
     def lines(self) -> Iterator[tuple[int, str, str, str]]:
         """(number, name, value in words, the tick)."""
@@ -61,11 +64,17 @@ def bulk(request: HttpRequest) -> HttpResponse:
     if not form.is_valid() or not chosen:
         return _page(request, Asked(path, rows, matching, form, picked, nobody=not chosen), 422)
     by = saver(who(request), timezone.now())
-    found = [propose(row, {path: _stored(form.cleaned_data["value"])}, by.judge) for row in chosen]
-    if "save" in request.POST:
+    value = _stored(form.cleaned_data["value"])
+    found = [propose(row, {path: value}, by.judge) for row in chosen]
+    # What is saved is what was looked at: the same value in the same pipelines.
+    seen = digest_of([path, value, sorted(row.pk for row in chosen)])
+    asked = Asked(path, rows, matching, form, picked, found, reviewed=seen)
+    if "save" in request.POST and request.POST.get("reviewed") == seen:
         tell(request, apply(found, bases_of(request), by, request.POST.get("reason", "")[:500]))
         return go(request, f"{request.path}?field={path}")
-    return _page(request, Asked(path, rows, matching, form, picked, found))
+    if "save" in request.POST:
+        form.add_error(None, not_reviewed())
+    return _page(request, asked, 422 if form.errors else 200)
 
 
 def _stored(value: Any) -> Any:
@@ -90,5 +99,5 @@ def _chosen(pks: Iterable[int]) -> list[Pipeline]:
 def _page(request: HttpRequest, asked: Asked, status: int = 200) -> TemplateResponse:
     fields = [(name, title, make().label) for name, (title, make) in SINGLE.items()]
     given = {"asked": asked, "fields": fields, "path": asked.path, "form": asked.form, "q": request.GET.get("q", "")}
-    given |= {"lines": asked.lines(), "proposals": asked.proposals}
+    given |= {"lines": asked.lines(), "proposals": asked.proposals, "reason": request.POST.get("reason", "")}
     return TemplateResponse(request, "portal/presets/bulk.html", given, status=status)

@@ -25,7 +25,7 @@ from tenants import access
 from tenants.following import presets as following
 from tenants.following.changes import Applied
 from tenants.models import Agency, Pipeline, SettingsPreset
-from tenants.pipeline_settings import PipelineSettings
+from tenants.pipeline_settings import STORED, PipelineSettings
 
 
 def presets(request: HttpRequest) -> HttpResponse:
@@ -55,13 +55,14 @@ def preset(request: HttpRequest, preset: str) -> HttpResponse:
     row = SettingsPreset.objects.filter(slug=preset).first()
     if row is None:
         raise Http404
-    now_has = PipelineSettings.model_validate(row.body)
+    now_has = PipelineSettings.model_validate(row.body, context=STORED)
     if request.method != "POST":
         return _page(request, row, PresetForm(now_has))
     form = PresetForm(now_has, request.POST)
     wanted = _read(form)
     if wanted is None:
-        return _page(request, row, form, 422)
+        opened = SaveForm(initial={"base": SaveForm(request.POST).base_seen or row.version})
+        return _page(request, row, form, 422, save_form=opened)
     return _change(request, row, form, wanted.model_dump(mode="json"))
 
 
@@ -80,13 +81,19 @@ def _change(request: HttpRequest, row: SettingsPreset, form: PresetForm, body: d
     changes, found = following.changes_of(row, body), following.proposals(row, body, by.judge)
     save = SaveForm(request.POST)
     shown: dict[str, Any] = {"changes": changes, "proposals": found, "reviewed": True}
-    if "save" not in request.POST or not changes or not save.is_valid():
+    shown["save_form"] = save.beside(row.version, body)
+    saves = "save" in request.POST and save.is_valid()
+    stale = "" if save.base_seen in (None, row.version) else str(following.StalePreset(row))
+    if changes and (said := stale or (save.fault(body) if saves else "")):
+        form.add_error(None, said)
+        return _page(request, row, form, 422, **shown)
+    if not saves or not changes:
         return _page(request, row, form, **shown)
     try:
         seen = following.Seen(save.cleaned_data["base"], bases_of(request))
         done = following.change_preset(row, body, seen, by, save.cleaned_data["reason"])
-    except following.StalePreset as stale:
-        form.add_error(None, str(stale))
+    except following.StalePreset as other:
+        form.add_error(None, str(other))
         return _page(request, row, form, 422, **shown)
     tell(request, done)
     return go(request, request.path)
