@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from agency.mail.words import one_line
@@ -23,7 +24,7 @@ class Letter:
 
 def letter_of(notice: Notice) -> Letter:
     body = str(notice.detail["body"])
-    paragraphs = (" ".join(part.split()) for part in body.replace("\r\n", "\n").split("\n\n"))
+    paragraphs = (one_line(part, len(body)) for part in re.split(r"\n\s*\n", body.replace("\r\n", "\n")))
     look = Look.of(notice.client, sharing.brand_of(notice.agency_id))
     subject = one_line(notice.detail["subject"], SUBJECT_CHARS)
-    return Letter(subject, tuple(one_line(part, 4000) for part in paragraphs if part), look)
+    return Letter(subject, tuple(part for part in paragraphs if part), look)

@@ -72,6 +72,17 @@ def test_it_goes_out_as_it_was_written(engineer: Browser, address: str, acorn: C
     assert "sent" in engineer.get(address).text and "We are sorry" in engineer.get(address).text
 
 
+def test_a_long_letter_arrives_whole_and_in_its_paragraphs(engineer: Browser, address: str, acorn: Client) -> None:
+    body = "word " * 1_400 + "end.\r\n \t\r\nAnother paragraph."
+
+    engineer.post(address, {"to": ["reader@north.example"], "subject": "We are sorry", "body": body, "seen": 0})
+
+    with factories.inside(acorn):
+        message = compose(Notice.objects.select_related("client", "pipeline").get(kind="letter"))
+    assert message.text.split() == body.split() and "…" not in message.text
+    assert "word end.</p>" in message.html and ">Another paragraph.</p>" in message.html
+
+
 def test_a_mailbox_that_refused_the_letter_is_named_on_its_page(
     engineer: Browser, address: str, acorn: Client, settings: Any
 ) -> None:

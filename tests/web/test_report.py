@@ -20,7 +20,7 @@ from pipelines.reports.client import Month, client_report, read_month
 from pipelines.reports.value import work_of
 from tenants import actions
 from tenants.judges import allow_judge
-from tenants.models import Client, User
+from tenants.models import Client, Role, User
 from tests import factories
 
 HERE = reverse("report", args=["acorn"])
@@ -47,6 +47,32 @@ def test_it_says_how_it_is_what_changed_and_what_was_tested(reader: Browser, his
     assert "1 new version went live, after it had passed its tests." in text
     assert "What v1 was tested on" in text and "It passed every safety question." in text
     assert "the tests below; it did not need a person" in text
+
+
+def test_a_reader_of_several_clients_reaches_each_report(acorn: Client, birch: Client, reader: Browser) -> None:
+    factories.make_member(birch.agency, Role.READER, birch, "reader@north.example")
+
+    start = reader.get("/")
+
+    for path in (HERE, reverse("report", args=["birch"])):
+        assert f'href="{path}"' in start.text
+        assert f'href="{reverse("overview")}"' in reader.get(path).text
+    assert "Retune" not in start.text.partition("<main")[2]
+
+
+def test_a_reader_of_one_client_starts_at_its_report(reader: Browser, acorn: Client) -> None:
+    assert reader.get("/")["Location"] == HERE
+    assert f'href="{reverse("overview")}"' not in reader.get(HERE).text
+
+
+def test_who_works_for_one_client_and_reads_anothers_report_starts_with_both(
+    acorn: Client, birch: Client, reader: Browser
+) -> None:
+    factories.make_member(birch.agency, Role.ENGINEER, birch, "reader@north.example")
+
+    start = reader.get("/").text
+
+    assert f'href="{HERE}"' in start and f'href="{reverse("client", args=["birch"])}"' in start
 
 
 def test_queries_do_not_grow_with_pipelines(

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from agency import viewing
 from tenants import scope
-from tenants.models import AuditEvent, Client, Membership
+from tenants.models import Agency, AuditEvent, Client, Membership, Role
 from tests import factories
 
 REPORT = reverse("report", args=["acorn"])
@@ -29,6 +29,33 @@ def test_staff_see_what_a_reader_sees_under_a_banner(viewer: Browser, acorn: Cli
     assert viewer.get(reverse("client", args=["acorn"])).status_code == 404
     assert viewer.get(reverse("report", args=["birch"])).status_code == 404
     assert viewer.get(reverse("overview"))["Location"] == REPORT
+
+
+def test_staff_of_a_named_client_see_what_its_readers_see(agency: Agency, acorn: Client, birch: Client) -> None:
+    factories.make_pipeline(acorn)
+    browser = Browser()
+    browser.force_login(factories.make_member(agency, Role.ENGINEER, client=acorn))
+
+    assert browser.post(reverse("view-client", args=["birch"])).status_code == 404
+    as_client(browser)
+
+    assert BANNER in browser.get(REPORT).text and "/c/acorn" not in browser.get(REPORT).text
+    assert browser.post(reverse("pause", args=["acorn", "support"]), {"reason": "not me"}).status_code == 403
+    browser.post(reverse("stop-viewing"))
+    assert browser.get(reverse("client", args=["acorn"])).status_code == 200
+
+
+def test_who_lost_the_client_sees_as_himself(agency: Agency, acorn: Client, birch: Client) -> None:
+    browser = Browser()
+    user = factories.make_member(agency, Role.ENGINEER, client=acorn)
+    browser.force_login(user)
+    as_client(browser)
+    factories.make_member(agency, Role.ENGINEER, birch, user.email)
+    with scope.agency_scope(agency.pk):
+        Membership.objects.get(user=user, client=acorn).delete()
+
+    assert browser.get(REPORT).status_code == 404
+    assert BANNER not in browser.get(reverse("client", args=["birch"])).text
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

@@ -91,14 +91,18 @@ def jump(request: HttpRequest) -> HttpResponse:
 
 
 def own_clients(request: HttpRequest) -> HttpResponse:
-    """The start page of staff who see named clients only: those, each with its pipelines."""
-    grants = [g for g in actor_of(request).grants if g.client_id is not None and access.can(g.role, access.VIEW)]
-    page, found = paged(request, sorted(grants, key=lambda grant: grant.client), LINES_A_PAGE), []
+    """The start page of people who see named clients only: each with its pipelines, or with its report for readers."""
+    actor = actor_of(request)
+    grants = sorted((g for g in actor.grants if g.client_id is not None), key=lambda grant: grant.client)
+    page, found = paged(request, grants, LINES_A_PAGE), []
     for grant in page:
         with scope.client_scope(grant.client_id, grant.agency_id):
-            client = Client.objects.get(pk=grant.client_id)
-            found.append((client, pipeline_lines(Pipeline.objects.filter(client=client), timezone.now())))
-    return TemplateResponse(request, "portal/own_clients.html", {"clients": found, "page": page})
+            client, lines = Client.objects.get(pk=grant.client_id), None
+            if access.can(grant.role, access.VIEW):
+                lines = pipeline_lines(Pipeline.objects.filter(client=client), timezone.now())
+            found.append((client, lines))
+    template = "portal/own_clients.html" if actor.has_staff_role else "reports/clients.html"
+    return TemplateResponse(request, template, {"clients": found, "page": page})
 
 
 def new_client(request: HttpRequest) -> HttpResponse:

@@ -15,8 +15,7 @@ from django.utils.translation import gettext as _
 from agency.embedded import setup_token
 from agency.portal.forms.people import SetupForm
 from agency.portal.views.overview import overview, own_clients
-from tenants import actions, scope
-from tenants.models import Client
+from tenants import actions
 
 
 class SignIn(LoginView):
@@ -34,18 +33,17 @@ class SignIn(LoginView):
 
 @login_not_required
 def start(request: HttpRequest) -> HttpResponse:
-    """Setup while there is no agency; staff see the overview, readers their client's report."""
+    """Setup while there is no agency; staff see the overview, readers of one client its report, others a list."""
     if not request.user.is_authenticated:
         return redirect("setup" if setup_token.is_open() else "login")
     actor = request.actor  # type: ignore[attr-defined]
     if actor.is_staff:
         return overview(request)
-    if actor.has_staff_role:
-        return own_clients(request)
-    for grant in actor.grants:
-        with scope.client_scope(grant.client_id, grant.agency_id):
-            return redirect("report", Client.objects.get(pk=grant.client_id).slug)
-    raise Http404
+    if not actor.grants:
+        raise Http404
+    if len(actor.grants) == 1 and not actor.has_staff_role:
+        return redirect("report", actor.grants[0].client)
+    return own_clients(request)
 
 
 @login_not_required
