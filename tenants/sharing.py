@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,12 +73,26 @@ def change_report(client: Client, language: str, contact: str, actor: str, now: 
     AuditEvent.append(client, actor, "report.change", client.slug, now, detail)
 
 
+def approved_of(pipeline: Pipeline) -> str:
+    """SHA-256 of all that anybody with a share link may read of a pipeline's answers: another once that changes."""
+    approved = SharedExample.objects.filter(pipeline=pipeline).exclude(digest="").order_by("digest")
+    return hashlib.sha256("\n".join(approved.values_list("digest", flat=True)).encode()).hexdigest()
+
+
 @transaction.atomic
 def share_examples(
-    pipeline: Pipeline, offered: Mapping[str, tuple[int, str]], chosen: Iterable[str], actor: str, now: datetime
+    pipeline: Pipeline,
+    offered: Mapping[str, tuple[int, str]],
+    chosen: Iterable[str],
+    seen: str,
+    actor: str,
+    now: datetime,
 ) -> None:
     """Of the examples that the editor was `offered` ({digest: (version, key)}), those `chosen` may be read by anybody
-    with a share link; the rest may not."""
+    with a share link; the rest may not. `seen`: `approved_of` when the list was drawn. Raises `StaleEdit`."""
+    Pipeline.objects.select_for_update().get(pk=pipeline.pk)
+    if seen != approved_of(pipeline):
+        raise StaleEdit([])
     wanted = set(chosen) & offered.keys()
     rows = SharedExample.objects.filter(pipeline=pipeline, digest__in=offered.keys())
     known = set(rows.values_list("digest", flat=True))

@@ -66,7 +66,8 @@ def put_set(
     if len(cases) > MAX_CASES:
         raise ActionRefused(_("A set holds at most %(top)s cases.") % {"top": MAX_CASES})
     try:
-        checked = [read_case(case, kind, _("Case %(id)s") % {"id": case.get("id", "?")}) for case in cases]
+        known = _known_ids(pipeline, kind)
+        checked = [read_case(case, kind, _("Case %(id)s") % {"id": case.get("id", "?")}, known) for case in cases]
         refuse_twins(checked)
         refuse_strange_labels(checked, pipeline.settings.criteria.output)
     except CaseRefused as refused:
@@ -77,6 +78,11 @@ def put_set(
         detail = {"rows": gone, "rule": "leakage", "set": f"{kind} {made.version}"}
         AuditEvent.append(pipeline, actor, "rows.quarantine", pipeline.slug, now, detail)
     return made
+
+
+def _known_ids(pipeline: Pipeline, kind: str) -> frozenset[str]:
+    last = newest(pipeline, kind)
+    return frozenset(last.cases.values_list("key", flat=True) if last else ())
 
 
 @transaction.atomic

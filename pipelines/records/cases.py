@@ -6,7 +6,8 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -72,13 +73,16 @@ def refuse_twins(cases: Sequence[Case]) -> None:
         seen.add(case["id"])
 
 
-def read_case(value: Any, kind: str, where: str) -> Case:
-    """{"id", "messages", "check", "expected", "origin"?} as put_eval_set takes it; `where` begins each refusal."""
+def read_case(value: Any, kind: str, where: str, known: Collection[str] = ()) -> Case:
+    """{"id", "messages", "check", "expected", "origin"?} as put_eval_set takes it; `where` begins each refusal.
+
+    Ids in `known` are stored already: they are taken whatever they hold.
+    """
     if not isinstance(value, dict):
         raise CaseRefused(f"{where}: " + _("a case is a JSON object"))
     try:
         _refuse_unkeepable(value)
-        case = {"id": str(value["id"]), "messages": _messages(value["messages"])}
+        case: Case = {"id": str(value["id"]), "messages": _messages(value["messages"])}
         check, expected = value.get("check", ""), value.get("expected") or {}
         if kind != EvalKind.LATENCY:
             check = value["check"]
@@ -89,8 +93,16 @@ def read_case(value: Any, kind: str, where: str) -> Case:
         raise CaseRefused(f"{where}: {problem}") from problem
     if not 0 < len(case["id"]) <= MAX_ID_CHARS:
         raise CaseRefused(f"{where}: " + _("an id has between 1 and %(top)s characters") % {"top": MAX_ID_CHARS})
+    if case["id"] not in known and _is_odd(case["id"]):
+        raise CaseRefused(f"{where}: " + _("an id holds no control characters, and neither . nor .. between slashes"))
     origin = {"origin": str(value["origin"])[:100]} if value.get("origin") else {}
     return case | {"check": check, "expected": expected} | origin
+
+
+def _is_odd(key: str) -> bool:
+    """Whether an id breaks a line, or a path that it is a part of."""
+    breaks_a_line = any(unicodedata.category(one) in ("Cc", "Zl", "Zp") for one in key)
+    return breaks_a_line or not {".", ".."}.isdisjoint(key.split("/"))
 
 
 def _refuse_unkeepable(value: Any) -> None:

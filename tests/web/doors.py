@@ -41,7 +41,7 @@ KWARGS: dict[str, dict[str, Any]] = {
     "take-back-training": {"name": "studio"},
     "eval-set": {"kind": "heldout"},
     "eval-case": {"kind": "heldout"},
-    "comparison-case": {"kind": "heldout", "key": "c1"},
+    "comparison-case": {"kind": "heldout"},
     **{door: {"name": "shop"} for door in HOST_DOORS},
     **{door: {"name": "behind"} for door in ("renew-agent", "revoke-agent")},
     "channel-act": {"name": "on"},
@@ -60,6 +60,7 @@ KWARGS: dict[str, dict[str, Any]] = {
     "mfa_edit_webauthn": {"pk": 1},
     "mfa_remove_webauthn": {"pk": 1},
 }
+QUERIES = {"comparison-case": "?case=c1"}
 BODIES: dict[str, Any] = {
     "upload_examples": b'{"input": "Where is my parcel?", "output": "delivery"}\n',
     "import_a_model": b"GGUF",
@@ -182,7 +183,7 @@ def address(name: str, world: World) -> str:
     if namespace:
         known |= {"slug": world.pipeline.slug}  # The API names the pipeline; its key names the client.
     kwargs = {key: value for key, value in known.items() if key in pattern.pattern.converters}
-    return reverse(f"{namespace}:{name}" if namespace else name, kwargs=kwargs)
+    return reverse(f"{namespace}:{name}" if namespace else name, kwargs=kwargs) + QUERIES.get(name, "")
 
 
 def knock(browser: Browser, door: Door, world: World) -> HttpResponse:

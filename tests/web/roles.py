@@ -249,7 +249,7 @@ revoke-link       POST    303    404       404     404     404      404       30
 letter            GET     200    200       404     404     404      404       302
 letter            POST    422    422       404     404     404      404       302
 shared-examples   GET     200    200       200     404     404      404       302
-shared-examples   POST    303    303       404     404     404      404       302
+shared-examples   POST    422    422       404     404     404      404       302
 add-host          GET     405    405       405     405     405      405       302
 add-host          POST    422    422       404     404     404      404       302
 add-agent-host    GET     405    405       405     405     405      405       302

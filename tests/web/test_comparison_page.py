@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import quote
+
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils.http import urlencode
 
+from pipelines.artifacts import store_of
 from pipelines.models import Example, Run, Scorecard
 from tenants.models import Client, Pipeline
 from tests import answers, factories
@@ -36,7 +41,7 @@ def page_of(run: Run) -> str:
 
 
 def case_of(run: Run, key: str, kind: str = "heldout") -> str:
-    return reverse("comparison-case", args=["acorn", "support", run.number, kind, key])
+    return reverse("comparison-case", args=["acorn", "support", run.number, kind]) + "?" + urlencode({"case": key})
 
 
 def keys(browser: Browser, run: Run, **wanted: str) -> list[tuple[str, str]]:
@@ -89,6 +94,22 @@ def test_a_case_shows_question_answers_and_scores(viewer: Browser, run: Run) -> 
     assert "Send the money for my order back" in text and "returns" in text and "12.5" in text
     assert viewer.get(case_of(run, "c99")).status_code == 404
     assert viewer.get(case_of(run, "c0", kind="unknown")).status_code == 404
+
+
+@pytest.mark.parametrize("key", ["a\nb", "../..", "?q=1&x#y", "."])
+def test_a_case_with_an_id_that_no_path_can_hold_has_its_page(viewer: Browser, run: Run, key: str) -> None:
+    with factories.inside(run):
+        store, card = store_of(run.client_id), Scorecard.objects.get(run=run)
+        with store.verified(card.answers_digest).open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        renamed = (row | {"id": key} if row["id"] == "c1" else row for row in rows)
+        card.answers_digest = store.put_lines(json.dumps(row).encode() for row in renamed)
+        card.save()
+
+    listed, page = viewer.get(page_of(run)), viewer.get(case_of(run, key))
+
+    assert listed.status_code == 200 and f'?case={quote(key)}"' in listed.text
+    assert page.context["line"].key == key
 
 
 def test_a_lost_case_names_the_nearest_training_rows_the_new_ones_first(viewer: Browser, run: Run) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from pipelines import actions
 from pipelines.artifacts import store_of
 from pipelines.models import Scorecard
+from tenants import actions as tenant_actions
 from tenants.models import Client, EvalSet, Pipeline
 from tests import factories
 
@@ -71,6 +72,8 @@ def test_a_spreadsheet_of_cases_is_taken_by_its_columns(engineer: Browser, suppo
         ("a.jsonl", json.dumps(case("c", expected={"label": "lost"})), "no label of this pipeline (billing"),
         ("a.csv", "input,expected\nx,lost\n", "not among"),
         ("a.jsonl", "no json", "Line 1: is not JSON"),
+        ("a.jsonl", json.dumps(case("a\nb")), "Line 1: an id holds no control characters"),
+        ("a.jsonl", json.dumps(case("a/../b")), "Line 1: an id holds no control characters"),
         ("a.jsonl", "[" * 50_000, "nested too deeply"),
         ("a.jsonl", '{"id": "\\u0000"}', "NUL"),
         ("a.jsonl", json.dumps(case("c", check="json_fields", expected={"fields": {"a": float("nan")}})), "Line 1: h"),
@@ -119,6 +122,15 @@ def test_a_case_that_is_written_by_hand_holds_only_what_can_be_stored(
     response = engineer.post(reverse("eval-case", args=[*HERE, "regression"]), form)
 
     assert response.status_code == 422 and "cannot be stored" in response.text
+
+
+def test_a_set_that_holds_an_older_odd_id_can_still_be_changed(engineer: Browser, support: Pipeline) -> None:
+    with factories.inside(support):
+        tenant_actions.put_eval_set(support, "heldout", [case("a\nb")], "tests", factories.NOW)
+
+    put(support, "heldout", case("a\nb"), case("c2"))
+
+    assert keys(support, "heldout") == ["a\nb", "c2"]
 
 
 def test_prompts_that_are_timed_need_no_check(engineer: Browser, support: Pipeline) -> None:

@@ -180,19 +180,51 @@ def test_a_row_that_changed_meanwhile_is_not_taken_back(engineer: Browser, suppo
         assert Example.objects.get(line=2).state == "left_out"
 
 
-def test_all_rows_that_match_are_decided_at_once(engineer: Browser, support: Pipeline) -> None:
+def left_out(support: Pipeline, count: int = 40) -> None:
     with factories.inside(support):
-        many = [row(f"number {n}") for n in range(40)]
+        many = [row(f"number {n}") for n in range(count)]
         actions.add_examples(support, many, token="many", source="many.ndjson", actor="tests", now=factories.NOW)
         Example.objects.filter(batch__token="many").update(state="left_out", rule="quality")
 
-    given = {"every": "1", "act": "release", "reason": "short on purpose"}
+
+def test_all_rows_that_match_are_decided_at_once(engineer: Browser, support: Pipeline) -> None:
+    left_out(support)
+
+    given = {"every": "1", "shown": "40", "act": "release", "reason": "short on purpose"}
     response = engineer.post(HERE + "?rule=quality&state=left_out", given, follow=True)
 
     assert "40 rows changed." in response.text
     with factories.inside(support):
         assert Example.objects.filter(state="left_out").count() == 0
         assert Example.objects.get(batch__source="may.ndjson", line=2).state == "quarantined"
+
+
+def test_rows_that_came_after_the_list_was_drawn_are_not_decided_unseen(engineer: Browser, support: Pipeline) -> None:
+    left_out(support, 41)
+    address = HERE + "?rule=quality&state=left_out"
+    given = {"every": "1", "shown": "40", "act": "release", "reason": "short on purpose"}
+
+    refused = engineer.post(address, given)
+
+    assert refused.status_code == 422 and "another one by now, of 41 rows" in refused.text
+    assert 'name="shown" value="41"' in refused.text
+    with factories.inside(support):
+        assert Example.objects.filter(state="left_out").count() == 41
+
+
+def test_of_more_rows_than_are_decided_at_once_the_rest_is_told(
+    engineer: Browser, support: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agency.portal.views.rows.queue.AT_ONCE", 30)
+    left_out(support)
+    address = HERE + "?rule=quality&state=left_out"
+    given = {"every": "1", "shown": "40", "act": "release", "reason": "short on purpose"}
+
+    offered = engineer.get(address).text
+    said = engineer.post(address, given, follow=True).text
+
+    assert "The first 30 of 40 rows that match" in offered
+    assert "30 rows changed. 10 more rows match: decide again." in said
 
 
 @pytest.fixture

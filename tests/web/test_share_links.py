@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
@@ -125,6 +126,31 @@ def digests(browser: Browser) -> dict[str, str]:
     return {example.key: example.digest for example in browser.get(SHARE).context["examples"]}
 
 
+def share(browser: Browser, *ticked: str) -> HttpResponse:
+    """Opens the page, ticks just these, saves."""
+    return browser.post(SHARE, {"share": ticked, "seen": browser.get(SHARE).context["seen"]}, follow=True)
+
+
+def test_a_page_that_stood_open_publishes_nothing_again_that_was_taken_back(
+    engineer: Browser, owner: Browser, anonymous: Browser, pipeline: Pipeline
+) -> None:
+    promoted(pipeline, ASKED)
+    _row, address = link(pipeline.client)
+    both = digests(engineer)
+    share(engineer, *both.values())
+    stale = engineer.get(SHARE)
+    assert f'name="seen" value="{stale.context["seen"]}"' in stale.text
+    share(owner, both["c0"])
+
+    answer = engineer.post(SHARE, {"share": [*both.values()], "seen": stale.context["seen"]})
+
+    assert answer.status_code == 422 and "Somebody else saved this in the meantime." in answer.text
+    assert [one.key for one in answer.context["examples"] if one.is_shared] == ["c0"]
+    assert "And now?" not in anonymous.get(address).text
+    again = {"share": [*both.values()], "seen": answer.context["seen"]}
+    assert engineer.post(SHARE, again).status_code == 303 and "And now?" in anonymous.get(address).text
+
+
 def promoted(pipeline: Pipeline, asked: list[tuple[str, str, str, str | None]]) -> Run:
     """A version in production that answered these held-out questions."""
     run = factories.make_production(pipeline, timezone.now())
@@ -140,14 +166,14 @@ def test_answers_are_shown_to_strangers_only_where_they_were_approved(
 
     assert "Real answers, before and after" in reader.get(reverse("report", args=["acorn"])).text
     assert "Real answers" not in anonymous.get(address).text
-    engineer.post(SHARE, {"share": [digests(engineer)["c1"], "c0"]})
+    share(engineer, digests(engineer)["c1"], "c0")
 
     with factories.inside(pipeline.client):
         assert list(SharedExample.objects.values_list("key", flat=True)) == ["c1"]
         assert [example.key for example in examples_of(run.model_version, is_public=True)] == ["c1"]
     shown = anonymous.get(address).text
     assert "And now?" in shown and "Where is it?" not in shown and "secret" not in shown
-    engineer.post(SHARE, {})
+    share(engineer)
     assert "Real answers" not in anonymous.get(address).text
 
 
@@ -163,7 +189,7 @@ def test_an_approval_is_of_the_words_that_were_seen_and_not_of_a_key(
 ) -> None:
     promoted(pipeline, ASKED)
     _row, address = link(pipeline.client)
-    engineer.post(SHARE, {"share": [digests(engineer)["c1"]]})
+    share(engineer, digests(engineer)["c1"])
     assert "And now?" in anonymous.get(address).text
 
     promoted(pipeline, after)
@@ -181,7 +207,7 @@ def test_a_tick_on_a_page_of_the_version_before_approves_nothing_of_this_one(
     ticked = digests(engineer)["c1"]
     promoted(pipeline, [ASKED[0], ("What is my PIN?", "returns", "returns", "billing")])
 
-    answer = engineer.post(SHARE, {"share": [ticked]}, follow=True)
+    answer = share(engineer, ticked)
 
     assert "of another version now" in answer.text
     with factories.inside(pipeline.client):
@@ -198,7 +224,7 @@ def test_whatever_was_approved_is_listed_and_can_be_taken_back(engineer: Browser
         SharedExample.of(pipeline, version=1, key="of-before", digest="d" * 64, **given).save()
 
     page = engineer.get(SHARE)
-    engineer.post(SHARE, {})
+    share(engineer)
 
     assert [one.key for one in page.context["examples"] if one.is_shared] == [last.key]
     assert len(page.context["examples"]) == 11 and "v1 · of-before" in page.text

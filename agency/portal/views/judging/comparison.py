@@ -33,11 +33,12 @@ def compare(request: HttpRequest, slug: str, pipeline_slug: str, number: int) ->
     return pipeline_page(request, row, "portal/judging/comparison.html", 200, run=run, times=times, **given)
 
 
-def case(request: HttpRequest, slug: str, pipeline_slug: str, number: int, kind: str, key: str) -> HttpResponse:
+def case(request: HttpRequest, slug: str, pipeline_slug: str, number: int, kind: str) -> HttpResponse:
+    """`?case=` is its id, which may hold what no path can."""
     row = open_pipeline(request, slug, pipeline_slug, access.VIEW)
     run, card = _measured(row, number)
     try:
-        line = case_of(card, kind, key)
+        line = case_of(card, kind, request.GET.get("case", ""))
     except (ArtifactMissing, ArtifactDamaged) as problem:
         return pipeline_page(request, row, "portal/judging/no_answers.html", run=run, card=card, problem=problem)
     if line is None:

@@ -78,7 +78,13 @@ def wanted_in(request: HttpRequest) -> found.Wanted:
 def _page(request: HttpRequest, row: Pipeline, queue: Queue, form: DecideForm, status: int = 200) -> HttpResponse:
     wanted = wanted_in(request)
     page = paged(request, queue.rows(row, wanted), ROWS_A_PAGE)
-    given = asdict(wanted) | {"page": page, "form": form, "queue": queue.name, "decisions": found.decisions(row)}
+    given = asdict(wanted) | {
+        "page": page,
+        "at_once": AT_ONCE,
+        "form": form,
+        "queue": queue.name,
+        "decisions": found.decisions(row),
+    }
     given |= queue.facets(row) | {"chosen": set(request.POST.getlist("row"))}
     given["pieces"] = {example.pk: marked_pieces(example, row.settings) for example in page}
     return pipeline_page(request, row, "portal/rows/queue.html", status, **given)
@@ -87,8 +93,13 @@ def _page(request: HttpRequest, row: Pipeline, queue: Queue, form: DecideForm, s
 def _decide(request: HttpRequest, row: Pipeline, queue: Queue) -> HttpResponse:
     form = DecideForm(row.settings, request.POST)
     ids = [n for n in map(number_in, request.POST.getlist("row")) if n is not None]
+    left = 0
     if request.POST.get("every"):
-        ids = list(queue.rows(row, wanted_in(request)).values_list("pk", flat=True)[:AT_ONCE])
+        matching = queue.rows(row, wanted_in(request))
+        ids, count = list(matching.values_list("pk", flat=True)[:AT_ONCE]), matching.count()
+        left = count - len(ids)
+        if request.POST.get("shown") != str(count):
+            form.add_error(None, _("The list is another one by now, of %(n)s rows: look again.") % {"n": count})
     act = ACTS.get(request.POST.get("act", ""))
     if not ids or act is None:
         form.add_error(None, _("Choose at least one row, then release, discard or label."))
@@ -101,15 +112,18 @@ def _decide(request: HttpRequest, row: Pipeline, queue: Queue) -> HttpResponse:
     except actions.ActionRefused as refused:
         form.add_error(None, str(refused))
         return _page(request, row, queue, form, 422)
-    messages.success(request, _said(changed, len(ids)))
+    messages.success(request, _said(changed, len(ids), left))
     return go(request, request.get_full_path())
 
 
-def _said(changed: int, asked: int) -> str:
+def _said(changed: int, asked: int, left: int) -> str:
     said = ngettext("%(n)s row changed.", "%(n)s rows changed.", changed) % {"n": changed}
     if changed < asked:
         kept = _("%(n)s stay as they were: malformed rows, duplicates and rows of an evaluation set never train.")
         said += " " + kept % {"n": asked - changed}
+    if left:
+        more = ngettext("%(n)s more row matches: decide again.", "%(n)s more rows match: decide again.", left)
+        said += " " + more % {"n": left}
     return said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib import messages
@@ -17,7 +18,7 @@ from agency.portal.context import client_page, pipeline_page, who
 from agency.portal.forms.fields import RetuneForm
 from agency.portal.views.sharing.forms import LinkForm, ReportForm
 from pipelines.models import PipelineState
-from pipelines.reports.client.examples import examples_to_share
+from pipelines.reports.client.examples import Example, examples_to_share
 from tenants import access, sharing
 from tenants.models import Client, Pipeline, SharedExample, ShareLink
 
@@ -80,22 +81,37 @@ def examples(request: HttpRequest, slug: str, pipeline_slug: str) -> HttpRespons
     """Which of the answers in the report a stranger with a link may read too, and what was approved before them."""
     verb = access.CONFIGURE if request.method == "POST" else access.VIEW
     row = open_pipeline(request, slug, pipeline_slug, verb)
+    if request.method == "POST":
+        return _share(request, row)
+    return _examples(request, row)
+
+
+def _examples(request: HttpRequest, row: Pipeline, status: int = 200, stale: str = "") -> HttpResponse:
+    seen = sharing.approved_of(row)  # Before the list is read: what changes between the two is noticed.
+    shown, earlier, _offered = _offer(row)
+    given = {"examples": shown, "earlier": earlier, "seen": seen, "stale": stale}
+    return pipeline_page(request, row, "portal/sharing/examples.html", status, **given)
+
+
+def _offer(row: Pipeline) -> tuple[Sequence[Example], Sequence[SharedExample], dict[str, tuple[int, str]]]:
+    """Of the version in service, approved before it, and both as {digest: (version, key)}."""
     state = PipelineState.objects.select_related("production").filter(pipeline=row).first()
     version = state.production if state else None
     shown = examples_to_share(version) if version else ()
     approved = SharedExample.objects.filter(pipeline=row).exclude(digest="")
-    earlier = approved.exclude(digest__in=[one.digest for one in shown]).order_by("-version", "key")
-    if request.method == "POST":
-        offered = {one.digest: (version.number, one.key) for one in shown} if version else {}
-        offered |= {one.digest: (one.version, one.key) for one in earlier}
-        return _share(request, row, offered)
-    return pipeline_page(request, row, "portal/sharing/examples.html", examples=shown, earlier=earlier)
+    earlier = list(approved.exclude(digest__in=[one.digest for one in shown]).order_by("-version", "key"))
+    offered = {one.digest: (version.number, one.key) for one in shown} if version else {}
+    return shown, earlier, offered | {one.digest: (one.version, one.key) for one in earlier}
 
 
-def _share(request: HttpRequest, row: Pipeline, offered: dict[str, tuple[int, str]]) -> HttpResponse:
-    """By the digests of what the page showed: nothing is shared that nobody saw."""
-    chosen = request.POST.getlist("share")
-    sharing.share_examples(row, offered, chosen, who(request), timezone.now())
+def _share(request: HttpRequest, row: Pipeline) -> HttpResponse:
+    """By the digests of what the page showed: nothing is shared that nobody saw, or that somebody took back since."""
+    chosen, seen = request.POST.getlist("share"), request.POST.get("seen", "")
+    _shown, _earlier, offered = _offer(row)
+    try:
+        sharing.share_examples(row, offered, chosen, seen, who(request), timezone.now())
+    except sharing.StaleEdit as stale:
+        return _examples(request, row, 422, str(stale))
     if set(chosen) <= offered.keys():
         messages.success(request, _("Saved. Share links show the chosen answers."))
     else:
