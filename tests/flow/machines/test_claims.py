@@ -196,7 +196,10 @@ def test_what_it_measured_before_is_not_looked_at_either(training: Pipeline, mon
 def test_a_job_that_fits_is_found_behind_those_that_do_not(
     training: Pipeline, box: Box, add_rows: AddRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those that this one lacks the memory for, and those that want a trusted one: they were due long before."""
     monkeypatch.setattr(offers, "LOOKED_AT", 1)
+    add_rows(0, 30)
+    run = start(training)
     other = factories.make_run(factories.make_pipeline(factories.make_client(training.agency)), at="finetune")
     long_ago = {"queue": "gpu", "created_at": now(), "due_at": now() - timedelta(days=1)}
     with factories.inside(other.pipeline):
@@ -205,8 +208,6 @@ def test_a_job_that_fits_is_found_behind_those_that_do_not(
         Job.of(other, run=other, stage="finetune", kind="preflight", **checked).save()
         Job.of(other, run=other, stage="finetune", kind="train", **long_ago).save()
         Job.of(other, run=other, stage="evaluate", kind="evaluate", **long_ago).save()
-    add_rows(0, 30)
-    run = start(training)
 
     claim = box.claim()
 
