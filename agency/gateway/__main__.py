@@ -57,7 +57,9 @@ def flip(name: str) -> int:
         try:
             answers[path.name] = send_order(path, order)
         except OSError as error:
-            answers[path.name] = {"ok": False, "error": f"Nobody listens: {error.strerror}"}
+            answers[path.name] = {"ok": False, "error": f"Nobody answers: {error.strerror or error}"}
+        except ValueError:
+            answers[path.name] = {"ok": False, "error": "The connection was closed without an answer."}
     for socket_name, answer in answers.items():
         print(f"{socket_name}: {'flipped' if answer['ok'] else answer['error']}")
     return 0 if answers and all(answer["ok"] for answer in answers.values()) else 1

@@ -43,12 +43,24 @@ class Ask:
             document["messages"] = with_system(document["messages"], system, replaces=True)
         elif system and document.get("system"):
             document["system"] = system
-        return orjson.dumps({"model": model_name, **document})
+        return written({"model": model_name, **document})
+
+
+def written(document: Any) -> bytes:
+    """As JSON. `Refused` 400 where it is nested deeper than can be written: what is read may be deeper."""
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        raise Refused(400, "invalid JSON: nested too deeply") from None
 
 
 def native_ask(path: Path, document: dict[str, Any], conversation: str) -> Ask:
     """An /api/chat or /api/generate request, untouched but for what the gateway owns."""
     sent = {name: value for name, value in document.items() if name not in OWNED_FIELDS}
+    messages = sent.get("messages")
+    if isinstance(messages, list) and not all(isinstance(message, dict) for message in messages):
+        raise Refused(400, "each message must be an object")
+    written(sent)
     if isinstance(sent.get("options"), dict):
         sent["options"] = {name: value for name, value in sent["options"].items() if name not in RUNNER_OPTIONS}
     return Ask(
@@ -79,7 +91,7 @@ def key_of(document: Mapping[str, Any], conversation: str) -> AssignmentKey:
     asked = document.get("messages") or [document.get("system"), document.get("prompt")]
     session = document.get("session_id") or document.get("session")
     user = document.get("user")
-    return choose_key(conversation, text_of(session), text_of(user), orjson.dumps(asked).decode())
+    return choose_key(conversation, text_of(session), text_of(user), written(asked).decode())
 
 
 def about_tokens(document: Mapping[str, Any]) -> int:

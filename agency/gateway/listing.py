@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry
+from agency.gateway.routes.snapshot import ClientRoutes, RouteEntry, Target
 from agency.gateway.wire import Path
 
 # A host's own word for "built from source, version unknown".
@@ -17,12 +18,19 @@ def listing(path: Path, client: ClientRoutes) -> dict[str, Any]:
     entries = sorted(client.pipelines.values(), key=lambda entry: entry.slug)
     match path:
         case Path.TAGS:
-            return {"models": [_tag(entry) for entry in entries]}
+            return {"models": [_tag(entry, target) for entry, target in _known(entries)]}
         case Path.V1_MODELS:
-            return {"object": "list", "data": [_model(entry, client.slug) for entry in entries]}
+            return {"object": "list", "data": [_model(entry, target, client.slug) for entry, target in _known(entries)]}
         case Path.VERSION:
             return {"version": lowest_version(client)}
     raise ValueError(f"{path} is no list")
+
+
+def _known(entries: Iterable[RouteEntry]) -> Iterator[tuple[RouteEntry, Target]]:
+    """With its version in production, where anything is known of that."""
+    for entry in entries:
+        if (target := entry.target(entry.production)) is not None:
+            yield entry, target
 
 
 def lowest_version(client: ClientRoutes) -> str:
@@ -37,8 +45,7 @@ def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in release.split("."))
 
 
-def _tag(entry: RouteEntry) -> dict[str, Any]:
-    target = entry.targets[entry.production]
+def _tag(entry: RouteEntry, target: Target) -> dict[str, Any]:
     details = {
         "parent_model": "",
         "format": "gguf",
@@ -52,6 +59,6 @@ def _tag(entry: RouteEntry) -> dict[str, Any]:
     return {"name": name, "model": name, **facts, "details": details}
 
 
-def _model(entry: RouteEntry, owner: str) -> dict[str, Any]:
-    created = int(datetime.fromisoformat(entry.targets[entry.production].created_at).timestamp())
+def _model(entry: RouteEntry, target: Target, owner: str) -> dict[str, Any]:
+    created = int(datetime.fromisoformat(target.created_at).timestamp())
     return {"id": entry.slug, "object": "model", "created": created, "owned_by": owner}

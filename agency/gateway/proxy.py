@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ FindEntry = Callable[[], RouteEntry]
 PRODUCTION_PLACES = 3
 # A route may change again while a request waits; after this many changes it is refused as busy.
 ROUNDS = 4
+# After the end of a request: a host that is silent until then is told of first, by the session's own rounded clock.
+UNREAD_S = 2.0
 # Ids need to be unique, not secret: asking the system for each would let go of the interpreter lock every time.
 _ids = random.Random(os.urandom(32))
 
@@ -28,6 +31,10 @@ class Meter(Protocol):
     """Takes sightings; never blocks, never raises."""
 
     def put(self, sighting: Sighting) -> None: ...
+
+
+class Unread(ConnectionError):
+    """The caller keeps its connection and does not read what it is sent."""
 
 
 class Withdrawn(Exception):
@@ -113,10 +120,15 @@ class Proxy:
     async def _exchange(self, tried: _Try, sighting: Sighting, send: Send) -> None:
         ask, place = tried.ask, tried.attempt.place
         payload = ask.payload(place.model_name, tried.attempt.target.system)
+        ends_at = asyncio.get_running_loop().time() + self.upstream.limits.total_s + UNREAD_S
         async with self.upstream.ask(place, ask.path, payload, ask.is_stream) as answer:
             sighting.status = answer.status
             headers = _marks(tried.request_id, tried.attempt)
-            await deliver(answer, ask, send, headers, sighting)
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    await deliver(answer, ask, send, headers, sighting)
+            except TimeoutError:
+                raise Unread("the caller does not read its answer") from None
             sighting.finish()
 
 

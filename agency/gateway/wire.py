@@ -5,6 +5,7 @@ Texts of errors are part of the protocol (programs match on them), so they are n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from enum import StrEnum
 from typing import Any
@@ -48,6 +49,7 @@ OPENAI_TYPES = {
     400: CALLERS_FAULT,
     401: CALLERS_FAULT,
     404: "not_found_error",
+    408: CALLERS_FAULT,
     413: CALLERS_FAULT,
     415: CALLERS_FAULT,
     429: "rate_limit_error",
@@ -101,13 +103,24 @@ def bearer(scope: Scope) -> str:
     return key.strip() if kind.lower() == "bearer" else ""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body; `Refused` 413 above `limit` bytes, 415 when compressed. ConnectionError when the caller left."""
+async def read_body(scope: Scope, receive: Receive, limit: int, within_s: float) -> bytes:
+    """The whole body; `Refused` 413 above `limit` bytes, 408 when it takes longer, 415 when compressed.
+
+    ConnectionError when the caller left.
+    """
     if header(scope, b"content-encoding") not in ("", "identity"):
         raise Refused(415, "the gateway takes uncompressed bodies only")
     declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared) > limit:
         raise Refused(413, f"request body too large: at most {limit} bytes")
+    try:
+        async with asyncio.timeout(within_s):
+            return await _received(receive, limit)
+    except TimeoutError:
+        raise Refused(408, "the request did not arrive in time") from None
+
+
+async def _received(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size, is_more = 0, True
     while is_more:

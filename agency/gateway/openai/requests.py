@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agency.gateway.asks import Ask, key_of, model_of
+from agency.gateway.asks import Ask, key_of, model_of, written
 from agency.gateway.wire import Path, Refused
 
 # On /v1 an Ollama host overrides even baked parameters with 1.0, and /v1/completions forces the penalties to 0.
@@ -25,6 +25,7 @@ def openai_ask(path: Path, document: dict[str, Any], conversation: str) -> Ask:
     is_stream = document.get("stream") is True
     sent: dict[str, Any] = {"messages": messages, "stream": is_stream, "options": options_of(document, is_chat)}
     sent |= answer_fields(document) if is_chat else {}
+    written(sent)
     stream_options = document.get("stream_options")
     return Ask(
         path=Path.CHAT,
@@ -84,8 +85,10 @@ def chat_message(message: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"role": message["role"], "content": text}
     if images:
         made["images"] = images
-    if message.get("tool_calls"):
-        made["tool_calls"] = [tool_call(call) for call in message["tool_calls"]]
+    if calls := message.get("tool_calls"):
+        if not isinstance(calls, list):
+            raise Refused(400, "invalid tool calls: they must be a list")
+        made["tool_calls"] = [tool_call(call) for call in calls]
     if message.get("tool_call_id"):
         made["tool_call_id"] = message["tool_call_id"]
     return made

@@ -147,8 +147,7 @@ class Follower:
             if entry is None:
                 raise OrderRefused(f"There is no route of {client}/{pipeline} here.")
             to_version = self._way_back(entry, client) if to_version is None else to_version
-            target = entry.target(to_version)
-            if target is None or not target.places:
+            if not entry.lies(to_version):
                 raise OrderRefused(f"v{to_version} of {client}/{pipeline} lies on no host that this gateway knows.")
             self._orders[client, pipeline] = Order(client, pipeline, to_version, entry.serial, entry.rollout_id)
             self._is_dirty = True
@@ -285,7 +284,12 @@ class Follower:
         for name, order in list(self._orders.items()):
             entry = base.entry(*name)
             if entry is None or entry.serial <= order.serial:
-                standing[name] = order
+                if entry is None or entry.lies(order.to_version) or self.journal.pending():
+                    standing[name] = order
+                    continue
+                # The database did not follow it, and retention has taken the version off its hosts since.
+                log.warning("The order of v%d for %s/%s is over: it lies on no host.", order.to_version, *name)
+                del self._orders[name]
             elif order.is_over(entry) or not self.journal.pending():
                 del self._orders[name]
             else:

@@ -69,6 +69,11 @@ class RouteEntry:
     def target(self, number: int) -> Target | None:
         return self.targets.get(number)
 
+    def lies(self, number: int) -> bool:
+        """Whether anybody could answer for this version."""
+        target = self.target(number)
+        return target is not None and bool(target.places)
+
     @property
     def way_back(self) -> int | None:
         """In a canary: production. Else what production replaced."""

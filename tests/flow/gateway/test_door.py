@@ -1,7 +1,13 @@
 """Who gets in, and to what: keys, models of the own client, the seven paths."""
 
+import socket
+import time
+from urllib.parse import urlsplit
+
 import pytest
 
+from agency.gateway import plane
+from agency.gateway.routes.agents import AGENT_PATH
 from pipelines.models import Route
 from tenants.models import ApiKey
 from tests import factories
@@ -93,5 +99,25 @@ def test_bodies_that_cannot_be_are_refused_in_the_callers_format(door: Door) -> 
     for body, status in ((b"", 400), (b"{", 400), (b"[]", 400), (b'{"model": 7}', 400), (b"x" * (10 * 2**20 + 1), 413)):
         answer = door.http.post(url, content=body, headers=headers)
         assert answer.status_code == status and isinstance(answer.json()["error"], str)
+    deep = b"[" * 300 + b"]" * 300
+    for document in (b'{"model": "support", "messages": ["a"]}', b'{"model": "support", "messages": %b}' % deep,
+                     b'{"model": "support", "messages": [], "tools": %b}' % deep):  # fmt: skip
+        assert door.http.post(url, content=document, headers=headers).status_code == 400
+    nested = b'{"model": "support", "messages": [{"role": "user", "content": "?"}], "tools": %b}' % deep
+    answer = door.http.post(door.url + "/v1/chat/completions", content=nested, headers=headers)
+    assert answer.status_code == 400 and "nested too deeply" in answer.json()["error"]["message"]
     openai = door.post("/v1/chat/completions", {"model": "support", "messages": []})
     assert openai.status_code == 400 and openai.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", [AGENT_PATH, "/metrics", "/healthz/routes"])
+def test_doors_of_their_own_take_no_body_and_wait_for_none(
+    door: Door, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert door.http.post(door.url + path, content=bytes(2**20)).status_code == 413
+    assert door.http.post(door.url + path, content=iter([bytes(2**16)] * 16)).status_code == 413
+    monkeypatch.setattr(plane, "DOOR_S", 0.2)
+    began, place = time.monotonic(), urlsplit(door.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as stranger:
+        stranger.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx".encode())
+        assert stranger.recv(1000).startswith(b"HTTP/1.1 408") and time.monotonic() - began < 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -13,8 +15,9 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils.timezone import now
 
+from agency.gateway.__main__ import flip as flip_by_command
 from agency.management.commands.ledger import walk
-from pipelines.models import Job, ModelVersion, Rollback, Rollout, Route
+from pipelines.models import Job, ModelVersion, Placement, Rollback, Rollout, Route
 from pipelines.reports.changes.ledger import served_at
 from pipelines.shipping.back.insisting import is_overtaken
 from pipelines.shipping.route import flip
@@ -196,3 +199,44 @@ def test_an_order_for_a_version_that_lies_on_no_host_is_refused_by_name(open_doo
     with database_away(), pytest.raises(CommandError, match="v9 of acorn/support lies on no host"):
         order("--to", "v9")
     assert version_of(door) == "v2"
+
+
+def test_an_order_that_the_database_does_not_follow_ends_when_its_version_leaves_the_hosts(
+    open_door: Open, on_v2: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
+    with factories.inside(on_v2.client):
+        ModelVersion.objects.filter(number=1).update(status="rejected", promoted_at=None)
+    door = open_door("one")
+    wait_for(lambda: version_of(door) == "v2")
+    follower = door.gateway.follower
+    follower.order("acorn", "support", 1)
+    wait_for(lambda: not follower.journal.pending())
+    assert version_of(door) == "v1" and state(on_v2) == (2, [])
+    with factories.inside(on_v2.client):
+        Placement.objects.filter(version=on_v2.versions[1]).delete()
+    wait_for(lambda: not follower.standing_orders(), within_s=30)
+    assert version_of(door) == "v2" and door.get("/api/tags").status_code == 200
+    assert "The order of v1 for acorn/support is over" in caplog.text
+
+
+def test_a_gateway_that_closes_without_an_answer_keeps_an_order_from_no_other(
+    open_door: Open, on_v2: Ground, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = open_door("one")
+    wait_for(lambda: version_of(door) == "v2")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dying:
+        dying.bind(str(tmp_path / "gateway-a.sock"))
+        dying.listen()
+
+        def close() -> None:
+            connection, _ = dying.accept()
+            connection.recv(1000)
+            connection.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        assert flip_by_command("acorn/support:v1") == 1
+        thread.join(10)
+    said = capsys.readouterr().out
+    assert "gateway-a.sock: The connection was closed without an answer." in said
+    assert "gateway-one.sock: flipped" in said and version_of(door) == "v1"

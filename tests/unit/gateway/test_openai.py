@@ -41,6 +41,8 @@ def test_parts_of_a_message_become_text_and_images() -> None:
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,?"}}]},
         {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]},
         {"role": "assistant", "tool_calls": ["f"]},
+        {"role": "assistant", "tool_calls": 5},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[" * 300 + "]" * 300}}]},
     ],
 )
 def test_messages_that_have_no_counterpart_are_refused(message: Any) -> None:

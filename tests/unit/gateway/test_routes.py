@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agency.gateway.arms import WINDOW_S, Arms
-from agency.gateway.listing import lowest_version
+from agency.gateway.listing import listing, lowest_version
 from agency.gateway.meter.judge import judge
 from agency.gateway.meter.sighting import HEARD_BYTES, Arm, Fault, Sighting
 from agency.gateway.routes import store
@@ -44,6 +44,12 @@ def routes(made: RouteEntry) -> Routes:
 def test_names_resolve_inside_the_client_only(name: str, is_found: bool) -> None:
     client = routes(entry()).client_of("digest")
     assert client is not None and (client.find(name) is not None) == is_found
+
+
+def test_a_pipeline_whose_version_nobody_knows_is_left_out_of_the_lists() -> None:
+    client = routes(entry().flipped(9)).client_of("digest")
+    assert client is not None
+    assert (listing(WirePath.TAGS, client)["models"], listing(WirePath.V1_MODELS, client)["data"]) == ([], [])
 
 
 def test_an_order_stands_over_its_serial_and_older_ones_and_yields_to_a_newer() -> None:
