@@ -14,7 +14,7 @@ from pipelines.heavy.errands.received import forget_parts
 from pipelines.heavy.retiring.choice import expendable, leaving
 from pipelines.heavy.retiring.job import send_off
 from pipelines.models import Body, Exchange, Job, Traffic, TrafficSpan, Unit
-from pipelines.rollups import begin_of
+from pipelines.rollups import begin_of, oldest_minute
 from tenants import crossing, scope
 from tenants.models import HostSample, Pipeline
 from tenants.pipeline_settings import Bodies
@@ -34,11 +34,10 @@ def forget_old_exchanges(now: datetime) -> int:
 
 def forget_old_traffic(now: datetime) -> int:
     """Removes minutes and hours past their days; days stay. A minute that no hour holds yet is not touched."""
-    minutes, gone = begin_of(Unit.HOUR, now - timedelta(days=settings.TRAFFIC_MINUTE_DAYS)), 0
-    hours = begin_of(Unit.DAY, now - timedelta(days=settings.TRAFFIC_HOUR_DAYS))
+    hours, gone = begin_of(Unit.DAY, now - timedelta(days=settings.TRAFFIC_HOUR_DAYS)), 0
     for agency_id, client_id in crossing.ask("all_clients"):
         with scope.client_scope(client_id, agency_id):
-            rows = Traffic.objects.filter(client_id=client_id, minute__lt=minutes, is_rolled_up=True)
+            rows = Traffic.objects.filter(client_id=client_id, minute__lt=oldest_minute(now), is_rolled_up=True)
             gone += rows.delete()[0]
             spans = TrafficSpan.objects.filter(client_id=client_id, unit=Unit.HOUR, begins_at__lt=hours)
             gone += spans.delete()[0]

@@ -1,4 +1,7 @@
-"""Minutes of traffic become hours and days: computed anew from what is there, so doing it twice changes nothing."""
+"""Minutes of traffic become hours and days: computed anew from what is there, so doing it twice changes nothing.
+
+Minutes that come past their days are added instead, and go in the same transaction: others of their hour went before.
+"""
 
 from __future__ import annotations
 
@@ -38,23 +41,42 @@ def roll_up(client_id: int, now: datetime) -> int:
     with transaction.atomic():
         fresh = Traffic.objects.select_for_update().filter(client_id=client_id, is_rolled_up=False)
         rows = list(fresh.order_by("pk")[:ROWS_AT_ONCE])
-        # An hour whose minutes were removed already keeps what it has.
-        oldest = begin_of(Unit.HOUR, now - timedelta(days=settings.TRAFFIC_MINUTE_DAYS))
-        hours = {(_series(row), begin_of(Unit.HOUR, row.minute)) for row in rows if row.minute >= oldest}
-        for series, hour in hours:
-            minutes = Traffic.objects.filter(**_of(series), minute__gte=hour, minute__lt=hour + HOUR)
-            _write(Unit.HOUR, series, hour, minutes, rows[0])
-        for series, day in {(series, begin_of(Unit.DAY, hour)) for series, hour in hours}:
-            inside = {"unit": Unit.HOUR, "begins_at__gte": day, "begins_at__lt": day + DAY}
-            _write(Unit.DAY, series, day, TrafficSpan.objects.filter(**_of(series), **inside), rows[0])
-        Traffic.objects.filter(client_id=client_id, pk__in=[row.pk for row in rows]).update(is_rolled_up=True)
+        oldest = oldest_minute(now)
+        _recount([row for row in rows if row.minute >= oldest])
+        for late in (row for row in rows if row.minute < oldest):
+            _add(Unit.HOUR, late)
+            _add(Unit.DAY, late)
+        mine = Traffic.objects.filter(client_id=client_id, pk__in=[row.pk for row in rows])
+        mine.filter(minute__lt=oldest).delete()
+        mine.update(is_rolled_up=True)
     return len(rows)
+
+
+def oldest_minute(now: datetime) -> datetime:
+    """What is older is kept by the hour alone."""
+    return begin_of(Unit.HOUR, now - timedelta(days=settings.TRAFFIC_MINUTE_DAYS))
 
 
 def begin_of(unit: Unit, at: datetime) -> datetime:
     """The hour or day (UTC) that holds `at`."""
     hour = at.replace(minute=0, second=0, microsecond=0)
     return hour if unit is Unit.HOUR else hour.replace(hour=0)
+
+
+def _recount(rows: list[Traffic]) -> None:
+    hours = {(_series(row), begin_of(Unit.HOUR, row.minute)) for row in rows}
+    for series, hour in hours:
+        minutes = Traffic.objects.filter(**_of(series), minute__gte=hour, minute__lt=hour + HOUR)
+        _write(Unit.HOUR, series, hour, minutes, rows[0])
+    for series, day in {(series, begin_of(Unit.DAY, hour)) for series, hour in hours}:
+        inside = {"unit": Unit.HOUR, "begins_at__gte": day, "begins_at__lt": day + DAY}
+        _write(Unit.DAY, series, day, TrafficSpan.objects.filter(**_of(series), **inside), rows[0])
+
+
+def _add(unit: Unit, late: Traffic) -> None:
+    series, begin = _series(late), begin_of(unit, late.minute)
+    held = TrafficSpan.objects.select_for_update().filter(**_of(series), unit=unit, begins_at=begin)
+    _write(unit, series, begin, [*held, late], late)
 
 
 def _series(row: Traffic) -> Series:

@@ -18,6 +18,7 @@ USAGE = """retune-agent: serves a client's models beside its Ollama. It connects
   RETUNE_OLLAMA_URL    the Ollama beside it (default http://127.0.0.1:11434)
   RETUNE_LISTEN        where the client's applications ask (default 127.0.0.1:8430)
   RETUNE_WORK_DIR      routes, records and files on their way (default ~/.cache/retune-agent)
+  RETUNE_GATEWAY_...   limits of its gateway, as at headquarters: RETUNE_GATEWAY_TOTAL_S and its neighbours
 
   requirements         prints what it needs, for pip install -r
   update               takes the program that Retune offers, once; the one of before is kept beside it
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
 def _serve(arguments: list[str]) -> bool:
     """Until it ends; whether for another program that is here now. Raises what `main` tells."""
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
 
     from agency.agent.serving import Agent, Terms
 
@@ -63,7 +65,10 @@ def _serve(arguments: list[str]) -> bool:
     if arguments == ["update"]:
         print(updating.once(Link(terms.url, key, pause_s, room="agent")))
         return False
-    agent = Agent(terms, key, pause_s, updates=bool(arguments))
+    try:
+        agent = Agent(terms, key, pause_s, updates=bool(arguments))
+    except ImproperlyConfigured as wrong:
+        raise ValueError(wrong) from wrong
     with alone_in(terms.folder, "retune-agent"):
         agent.serve()
     return agent.has_new_program

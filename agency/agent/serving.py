@@ -73,7 +73,7 @@ class Agent:
         routes = terms.folder / "routes" / "agent.json"
         self.mirror = Mirror(to_gateway, routes, terms.ollama, self.hands.call, self.news.set)
         self.spool = Spool(self.link, terms.folder / "records", ending=self.ending)
-        limits = Limits()
+        limits = Limits.from_environment()
         self.plane = Plane(self.mirror, Meter(self.spool.write), Upstream(limits, allow_private=True), limits)
 
     def begin(self) -> None:

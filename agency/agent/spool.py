@@ -121,7 +121,12 @@ class Spool:
         except Refused as refused:
             if refused.status not in UNREADABLE:
                 raise
-            return len(batch)
+            if refused.is_ours or refused.status != 413:
+                return len(batch)
+            if len(batch) == 1:
+                raise  # They are kept: a proxy before headquarters said so, and can be told otherwise.
+            half = len(batch) // 2
+            return self._told(batch[:half]) + self._told(batch[half:])
         return int(told["refused"])
 
     def _drop_oldest(self) -> None:

@@ -20,6 +20,9 @@ TIMEOUT_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 # Answers of a proxy or of a server that is being restarted, or whose disk is full: not the answer.
 NOT_AN_ANSWER = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+TOO_LARGE_FOR_A_PROXY = (
+    "a proxy before headquarters takes no body of this size, and has to (16 MiB; nginx: client_max_body_size 16m)"
+)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 log = logging.getLogger("retune-link")
@@ -39,11 +42,11 @@ class Unknown(RuntimeError):
 
 
 class Refused(RuntimeError):
-    """An answer that says no, with a sentence."""
+    """An answer that says no, with a sentence. `is_ours`: of headquarters itself, and not of a proxy before it."""
 
-    def __init__(self, sentence: str, status: int = 0) -> None:
+    def __init__(self, sentence: str, status: int = 0, is_ours: bool = True) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.is_ours = status, is_ours
 
 
 class Stopped(RuntimeError):
@@ -150,7 +153,7 @@ class Link:
             case 410:
                 raise Gone("The job is not this machine's any more.")
             case _:
-                raise Refused(_sentence(answer), answer.status)
+                raise _refused(answer)
 
 
 def made(body: Body) -> bytes | None:
@@ -173,11 +176,12 @@ def _patiently(attempt: Callable[[], Found], longest_s: float, stop: Callable[[]
     raise AssertionError("pauses never end")
 
 
-def _sentence(answer: Answer) -> str:
+def _refused(answer: Answer) -> Refused:
     try:
-        return f"{answer.status}: {answer.json()['error']['message']}"
+        return Refused(f"{answer.status}: {answer.json()['error']['message']}", answer.status)
     except (ValueError, KeyError, TypeError):
-        return f"{answer.status}: {answer.body[:200]!r}"
+        said = f"{answer.body[:200]!r}" if answer.status != 413 else TOO_LARGE_FOR_A_PROXY
+        return Refused(f"{answer.status}: {said}", answer.status, is_ours=False)
 
 
 def pauses(longest_s: float) -> Iterator[float]:

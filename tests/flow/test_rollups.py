@@ -77,12 +77,23 @@ def test_old_minutes_go_only_once_an_hour_holds_them_and_take_nothing_with_them(
     assert forget_old_traffic(later) == 0
     roll_up(version.client_id, NOON)
     assert forget_old_traffic(later) == 1
-    # A second minute of that hour, written by a gateway that was cut off for two weeks: the hour keeps what it had.
-    minute(version, NOON + timedelta(minutes=1), 9)
-    roll_up(version.client_id, later)
-    assert spans(Unit.HOUR) == [("03 12", "production", 4)]
     forget_old_traffic(NOON + timedelta(days=200))
     assert spans(Unit.HOUR) == [] and spans(Unit.DAY) == [("03 00", "production", 4)]
+
+
+def test_minutes_of_a_gateway_that_was_cut_off_for_weeks_are_added_to_what_the_hour_has(version: ModelVersion) -> None:
+    minute(version, NOON, 4)
+    roll_up(version.client_id, NOON)
+    later = NOON + timedelta(days=20)
+    forget_old_traffic(later)
+    for requests in (9, 2):  # The same minute, in two deliveries.
+        minute(version, NOON + timedelta(minutes=1), requests)
+        minute(version, NOON + timedelta(minutes=70), 1)
+        assert roll_up(version.client_id, later) == 2 and roll_up(version.client_id, later) == 0
+    assert spans(Unit.HOUR) == [("03 12", "production", 15), ("03 13", "production", 2)]
+    assert spans(Unit.DAY) == [("03 00", "production", 17)] and not Traffic.objects.exists()
+    day = TrafficSpan.objects.get(unit=Unit.DAY)
+    assert (day.errors, Histogram.from_json(day.latency).total) == (5, 17)
 
 
 def test_a_report_counts_each_request_once_whether_rolled_up_or_not(version: ModelVersion) -> None:

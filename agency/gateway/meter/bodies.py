@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -40,9 +41,15 @@ def kept_body(asked: Mapping[str, Any], answer: str, bodies: Mapping[str, Any]) 
         if len(request) + len(text.encode()) > limit:
             return None
     except Exception as error:  # An installation's own redactor may raise anything; its text may hold what was asked.
-        log.warning("A body was not kept: redaction %s: %s", bodies["redaction"], type(error).__name__)
+        _warn(bodies["redaction"], type(error).__name__)
         return None
     return KeptBody(request.decode(), text, digest_of(document))
+
+
+@lru_cache(maxsize=64)
+def _warn(redaction: str, why: str) -> None:
+    """Once: whatever is not installed here fails at every request."""
+    log.warning("A body was not kept: redaction %s: %s", redaction, why)
 
 
 def digest_of(document: Mapping[str, Any]) -> str:

@@ -8,10 +8,12 @@ from dataclasses import asdict, fields
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.timezone import now
 
 from agency.gateway.meter.judge import Record
 from pipelines.domain.histogram import Histogram
 from pipelines.models import Body, Exchange, Traffic
+from pipelines.rollups import oldest_minute
 from tenants.scope import client_scope
 
 Minute = tuple[int, str, str, datetime]
@@ -53,14 +55,18 @@ def _add_minutes(client_id: int, records: Iterable[Record]) -> None:
     for record in records:
         minute = record.at.replace(second=0, microsecond=0)
         minutes[record.version_id, record.host, record.arm, minute].append(record)
-    if not minutes:
-        return
-    # Made empty first, then locked and added to: two gateways may write the same minute.
-    blank = [_blank(minute, rows[0]) for minute, rows in minutes.items()]
-    Traffic.objects.bulk_create(blank, batch_size=BATCH, ignore_conflicts=True)
-    for row in _locked(client_id, minutes):
-        _add(row, minutes[row.version_id, row.host, row.arm, row.minute])
-        row.save(update_fields=SUMS)
+    # What an hour holds already begins anew past its days: what comes late is added to that hour.
+    past = {at for *_, at in minutes if at < oldest_minute(now())}
+    if past:
+        Traffic.objects.filter(client_id=client_id, is_rolled_up=True, minute__in=past).delete()
+    while minutes:
+        # Made empty first, then locked and added to: two gateways may write the same minute. One past its days may
+        # have been rolled up in between, and gone: it is made again.
+        blank = [_blank(minute, rows[0]) for minute, rows in minutes.items()]
+        Traffic.objects.bulk_create(blank, batch_size=BATCH, ignore_conflicts=True)
+        for row in _locked(client_id, minutes):
+            _add(row, minutes.pop((row.version_id, row.host, row.arm, row.minute)))
+            row.save(update_fields=SUMS)
 
 
 def _blank(minute: Minute, record: Record) -> Traffic:

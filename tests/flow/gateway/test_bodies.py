@@ -122,13 +122,17 @@ def test_an_installations_own_redaction_runs_and_one_that_fails_keeps_nothing(
     assert "RuntimeError" in caplog.text and "a secret" not in caplog.text
 
 
-def test_a_redaction_that_is_no_longer_installed_keeps_nothing_and_stops_nothing(door: Door, ground: Ground) -> None:
+def test_a_redaction_that_is_no_longer_installed_keeps_nothing_and_stops_nothing(
+    door: Door, ground: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
     with override_settings(OWN_REDACTIONS={"whisper": "tests.flow.gateway.test_bodies:shout"}):
         choose(ground, keep=True, redaction="whisper")
     follow(door, ground)
     ask(door, "one")
-    settled(ground, 1)
+    ask(door, "two")
+    settled(ground, 2)
     assert bodies(ground) == [] and forget_bodies(timezone.now()) == 0
+    assert caplog.text.count("redaction whisper") == 1, "once, and not at each request"
 
 
 def test_bodies_go_after_their_days_and_all_at_once_when_consent_is_taken_back(door: Door, ground: Ground) -> None:

@@ -28,9 +28,11 @@ from agency.gateway.routes.agents import AGENT_PATH, AgentDoor
 from pipelines.artifacts import store_of
 from pipelines.hosts import HostDown, HostRefused, open_host
 from pipelines.machines.agents import DOUBLED, AgentLine, line_of, troubled
-from pipelines.models import Body, Exchange, ModelVersion, Traffic
+from pipelines.models import Body, Exchange, ModelVersion, Traffic, TrafficSpan
 from pipelines.outbound import Access
 from pipelines.reach import for_child, open_row, secret_for_child
+from pipelines.retention import forget_old_traffic
+from pipelines.rollups import roll_up, roll_up_all
 from pipelines.shipping.route import flip
 from pipelines.worker import protocol
 from pipelines.worker.link import Answer, Link
@@ -333,6 +335,23 @@ def test_an_outage_of_headquarters_moves_no_evidence(
     kept.send()
     with factories.inside(box.client):
         assert list(Exchange.objects.values_list("at", "finished_at")) == [(answered_at, answered_at)]
+
+
+def test_records_that_come_weeks_late_count_once_in_their_hour_and_day(box: Box, version: ModelVersion) -> None:
+    """Also those of a minute whose first requests headquarters had already, and has forgotten but for its hour."""
+    answered_at = (timezone.now() - timedelta(days=20)).replace(second=30)
+    at = answered_at.isoformat()
+    late = [record(version, number, at=at, finished_at=at) for number in (1, 2)]
+    for number, batch in enumerate((late[:1], late), 1):
+        assert box.post("records", records=batch).json() == {"taken": number, "refused": 0}
+        if number == 1:
+            with factories.inside(box.client):
+                roll_up(box.client.pk, answered_at + timedelta(days=1))  # When the minute was young.
+    roll_up_all(timezone.now())
+    forget_old_traffic(timezone.now())
+    with factories.inside(box.client):
+        assert dict(TrafficSpan.objects.values_list("unit", "requests")) == {"hour": 2, "day": 2}
+        assert not Traffic.objects.exists()
 
 
 def test_what_is_no_record_of_this_client_is_refused_and_holds_nothing_back(box: Box, version: ModelVersion) -> None:

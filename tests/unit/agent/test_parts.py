@@ -61,10 +61,13 @@ class Told(Link):
 
     sent: list[bytes]
     refuses: int = 0
+    # As headquarters says it; a proxy before it has pages of its own, and may take bodies up to a size.
+    says: bytes = b'{"error": {"code": "no", "message": "no"}}'
+    most_bytes: int = 0
 
     def once(self, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
-        if self.refuses:
-            return Answer(self.refuses, b"no", {})
+        if self.refuses and len(body or b"") > self.most_bytes:
+            return Answer(self.refuses, self.says, {})
         self.sent.append(body or b"")
         return Answer(200, b'{"taken": 1, "refused": 0}', {})
 
@@ -147,9 +150,10 @@ def test_on_a_full_disk_a_write_fails_whole_and_the_next_one_succeeds(spool: Spo
     assert b'"r1"' in sent and b'"r3"' in sent and b'"r2"' not in sent
 
 
-def test_a_batch_that_headquarters_cannot_read_holds_nothing_back(spool: Spool) -> None:
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_that_headquarters_cannot_read_holds_nothing_back(spool: Spool, status: int) -> None:
     spool.write(1, [record(1)])
-    spool.link.refuses = 422  # type: ignore[attr-defined]
+    spool.link.refuses = status  # type: ignore[attr-defined]
     spool.send()
     assert (left(spool), spool.dropped) == ([], 1)
 
@@ -161,6 +165,20 @@ def test_any_other_no_keeps_the_records(spool: Spool, status: int) -> None:
     with pytest.raises(Refused):
         spool.send()
     assert (len(left(spool)), spool.dropped) == (1, 0)
+
+
+def test_a_proxy_that_takes_no_large_bodies_costs_no_records(spool: Spool) -> None:
+    link, page = spool.link, b"<html>413 Request Entity Too Large</html>"
+    assert isinstance(link, Told)
+    spool.write(1, [record(number) for number in range(10)])
+    link.refuses, link.says = 413, page
+    with pytest.raises(Refused, match="client_max_body_size"):
+        spool.send()
+    assert (spool.waiting, spool.dropped, link.sent) == (10, 0, [])
+    link.most_bytes = 1200
+    spool.send()
+    assert (left(spool), spool.dropped) == ([], 0)
+    assert b"".join(link.sent).count(b"request_id") == 10 and all(len(body) <= 1200 for body in link.sent)
 
 
 def test_a_full_spool_drops_the_oldest_and_counts_them(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +15,18 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from agency.agent import hands, serving, spool
 from agency.agent.mirror import Mirror
 from agency.agent.serving import Agent, Terms
 from agency.agent.spool import Spool
+from agency.gateway.plane import beside, nothing_else
+from agency.gateway.routes import store
+from agency.gateway.routes.snapshot import ClientRoutes, Place, RouteEntry, Routes, Target
 from pipelines.worker.link import Answer, Link
+from tests.flow.gateway.double import asgi_server
 from tests.unit.agent.test_parts import record
 from tests.unit.outbound.answering import says, server
 
@@ -206,3 +212,25 @@ def test_where_the_host_has_no_space_other_files_on_their_way_go(agent: Agent, b
         agent.hands.ollama = f"http://127.0.0.1:{port}"
         agent.hands.make(told)
     assert (agent.link.heard[-1], other.exists(), mine.exists()) == ("answer", is_left, True)
+
+
+def test_the_gateway_beside_a_host_keeps_the_limits_of_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETUNE_GATEWAY_READ_S", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ollama = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        agent = Agent(Terms("https://x", "https://x", ollama, "127.0.0.1", 0, tmp_path), "ra_x", 0.05)
+        lying = Target(10, 1, "d" * 64, 5, "2026-03-03T04:00:00+00:00", (Place("shop", "", "m:v1"),))
+        entry = RouteEntry(1, 1, 1, "support", 7, 1, None, 0, None, {}, {1: lying})
+        keys = frozenset({hashlib.sha256(b"rk_x").hexdigest()})
+        store.save(
+            tmp_path / "routes" / "agent.json", Routes.of({1: ClientRoutes(1, "acorn", keys, {"support": entry})}), {}
+        )
+        with asgi_server(beside(agent.plane, nothing_else)) as url:
+            began = time.monotonic()
+            asked = {"model": "support", "prompt": "?"}
+            answer = httpx2.post(
+                url + "/api/generate", json=asked, headers={"Authorization": "Bearer rk_x"}, timeout=30
+            )
+    assert answer.status_code == 504 and time.monotonic() - began < 8
