@@ -16,6 +16,10 @@ from agency.telemetry.logs import FORMATS, logging_of
 ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(env.text("RETUNE_VAR", str(ROOT / "var")))
 
+# Whatever the environment names: where it is not there yet, all that is temporary would go to /tmp without a word.
+if folder := env.text("TMPDIR"):
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
 DEBUG = env.boolean("RETUNE_DEBUG")
 ENGINE = env.text("RETUNE_ENGINE", "q2")  # eager | q2 | celery
 SECRET_KEY = env.text("RETUNE_SECRET_KEY", "")

@@ -8,6 +8,7 @@ import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -21,6 +22,7 @@ OURS = frozenset({
     "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
     "upgrade", "te", "trailer", "expect", "accept-encoding", "origin",
 })  # fmt: skip
+IN_MEMORY = Path("/dev/shm")
 
 
 class AccessRefused(ValueError):
@@ -109,8 +111,9 @@ class Access:
             context = httpx2.create_ssl_context(verify=True, trust_env=False)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.certificate:
-            # OpenSSL reads certificates from files only: one of ours, mode 0600, gone when the block ends.
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            # OpenSSL reads certificates from files only: one of ours, mode 0600, gone when the block ends; in memory
+            # where the system has such a place, so that a power cut leaves no open key on a disk.
+            with tempfile.NamedTemporaryFile("w", suffix=".pem", dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as file:
                 file.write(f"{self.key.strip()}\n{self.certificate.strip()}\n")
                 file.flush()
                 context.load_cert_chain(file.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,22 @@ def test_the_app_runs_without_rights(name: str) -> None:
 @pytest.mark.parametrize("name", APP)
 def test_whatever_stands_in_the_env_file_reaches_the_process(name: str) -> None:
     assert APP[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
+@pytest.mark.parametrize("name", APP)
+def test_what_is_temporary_lies_on_the_disk_and_not_in_memory(name: str) -> None:
+    given = APP[name]["environment"]
+
+    assert Path(given["TMPDIR"]).parent == Path(given["RETUNE_VAR"]) and APP[name]["volumes"] == ["data:/data"]
+
+
+def test_a_folder_for_what_is_temporary_is_made_at_the_start(tmp_path: Path) -> None:
+    words = "from django.conf import settings; settings.DEBUG; import tempfile; print(tempfile.gettempdir())"
+    own = os.environ | {"TMPDIR": str(tmp_path / "data" / "tmp"), "DJANGO_SETTINGS_MODULE": "agency.settings"}
+
+    told = subprocess.run([sys.executable, "-c", words], cwd=ROOT, env=own, capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == own["TMPDIR"] and Path(own["TMPDIR"]).stat().st_mode & 0o077 == 0
 
 
 def test_a_training_on_a_gpu_has_room_for_what_cuda_maps() -> None:

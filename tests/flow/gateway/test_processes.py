@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from django.db import connection
+from django.test import Client as Browser
 
+from agency.api.bodies import ANYBODYS_BYTES
 from pipelines.models import Exchange
+from tenants.models import Role
 from tests import factories
 from tests.flow.gateway.conftest import CHAT, Ground
 from tests.flow.gateway.double import asgi_server, wait_for
@@ -31,6 +36,50 @@ def test_beside_the_pages_only_its_own_paths_are_the_gateways(ground: Ground) ->
         assert httpx2.post(url + "/api/pull", json={}, headers=headers).json() == {"error": "404 page not found"}
         page = httpx2.get(url + "/")
         assert page.status_code in (200, 302) and "content-security-policy" in page.headers
+
+
+PIECE = bytes(2**16)
+
+
+def put_to_pages(path: str, pieces: int, **headers: str) -> tuple[int, int]:
+    """(status, bytes that were taken) of a body in so many pieces, whose length nobody is told."""
+    from agency.asgi import application
+
+    taken, said = 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        if taken == pieces * len(PIECE):
+            await asyncio.Event().wait()  # The caller waits for the answer.
+        taken += len(PIECE)
+        return {"type": "http.request", "body": PIECE, "more_body": taken < pieces * len(PIECE)}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message)
+
+    sent = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
+    sent += [(name.encode(), value.encode()) for name, value in headers.items()]
+    asked = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": sent, "scheme": "http"}
+    asyncio.run(application(asked, receive, send))
+    return said[0]["status"], taken
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer rk_made_up"}, {"cookie": "sessionid=madeup"}])
+def test_a_stranger_writes_a_few_megabytes_to_the_disk_and_no_more(ground: Ground, headers: dict[str, str]) -> None:
+    status, taken = put_to_pages("/rest/v1/pipelines/support/examples", 10**9, **headers)
+    assert status == 413 and ANYBODYS_BYTES < taken <= ANYBODYS_BYTES + len(PIECE)
+
+
+def test_whom_the_installation_knows_may_send_a_whole_model_and_nobody_more(ground: Ground, settings: Any) -> None:
+    browser = Browser()
+    browser.force_login(factories.make_member(ground.client.agency, Role.OWNER))
+    settings.BUNDLE_BYTES = 8 * 2**20
+    own = settings.SESSION_COOKIE_NAME
+    for headers in ({"authorization": f"Bearer {ground.key}"}, {"cookie": f"{own}={browser.cookies[own].value}"}):
+        status, taken = put_to_pages("/nowhere", 100, **headers)
+        assert status != 413 and taken == 100 * len(PIECE)
+        status, taken = put_to_pages("/nowhere", 10**9, **headers)
+        assert status == 413 and taken < 10 * 2**20
 
 
 @contextmanager
