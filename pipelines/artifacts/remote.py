@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
-CHUNK_BYTES = 1 << 20
 # Beside the folders of clients.
 TRIED, TRY_S = "doctor", 5.0
 
@@ -45,9 +44,8 @@ class S3:
         self._storage.bucket.upload_file(str(path), self._name(key))
 
     def download(self, key: str, path: Path) -> None:
-        with self._storage.open(self._name(key)) as source, path.open("wb") as out:
-            for chunk in source.chunks(CHUNK_BYTES):
-                out.write(chunk)
+        # Straight to the disk and not through `open`: that would hold all of it in memory.
+        self._storage.bucket.download_file(self._name(key), str(path))
 
     def remove(self, key: str) -> None:
         self._storage.delete(self._name(key))

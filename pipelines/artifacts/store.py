@@ -6,12 +6,13 @@ Whole or absent, and checked before it is trusted. With an object store behind i
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,17 +227,33 @@ class Store:
         return sum(_removed(path) for path in self._place(digest).parent.glob(f"{digest}*"))
 
     def _fetched(self, digest: str, to: Path | None = None) -> bool:
-        """Whether it came from the object store: whole, into its place or `to`, or not at all."""
+        """Whether it came from the object store: whole, into its place or `to`, or not at all.
+
+        Into its place once: whoever asks meanwhile waits for it.
+        """
         if self.remote is None or not self.remote.has(_key(digest)):
             return False
         place = to or self._place(digest)
-        with self._drafted() as draft:
+        with self._drafted() as draft, nullcontext() if to else self._alone(digest):
+            if place.is_file():
+                return True
             self.remote.download(_key(digest), draft)
             if digest_of(draft) != digest:
                 raise ArtifactDamaged(f"Artifact {digest[:12]} is damaged in the object store. Restore it there.")
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(place)
         return True
+
+    @contextmanager
+    def _alone(self, digest: str) -> Iterator[None]:
+        """One thread of this machine at a time. Its file goes with it: who waited looks whether there is still work."""
+        place = self.root / "incoming" / f"{digest}.lock"
+        with place.open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                place.unlink(missing_ok=True)
 
     def _draft(self) -> Path:
         return self.root / "incoming" / f"{os.getpid()}-{uuid4().hex}"

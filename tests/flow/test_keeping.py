@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -231,6 +236,62 @@ def test_what_is_put_lies_in_the_bucket_and_comes_back_to_an_empty_folder(bucket
     assert store.verified(digest).read_bytes() == b"weights" * 1000
     with pytest.raises(ArtifactMissing):
         store.path("0" * 64)
+
+
+# A process of its own: in this one the bucket itself holds what was put.
+FETCH = """
+import resource, sys
+import django
+django.setup()
+from django.conf import settings
+from pathlib import Path
+settings.ARTIFACTS_S3, settings.ARTIFACTS = eval(sys.argv[1]), Path(sys.argv[2])
+from pipelines.artifacts import store_of
+store = store_of(int(sys.argv[3]))
+store.has("0" * 64)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(store.path(sys.argv[4]).stat().st_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_weights_of_any_size_come_through_a_few_megabytes_of_memory(
+    bucket: Any, acorn: Client, settings: Any, tmp_path: Path
+) -> None:
+    body = bytes(200 * 2**20)
+    digest = hashlib.sha256(body).hexdigest()
+    bucket.put_object(Key=f"clients/{acorn.pk}/sha256/{digest[:2]}/{digest}", Body=body)
+
+    words = [repr(settings.ARTIFACTS_S3), str(tmp_path / "another machine"), str(acorn.pk), digest]
+    told = subprocess.run([sys.executable, "-c", FETCH, *words], capture_output=True, text=True, check=True).stdout
+
+    fetched, grown_kib = map(int, told.split())
+    assert fetched == len(body) and grown_kib < 60 * 1024
+
+
+def test_who_asks_while_weights_are_being_fetched_waits_for_them(
+    bucket: Any, acorn: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, fetched, has_begun, go_on = store_of(acorn.pk), [], threading.Event(), threading.Event()
+    digest = store.put_bytes(b"weights")
+    wipe(store, digest)
+    download = remotes.S3.download
+
+    def slow(remote: remotes.S3, key: str, path: Path) -> None:
+        fetched.append(key)
+        has_begun.set()
+        assert go_on.wait(10)
+        download(remote, key, path)
+
+    monkeypatch.setattr(remotes.S3, "download", slow)
+    with ThreadPoolExecutor(2) as both:
+        first = both.submit(store.path, digest)
+        assert has_begun.wait(10)
+        second = both.submit(store.path, digest)
+        assert not wait([second], timeout=0.5).done
+        go_on.set()
+        assert first.result(10).read_bytes() == second.result(10).read_bytes() == b"weights"
+
+    assert len(fetched) == 1 and not list((store.root / "incoming").iterdir())
 
 
 def test_a_damaged_cache_is_mended_from_the_bucket_and_a_damaged_object_refused(bucket: Any, acorn: Client) -> None:
