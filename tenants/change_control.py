@@ -46,11 +46,16 @@ def read_blackout(text: str) -> tuple[date, date]:
     return first, last
 
 
-def refuse_no_wall_time(at: object) -> None:
-    """Raises ValueError for what is no time on a wall: a number, a time with an offset."""
+def read_wall_time(at: object, is_stored: bool) -> object:
+    """The same, but for an offset of one that is stored: it never counted.
+
+    Raises ValueError for what is no time on a wall: a number, a time with an offset.
+    """
+    if is_stored and isinstance(at, str):
+        at = OFFSET.sub("", at)
     is_good = at.tzinfo is None if isinstance(at, time) else isinstance(at, str) and bool(WALL_TIME.fullmatch(at))
     if is_good:
-        return
+        return at
     words = {"text": at}
     raise ValueError(_("“%(text)s” is no time of day. Write for example 04:00, in the client's time zone.") % words)
 

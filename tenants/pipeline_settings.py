@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, ValidationInfo, field_validator, model_validator
 
-from tenants.change_control import OFFSET, read_blackout, read_window, refuse_no_wall_time, rule_fault
+from tenants.change_control import read_blackout, read_wall_time, read_window, rule_fault
 from tenants.telling.rules import NoticeKind, NoticeRule, channels_of, mailed
 
 STAGES = ("trigger", "validate", "finetune", "evaluate", "compare", "deploy", "monitor")
@@ -233,10 +233,7 @@ class Schedule(Part):
     @field_validator("at", mode="before")
     @classmethod
     def _is_on_the_wall(cls, at: Any, info: ValidationInfo) -> Any:
-        if info.context == STORED and isinstance(at, str):
-            at = OFFSET.sub("", at)
-        refuse_no_wall_time(at)
-        return at
+        return read_wall_time(at, info.context == STORED)
 
     @field_validator("rule")
     @classmethod
