@@ -5,6 +5,7 @@ Embedded by default; RETUNE_ENGINE=celery and DATABASE_URL make it a production 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -18,7 +19,8 @@ VAR = Path(env.text("RETUNE_VAR", str(ROOT / "var")))
 
 # Whatever the environment names: where it is not there yet, all that is temporary would go to /tmp without a word.
 if folder := env.text("TMPDIR"):
-    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # A one-off job may have no such volume.
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 DEBUG = env.boolean("RETUNE_DEBUG")
 ENGINE = env.text("RETUNE_ENGINE", "q2")  # eager | q2 | celery

@@ -184,7 +184,7 @@ def _own_fields(pipeline: Pipeline, before: SettingsRevision | None, stored: dic
     if pipeline.preset_id is None:
         return []
     with scope.agency_scope(pipeline.agency_id):  # The preset is the agency's: a client's scope cannot read it.
-        preset = shared(SettingsPreset.objects.get(pk=pipeline.preset_id).body)
+        preset = shared(SettingsPreset.objects.get(pk=pipeline.preset_id).now_stored())
     old, new = shared(before.body if before else {}), shared(stored)
     kept = {path for path in pipeline.own_fields if old.get(path) == new.get(path)}
     return sorted(kept | {path for path in preset if new.get(path) != preset[path]})

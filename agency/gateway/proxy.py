@@ -120,7 +120,8 @@ class Proxy:
     async def _exchange(self, tried: _Try, sighting: Sighting, send: Send) -> None:
         ask, place = tried.ask, tried.attempt.place
         payload = ask.payload(place.model_name, tried.attempt.target.system)
-        ends_at = asyncio.get_running_loop().time() + self.upstream.limits.total_s + UNREAD_S
+        total_s = self.upstream.limits.total_s  # 0: no end, here as for the exchange with the host.
+        ends_at = asyncio.get_running_loop().time() + total_s + UNREAD_S if total_s else None
         async with self.upstream.ask(place, ask.path, payload, ask.is_stream) as answer:
             sighting.status = answer.status
             headers = _marks(tried.request_id, tried.attempt)

@@ -104,7 +104,7 @@ def bearer(scope: Scope) -> str:
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int, within_s: float) -> bytes:
-    """The whole body; `Refused` 413 above `limit` bytes, 408 when it takes longer, 415 when compressed.
+    """The whole body; `Refused` 413 above `limit` bytes, 408 when it takes longer (0: no end), 415 when compressed.
 
     ConnectionError when the caller left.
     """
@@ -114,7 +114,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, within_s: float)
     if declared.isdigit() and int(declared) > limit:
         raise Refused(413, f"request body too large: at most {limit} bytes")
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s or None):
             return await _received(receive, limit)
     except TimeoutError:
         raise Refused(408, "the request did not arrive in time") from None

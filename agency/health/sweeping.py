@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
-from datetime import datetime, timedelta
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +17,26 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from agency.health.beside import Beside, guarded
-from pipelines.retention import sweep_scratch
+from pipelines.retention import SCRATCH_KEPT, sweep_scratch
 from pipelines.storage.caching import sweep_drafts, trim_cache
 
 EVERY = timedelta(hours=1)
 # Less than the hour: whoever did it last begins its next one no later than that.
 LATELY = timedelta(minutes=50)
-HERE = (sweep_scratch, sweep_drafts, trim_cache)
+
+
+def sweep_uploads(at: datetime) -> int:
+    """Removes what killed processes left of requests, where all that is temporary lies in a folder of ours."""
+    folder, gone = Path(tempfile.gettempdir()), 0
+    for path in folder.glob("*.upload*") if Path(settings.VAR) in folder.parents else ():
+        with suppress(FileNotFoundError):
+            if datetime.fromtimestamp(path.stat().st_mtime, UTC) < at - SCRATCH_KEPT:
+                path.unlink()
+                gone += 1
+    return gone
+
+
+HERE = (sweep_scratch, sweep_drafts, trim_cache, sweep_uploads)
 
 
 def sweep_here() -> None:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from pipelines.artifacts import scratch_of, store_of, wipe_scratch
 from pipelines.engine.jobs import JobFailed, Work
 from pipelines.judges import Endpoint, Judge, JudgeDown, open_judge
-from pipelines.judges.pairwise import PROMPT_VERSION, Judged, Pair, Tally, Verdict, judge_pair
+from pipelines.judges.pairwise import PROMPT_VERSION, Judged, Pair, Tally, Verdict, is_short_enough, judge_pair
 from pipelines.models import Job, Run
 from pipelines.outbound import OutboundRefused, check_url
 from tenants.models import EvalCase, JudgeEndpoint
@@ -87,7 +87,10 @@ def _opened(row: JudgeEndpoint, plan: Judging) -> Endpoint:
 
 
 def _pairs(run: Run, rows: Rows, plan: Judging, version: int) -> list[Pair]:
-    """The first `plan.cases` cases of the held-out set by the hash of their key: the same ones in every run."""
+    """The first `plan.cases` cases of the held-out set by the hash of their key: the same ones in every run.
+
+    Without those whose question no judge can be shown whole.
+    """
     of_set = {
         "eval_set__pipeline_id": run.pipeline_id,
         "eval_set__kind": EvalKind.HELDOUT,
@@ -98,7 +101,7 @@ def _pairs(run: Run, rows: Rows, plan: Judging, version: int) -> list[Pair]:
     for row in rows:
         if row["set"] == EvalKind.HELDOUT and row["id"] in asked:
             answers.setdefault(row["id"], {})[row["arm"]] = row["answer"]
-    both = [key for key, found in answers.items() if len(found) == 2]
+    both = [key for key, found in answers.items() if len(found) == 2 and is_short_enough(asked[key])]
     chosen = sorted(both, key=lambda key: hashlib.sha256(key.encode()).hexdigest())[: plan.cases]
     return [Pair(key, asked[key], answers[key]["candidate"], answers[key]["production"]) for key in chosen]
 
@@ -115,7 +118,7 @@ def _judge_all(work: Work, judge: Judge, pairs: list[Pair], plan: Judging) -> li
                 raise JobFailed(_("cancelled"))
             if pair.id not in found and errors < LAST_STRAW:
                 said = judge_pair(judge, pair, plan.wanted, salt)
-                errors = errors + 1 if said.verdict is Verdict.ERROR else 0
+                errors = errors + 1 if said.verdict is Verdict.ERROR and said.asks else 0
                 found[pair.id] = said
                 file.write(json.dumps([pair.id, asdict(said)]) + "\n")
                 file.flush()

@@ -95,12 +95,22 @@ def judge_pair(judge: Judge, pair: Pair, wanted: str, salt: str) -> Judged:
     return Judged(_agreed(first[0], second[0]), "", 2, tuple(dict.fromkeys((first[1], second[1]))))
 
 
+def is_short_enough(conversation: Messages) -> bool:
+    """Whether its last user turn can be shown whole."""
+    return len(_least(conversation)) <= LONGEST_TEXT
+
+
+def _least(conversation: Messages) -> str:
+    """The least that must be shown of it."""
+    turns = [at for at, one in enumerate(conversation) if one["role"] == "user"]
+    whole = _spoken(conversation)
+    return whole if len(whole) <= LONGEST_TEXT else LEFT_OUT + _spoken(conversation[turns[-1] if turns else 0 :])
+
+
 def _too_long(pair: Pair) -> str:
     """What of the pair cannot be shown whole; empty where all can that must be: the last user turn and both answers."""
-    turns = [at for at, one in enumerate(pair.conversation) if one["role"] == "user"]
-    whole, last = _spoken(pair.conversation), _spoken(pair.conversation[turns[-1] if turns else 0 :])
     texts = {
-        "the last turn of the conversation": whole if len(whole) <= LONGEST_TEXT else LEFT_OUT + last,
+        "the last turn of the conversation": _least(pair.conversation),
         "the candidate's answer": harmless(pair.candidate),
         "the production's answer": harmless(pair.production),
     }

@@ -23,6 +23,8 @@ MAY_LEAVE: dict[str, Callable[[Run], bool]] = {
     "evaluate": measure.may_leave,
 }
 LOOKED_AT = 100
+# However many wait, a machine that asks every few seconds has no more than so many looked through.
+MOST = 1_000
 
 
 def has_of(machine: Machine) -> Has:
@@ -72,7 +74,7 @@ def _in_turn(machine: Machine, now: datetime) -> Iterator[Job]:
     rows = Job.objects.filter(due_at__lte=now, status__in=LIVE_JOBS, queue__in=machine.queues, kind__in=kinds)
     turns = Turn.objects.filter(client=OuterRef("client"), queue=OuterRef("queue"))
     rows = rows.filter(handed={}).annotate(served_at=Subquery(turns.values("served_at")))
-    line = list(rows.order_by(F("served_at").asc(nulls_first=True), "due_at", "pk").values_list("pk", flat=True))
+    line = list(rows.order_by(F("served_at").asc(nulls_first=True), "due_at", "pk").values_list("pk", flat=True)[:MOST])
     for first in range(0, len(line), LOOKED_AT):
         pks = line[first : first + LOOKED_AT]
         found = Job.objects.select_related("run__revision", "client").in_bulk(pks)

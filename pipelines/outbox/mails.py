@@ -94,10 +94,17 @@ def _hand_over(notice: Notice, composer: Composer, notifier: Notifier, now: date
             break
     if len(notice.delivered) > had:
         alarms.mail_taken(notice, now)
-    elif is_away:
-        _note(notice, detail=notice.detail | {AWAY: notice.detail.get(AWAY, 0) + 1})
-        alarms.mail_refused(notice, notice.detail[AWAY], "; ".join(again.values()), now)
+    _met_a_server(notice, not is_away or len(notice.delivered) > had, "; ".join(again.values()), now)
     return _settle(notice, again, now)
+
+
+def _met_a_server(notice: Notice, is_met: bool, said: str, now: datetime) -> None:
+    """Tries in a row that met none are counted; what a server that is met refuses is one mailbox."""
+    if not is_met:
+        _note(notice, detail=notice.detail | {AWAY: notice.detail.get(AWAY, 0) + 1})
+        alarms.mail_refused(notice, notice.detail[AWAY], said, now)
+    elif AWAY in notice.detail:
+        _note(notice, detail={name: value for name, value in notice.detail.items() if name != AWAY})
 
 
 def _settle(notice: Notice, again: dict[str, str], now: datetime) -> bool:

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from pipelines.domain.schedule import next_occurrences, spread_of
 from tenants.models import Pipeline, SettingsRevision
-from tenants.pipeline_settings import Schedule, Triggers
+from tenants.pipeline_settings import STORED, Schedule, Triggers
 
 
 def rule_of(schedule: Schedule) -> str:
@@ -64,7 +64,7 @@ def _counts(rule: str) -> bool:
 
 def _schedule(pipeline: Pipeline) -> Schedule | None:
     body = pipeline.revision.body if pipeline.revision else {}
-    return Triggers.model_validate(body.get("triggers", {})).schedule
+    return Triggers.model_validate(body.get("triggers", {}), context=STORED).schedule
 
 
 def set_at_of(pipelines: Sequence[Pipeline]) -> dict[int, datetime]:

@@ -75,7 +75,9 @@ def run(spec: Mapping[str, Any], report: Report) -> dict[str, Any]:
     started = time.monotonic()
     register(spec.get("own_metrics", {}))
     sets, place = read_sets(spec["sets"]), open_place(spec)
-    plan = LatencyPlan(**spec["latency"]) if spec.get("latency") else None
+    # Beside the plan, whose every name a program of an earlier version would have to know.
+    further = spec.get("latency_further", ())
+    plan = LatencyPlan(**spec["latency"], further=further) if spec.get("latency") else None
     judged = [one for one in sets if one.kind != TIMED]
     counter = Counter(report, _planned(judged, len(place.arms), plan))
     answers = answer_all(spec, place, judged, counter)

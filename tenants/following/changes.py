@@ -63,12 +63,13 @@ def propose(pipeline: Pipeline, wanted: Mapping[str, Any], judge: Judge, kept: I
     revision = pipeline.revision
     if revision is None:
         return Proposal(pipeline, 0, refusal=_("It has no settings yet."))
-    has, kept = shared(revision.settings.model_dump(mode="json")), tuple(kept)
+    stored = revision.settings.model_dump(mode="json")
+    has, kept = shared(stored), tuple(kept)
     different = {path: value for path, value in wanted.items() if has.get(path) != value}
     taken = {path: value for path, value in different.items() if path not in kept}
     changes = tuple((path, has.get(path), value) for path, value in sorted(taken.items()))
     stays = tuple(sorted(path for path in different if path in kept))
-    body = patched(revision.body, taken)
+    body = patched(stored, taken)
     refusal = _refusal(pipeline, body, judge) if changes else ""
     return Proposal(pipeline, revision.number, changes, stays, refusal, {} if refusal else body)
 

@@ -56,7 +56,7 @@ def proposals(preset: SettingsPreset, body: Mapping[str, Any], judge: Judge) -> 
 
 
 def changes_of(preset: SettingsPreset, body: Mapping[str, Any]) -> list[Change]:
-    old, new = shared(preset.body), shared(body)
+    old, new = shared(preset.now_stored()), shared(body)
     return [(path, old.get(path), value) for path, value in sorted(new.items()) if old.get(path) != value]
 
 
@@ -79,7 +79,7 @@ def change_preset(preset: SettingsPreset, body: Mapping[str, Any], seen: Seen, s
 
 def follow(pipeline: Pipeline, preset: SettingsPreset, saver: Saver, *, takes_all: bool, base: int) -> Applied:
     """From now on the pipeline follows. `takes_all`: at once in every field; else fields that differ stay its own."""
-    wanted = shared(preset.body)
+    wanted = shared(preset.now_stored())
     has = shared(pipeline.settings.model_dump(mode="json"))
     own = [] if takes_all else sorted(path for path, value in wanted.items() if has.get(path) != value)
     proposal = propose(pipeline, wanted, saver.judge, own)

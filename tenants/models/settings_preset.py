@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 from tenants.models.owned import AgencyOwned
+from tenants.pipeline_settings import STORED, PipelineSettings
 
 
 class SettingsPreset(AgencyOwned):
@@ -26,3 +29,12 @@ class SettingsPreset(AgencyOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def settings(self) -> PipelineSettings:
+        """The body, read."""
+        return PipelineSettings.model_validate(self.body, context=STORED)
+
+    def now_stored(self) -> dict[str, Any]:
+        """The body as it would be stored today."""
+        return self.settings.model_dump(mode="json")

@@ -15,7 +15,7 @@ from pipelines.artifacts import store_of
 from pipelines.engine import kernel
 from pipelines.engine.jobs import JobFailed
 from pipelines.heavy import measure
-from pipelines.models import Batch, DatasetVersion, Example, Run
+from pipelines.models import Batch, DatasetVersion, Example, ModelVersion, Run
 from pipelines.plan import PLAN
 from pipelines.records.dataset import questions, write_artifacts
 from pipelines.stages import finetune
@@ -148,8 +148,22 @@ def test_cases_that_production_has_learnt_are_left_out_whatever_became_of_the_ro
     assert production.created_at < made.created_at < run.dataset.created_at
     assert list(made.cases.filter(pk__in=left_out).values_list("key", flat=True)) == ["c3"]
     made = actions.put_set(pipeline, "heldout", asked[:1], actor="owner", note="", now=now())
-    with pytest.raises(JobFailed, match=r"this run or production has trained on\. Put other cases\."):
-        measure.trained_by(run, made)
+    assert measure.trained_by(run, made) == set(), "no later run could do without what production knows"
+
+
+def test_a_prompts_version_knows_what_production_knows_and_is_asked_it_too(
+    pipeline: Pipeline, production: DatasetVersion
+) -> None:
+    asked = [case(lines(n, 1)[0]) | {"id": f"c{n}"} for n in (3, 4000)]
+    made = actions.put_set(pipeline, "heldout", asked, actor="owner", note="", now=now())
+    version, prompt = (
+        ModelVersion.objects.get(dataset=production),
+        actions.read_prompt("Answer with one label.", False, {}),
+    )
+
+    run = actions.start_prompt_run(version, prompt, actor="owner", reason="clearer", now=now())
+
+    assert measure.trained_by(run, made) == set()
 
 
 def test_what_the_candidate_learnt_is_left_out_after_its_run_has_failed_too(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,23 @@ def test_a_machine_is_swept_once_an_hour_however_many_processes_it_has(
 
     here = swept[0]
     assert swept == [here, here, "the back"]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_uploads_of_killed_processes_go_from_a_folder_that_is_ours(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock, is_ours: bool
+) -> None:
+    settings.VAR = tmp_path if is_ours else tmp_path / "elsewhere"
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for name, age in (("tmpa.upload.gguf", 86_400 + 60), ("tmpb.upload.gguf", 60), ("table-x", 86_400 + 60)):
+        (folder / name).write_text("a model")
+        os.utime(folder / name, (clock.now.timestamp() - age,) * 2)
+
+    assert sweeping.sweep_uploads(clock.now) == is_ours
+    assert (folder / "tmpa.upload.gguf").exists() is not is_ours
+    assert (folder / "tmpb.upload.gguf").exists() and (folder / "table-x").exists()
 
 
 def test_one_sweep_that_fails_is_in_the_way_of_no_other(

@@ -73,7 +73,6 @@ def test_a_spreadsheet_of_cases_is_taken_by_its_columns(engineer: Browser, suppo
         ("a.csv", "input,expected\nx,lost\n", "not among"),
         ("a.jsonl", "no json", "Line 1: is not JSON"),
         ("a.jsonl", json.dumps(case("a\nb")), "Line 1: an id holds no control characters"),
-        ("a.jsonl", json.dumps(case("a/../b")), "Line 1: an id holds no control characters"),
         ("a.jsonl", "[" * 50_000, "nested too deeply"),
         ("a.jsonl", '{"id": "\\u0000"}', "NUL"),
         ("a.jsonl", json.dumps(case("c", check="json_fields", expected={"fields": {"a": float("nan")}})), "Line 1: h"),

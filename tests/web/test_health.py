@@ -210,6 +210,16 @@ def test_one_mailbox_that_is_full_is_nobody_elses_alarm(held: Run) -> None:
     assert looks.notices().is_well
 
 
+def test_a_full_mailbox_is_no_alarm_after_a_server_that_was_away_for_a_try(held: Run) -> None:
+    FakeNotifier.refusals, begun = 1, now() - timedelta(minutes=30)
+    notice = outbox.notify(held, "rejected", begun)
+    tried(notice, begun)
+    FakeNotifier.refused = {"team@north.example": "452 4.2.2 Mailbox full"}
+    tried(notice, *(begun + timedelta(minutes=m) for m in (1, 6, 21)))
+
+    assert looks.notices().is_well
+
+
 def test_a_process_lives_while_its_database_is_away(anonymous: Browser, no_database: None) -> None:
     assert anonymous.get("/healthz").status_code == 200
     answer = anonymous.get("/readyz")

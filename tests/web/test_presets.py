@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -396,3 +397,25 @@ def test_where_thresholds_take_two_people_one_change_over_many_does_not_go_round
 
     assert "Two people decide this" in str(done)
     assert settings_of(other).preset_id is None and settings_of(other).revision.number == 1
+
+
+def with_an_old_time(pipeline: Pipeline) -> None:
+    """As files with `at: 14:00` were stored once."""
+    with factories.inside(pipeline):
+        found = SettingsRevision.objects.get(pk=settings_of(pipeline).revision.pk)
+        found.body["triggers"]["schedule"] = {"rule": "FREQ=WEEKLY;INTERVAL=2", "at": "00:14:00Z"}
+        with connection.cursor() as cursor:
+            said = json.dumps(found.body)
+            cursor.execute("UPDATE tenants_settingsrevision SET body = %s WHERE id = %s", [said, found.pk])
+
+
+def test_a_schedule_that_was_stored_with_an_offset_stands_in_the_way_of_nothing(
+    acorn: Client, agency: Agency, owner: Browser
+) -> None:
+    preset, pipeline = make_preset(agency, cooldown_s=DAY_S), factories.make_pipeline(acorn)
+    with_an_old_time(pipeline)
+
+    assert owner.get("/").status_code == 200
+    assert not follow(pipeline, preset, takes_all=True).refused
+    assert not change(preset, cooldown_s=WEEK_S).refused
+    assert settings_of(pipeline).settings.triggers.cooldown_s == WEEK_S

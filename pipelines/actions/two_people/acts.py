@@ -19,7 +19,7 @@ from tenants.actions import change_settings
 from tenants.models import Agency, Client, Pipeline, Proposal
 from tenants.people import four_eyes
 from tenants.people.four_eyes import Place, Topic, TwoPeopleNeeded, Wish
-from tenants.pipeline_settings import PipelineSettings
+from tenants.pipeline_settings import STORED, PipelineSettings
 
 
 def confirm(proposal: Proposal, *, actor: str, now: datetime) -> None:
@@ -82,7 +82,8 @@ def _settings(row: Proposal, now: datetime) -> None:
     pipeline = _pipeline(row)
     if pipeline.revision is not None and pipeline.revision.number != row.payload["base"]:
         raise ActionRefused(_("The settings changed meanwhile: propose the change anew on what holds now."))
-    change_settings(pipeline, row.payload["body"], row.proposed_by, now, row.reason)
+    wanted = PipelineSettings.model_validate(row.payload["body"], context=STORED)
+    change_settings(pipeline, wanted.model_dump(mode="json"), row.proposed_by, now, row.reason)
 
 
 def _pipeline(row: Proposal) -> Pipeline:

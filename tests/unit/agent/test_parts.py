@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from agency.agent.hands import is_allowed
 from agency.agent.mirror import Mirror
 from agency.agent.serving import Terms
 from agency.agent.spool import BATCH_BYTES, Spool, batches
+from agency.gateway.meter.bodies import KeptBody
 from agency.gateway.meter.judge import Record
 from agency.gateway.routes.snapshot import ClientRoutes
 from agency.gateway.routes.store import document
@@ -179,6 +181,20 @@ def test_a_proxy_that_takes_no_large_bodies_costs_no_records(spool: Spool) -> No
     spool.send()
     assert (left(spool), spool.dropped) == ([], 0)
     assert b"".join(link.sent).count(b"request_id") == 10 and all(len(body) <= 1200 for body in link.sent)
+
+
+def test_a_record_too_large_for_a_proxy_is_counted_without_its_texts(spool: Spool) -> None:
+    link = spool.link
+    assert isinstance(link, Told)
+    texts = KeptBody("x" * 5000, "y", "d")
+    spool.write(1, [replace(record(1), body=texts), record(2)])
+    link.refuses, link.says, link.most_bytes = 413, b"<html>413</html>", 1200
+
+    spool.send()
+
+    sent = b"".join(link.sent)
+    assert (left(spool), spool.dropped) == ([], 0)
+    assert sent.count(b"request_id") == 2 and b"xxx" not in sent
 
 
 def test_a_full_spool_drops_the_oldest_and_counts_them(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def _follow_page(
     followed = next((preset for preset in found.values() if preset.pk == row.preset_id), None)
     given: dict[str, Any] = {"form": form, "followed": followed, "chosen": chosen, "presets": found}
     by = saver(who(request), timezone.now())
-    given |= {"proposal": propose(row, shared(chosen.body), by.judge) if chosen else None}
+    given |= {"proposal": propose(row, shared(chosen.now_stored()), by.judge) if chosen else None}
     return pipeline_page(request, row, "portal/presets/follow.html", 422 if form.errors else 200, **given)
 
 

@@ -25,7 +25,7 @@ from tenants import access
 from tenants.following import presets as following
 from tenants.following.changes import Applied
 from tenants.models import Agency, Pipeline, SettingsPreset
-from tenants.pipeline_settings import STORED, PipelineSettings
+from tenants.pipeline_settings import PipelineSettings
 
 
 def presets(request: HttpRequest) -> HttpResponse:
@@ -55,7 +55,7 @@ def preset(request: HttpRequest, preset: str) -> HttpResponse:
     row = SettingsPreset.objects.filter(slug=preset).first()
     if row is None:
         raise Http404
-    now_has = PipelineSettings.model_validate(row.body, context=STORED)
+    now_has = row.settings
     if request.method != "POST":
         return _page(request, row, PresetForm(now_has))
     form = PresetForm(now_has, request.POST)
