@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipelines.worker.abilities import abilities, built
 from pipelines.worker.aside import Aside
 from pipelines.worker.beats import Beats
 from pipelines.worker.files import Claimed, fetch_all, send_all
-from pipelines.worker.link import LONGEST_PAUSE_S, Gone, Link, Refused, Stopped, Unknown
+from pipelines.worker.link import LONGEST_PAUSE_S, Gone, Link, Refused, Stopped, Unknown, pauses
 from pipelines.worker.place import alone_in, token
 
 log = logging.getLogger("retune-worker")
@@ -53,13 +53,17 @@ class WorkFailed(RuntimeError):
 @dataclass
 class Program:
     """`folder` holds `scratch`, wiped at the start and after every job, `aside`, a checkpoint of a job that broke off,
-    and `bases`, which are nobody's data."""
+    and `bases`, which are nobody's data. `hello` is what the agency said last, `refusal` why it says no now."""
 
     link: Link
     folder: Path
     poll_s: float = 3.0
     updates: bool = False
     has_new_program: bool = False
+    hello: Mapping[str, Any] = field(default_factory=dict)
+    greet_at: float = 0.0
+    refusal: str = ""
+    pauses: Iterator[float] = field(default_factory=lambda: iter(()))
     session: str = field(default_factory=lambda: secrets.token_hex(16))
     ending: threading.Event = field(default_factory=threading.Event)
 
@@ -75,18 +79,31 @@ class Program:
         self.aside.keep()
         self.wipe()
         try:
-            hello, greeted_at = self.greet(), time.monotonic()
-            log.info("%s: queues %s, trusted: %s", hello["name"], hello["queues"], hello["is_trusted"])
             while not (self.ending.is_set() or self.has_new_program):
-                if not self.claim_one(hello["lease_s"]):
-                    self.ending.wait(self.poll_s * random.uniform(0.5, 1.5))
-                if time.monotonic() - greeted_at > HELLO_S:
-                    hello, greeted_at = self.greet(), time.monotonic()
+                try:
+                    self.go_on()
+                except (Gone, Refused) as no:
+                    self.wait_out(no)
         except Stopped:
             log.info("ending")
         finally:
             self.wipe()
             self.aside.wipe()
+
+    def go_on(self) -> None:
+        """A greeting where one is due, else a job where there is one."""
+        if time.monotonic() >= self.greet_at:
+            self.hello, self.greet_at = self.greet(), time.monotonic() + HELLO_S
+        elif not self.claim_one(self.hello["lease_s"]):
+            self.ending.wait(self.poll_s * random.uniform(0.5, 1.5))
+        self.refusal = ""
+
+    def wait_out(self, no: Gone | Refused) -> None:
+        """Another proxy, a clock or a program of headquarters may heal it: told once, asked again ever less often."""
+        if self.refusal != str(no):
+            self.refusal, self.pauses = str(no), pauses(self.link.pause_s)
+            log.warning("Headquarters says no: %s It is asked again until it says otherwise.", no)
+        self.ending.wait(next(self.pauses))
 
     def greet(self) -> Mapping[str, Any]:
         """What the agency says of this machine; takes another program where it is asked to."""
@@ -97,6 +114,8 @@ class Program:
                 self.has_new_program = True
             except (updating.NotTaken, OSError) as why:
                 log.warning("The offered program is not taken: %s", why)
+        if not self.hello:
+            log.info("%s: queues %s, trusted: %s", hello["name"], hello["queues"], hello["is_trusted"])
         return hello
 
     def claim_one(self, lease_s: float) -> bool:
