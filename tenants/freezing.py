@@ -12,6 +12,7 @@ from tenants import scope
 from tenants.models import Agency, AuditEvent, Client, Freeze, Pipeline
 
 Place = Agency | Client | Pipeline
+REASON_CHARS = 500
 
 
 class FreezeRefused(ValueError):
@@ -21,8 +22,7 @@ class FreezeRefused(ValueError):
 @transaction.atomic
 def freeze(place: Place, *, actor: str, reason: str, now: datetime, ends_at: datetime | None = None) -> Freeze:
     """From now until it is lifted, or `ends_at`: no version of the place is put on a host or gets more traffic."""
-    if not reason.strip():
-        raise FreezeRefused(_("Say why: the reason is kept in the ledger."))
+    _refuse_reason(reason)
     if ends_at is not None and ends_at <= now:
         raise FreezeRefused(_("A freeze ends in the future, or when somebody lifts it."))
     client = place if isinstance(place, Client) else place.client if isinstance(place, Pipeline) else None
@@ -36,11 +36,17 @@ def freeze(place: Place, *, actor: str, reason: str, now: datetime, ends_at: dat
     return row
 
 
+def _refuse_reason(reason: str) -> None:
+    if not reason.strip():
+        raise FreezeRefused(_("Say why: the reason is kept in the ledger."))
+    if len(reason.strip()) > REASON_CHARS:
+        raise FreezeRefused(_("A reason has at most %(most)s characters.") % {"most": REASON_CHARS})
+
+
 @transaction.atomic
 def lift(row: Freeze, *, actor: str, reason: str, now: datetime) -> None:
     """Rollouts that wait for it go on at their next look, within two minutes."""
-    if not reason.strip():
-        raise FreezeRefused(_("Say why: the reason is kept in the ledger."))
+    _refuse_reason(reason)
     with _scope_of(row.agency_id, row.client):
         row = Freeze.objects.select_for_update().get(pk=row.pk)
         if not row.is_in_force(now):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 from django.utils.translation import gettext as _
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from tenants.models import Pipeline
 from tenants.pipeline_settings import Part, PipelineSettings
@@ -28,7 +28,7 @@ class Document(Part):
     model_config = ConfigDict(extra="forbid", frozen=True)
     retune: Literal[1]
     pipeline: str
-    name: str = ""
+    name: str = Field("", max_length=200)
     base_digest: str = ""
     settings: PipelineSettings
 

@@ -163,6 +163,11 @@ def test_an_exported_schedule_and_name_read_back_as_they_were(pipeline: Pipeline
     assert (found.name, found.settings) == ("14:00", pipeline.settings)
 
 
+def test_a_name_longer_than_its_column_is_refused_in_words() -> None:
+    with pytest.raises(BadDocument, match="at most 200 characters"):
+        document.read(f"retune: 1\npipeline: support\nname: {'x' * 201}\nsettings: {{}}\n")
+
+
 def test_a_pipeline_is_made_only_where_that_is_asked_for(file: Path, acorn: Client) -> None:
     edit(file, {"pipeline": "second", "name": "The second"})
 

@@ -116,6 +116,14 @@ def test_a_key_is_printed_once_and_works_for_its_verbs_only(pipeline: Pipeline) 
         out("issue_key", "acorn", "shop floor", "everything")
 
 
+def test_a_freezes_reason_fits_its_ledger(pipeline: Pipeline) -> None:
+    with pytest.raises(CommandError, match="A reason has at most 500 characters"):
+        out("freeze", "acorn", "--reason", "x" * 501)
+
+    with scope.agency_scope(pipeline.agency_id):
+        assert not Freeze.objects.exists()
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "3651", "99999999999"])
 def test_a_freeze_lasts_days_or_until_it_is_lifted_and_nothing_between(pipeline: Pipeline, days: str) -> None:
     with pytest.raises(CommandError, match="1 to 3650 days"):
