@@ -68,7 +68,7 @@ def _prepared(work: Work, host: dict[str, Any] | None) -> Errand:
         **{arm: {"@in": arm} if arm in inputs else None for arm in ("candidate", "production")},
         "adapters": {arm: {"@in": f"{arm}-lora"} for arm in arms if f"{arm}-lora" in inputs},
         "sets": [_set_in(run, made, inputs, left_out[made.kind]) for made in sets],
-        **_timed(latency_plan(chosen)),
+        **in_errand(latency_plan(chosen)),
         "own_metrics": settings.OWN_METRICS,
         "context_tokens": chosen.criteria.context_tokens,
         "manners": {arm: manner_of(one, chosen) for arm, one in arms.items()},
@@ -198,7 +198,7 @@ def _set_spec(run: Run, made: EvalSet) -> dict[str, Any]:
     return spec | ({"metrics": [m for m in criteria.metrics if m != JUDGED]} if is_task else {})
 
 
-def _timed(plan: dict[str, Any] | None) -> dict[str, Any]:
+def in_errand(plan: dict[str, Any] | None) -> dict[str, Any]:
     """In the errand's terms."""
     return {"latency": plan, "latency_further": plan.pop("further", []) if plan else []}
 

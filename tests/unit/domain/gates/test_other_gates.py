@@ -24,7 +24,7 @@ from pipelines.domain.gates import (
 )
 from pipelines.domain.gates.latency import more_calls
 from pipelines.domain.verdicts import Effect, Verdict, worst
-from pipelines.heavy.measure import latency_plan
+from pipelines.heavy.measure import in_errand, latency_plan
 from pipelines.work.inference.cases import Case
 from pipelines.work.inference.latency import Ask, LatencyPlan, measure
 from tenants.pipeline_settings import PipelineSettings
@@ -166,6 +166,14 @@ def test_times_are_asked_for_until_the_gates_that_decide_can_tell(
     plan = latency_plan(PipelineSettings(gates=gates))
     assert plan == {"calls": 300, "floor_ms": 5.0} | planned
     assert LatencyPlan(**plan).calls == 300
+
+
+def test_a_second_limit_stands_beside_the_plan_whose_names_an_older_program_knows() -> None:
+    told = in_errand({"calls": 300, "rounds": 3, "rel": 0.1, "floor_ms": 5.0, "further": [0.3]})
+
+    assert told["latency"].keys() == {"calls", "rounds", "rel", "floor_ms"}
+    assert told["latency_further"] == [0.3]
+    assert in_errand(None) == {"latency": None, "latency_further": []}
 
 
 def test_rounds_go_on_while_any_of_two_limits_cannot_be_told() -> None:
