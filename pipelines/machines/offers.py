@@ -23,7 +23,7 @@ MAY_LEAVE: dict[str, Callable[[Run], bool]] = {
     "evaluate": measure.may_leave,
 }
 LOOKED_AT = 100
-# However many wait, a machine that asks every few seconds has no more than so many looked through.
+# A machine asks every few seconds: no more than so many are looked through for it.
 MOST = 1_000
 
 
@@ -61,7 +61,7 @@ def _weights(job: Job) -> int:
 def offered(machine: Machine, now: datetime) -> Iterator[Job]:
     """Due jobs that fit the machine: of the client that was served longest ago first. In the agency's scope.
 
-    However many stand before them that do not fit: those for a larger machine, or for one that is trusted.
+    Also behind hundreds that do not fit: those for a larger machine, or for one that is trusted.
     """
     has = has_of(machine)
     fitting = (job for job in _in_turn(machine, now) if may_leave(job) and not lacking(needs_of(job), has))

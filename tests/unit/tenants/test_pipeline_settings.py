@@ -90,8 +90,8 @@ def test_every_limit_that_is_let_in_is_one_that_the_judge_can_work_with(kind: st
 
 
 def test_a_size_and_a_time_are_limited_in_their_own_units() -> None:
-    Gate.model_validate(gate(kind="latency", metric="latency_p95", rule="absolute", limit=500))
-    Gate.model_validate(gate(kind="size", metric="gguf_bytes", rule="absolute", limit=150_000_000))
+    for kind, metric, limit in (("latency", "latency_p95", 500), ("size", "gguf_bytes", 150_000_000)):
+        assert Gate.model_validate(gate(kind=kind, metric=metric, rule="absolute", limit=limit)).limit == limit
 
 
 def test_stages_keep_the_order_of_the_plan_whatever_the_form_sends() -> None:
