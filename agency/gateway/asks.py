@@ -19,6 +19,8 @@ RUNNER_OPTIONS = frozenset(
 )  # fmt: skip
 # `keep_alive` moves the timer of the shared runner, `shift` reloads it, `_debug_render_only` answers without the model.
 OWNED_FIELDS = frozenset({"model", "keep_alive", "shift", "_debug_render_only"})
+# What can be long; what is asked is written for the key, and all of it for the host.
+LONG_FIELDS = frozenset({"messages", "prompt", "system", "images"})
 CHARS_PER_TOKEN = 4
 RELEASE_TAGS = (":latest", ":production")
 
@@ -60,7 +62,7 @@ def native_ask(path: Path, document: dict[str, Any], conversation: str) -> Ask:
     messages = sent.get("messages")
     if isinstance(messages, list) and not all(isinstance(message, dict) for message in messages):
         raise Refused(400, "each message must be an object")
-    written(sent)
+    written({name: value for name, value in sent.items() if name not in LONG_FIELDS})
     if isinstance(sent.get("options"), dict):
         sent["options"] = {name: value for name, value in sent["options"].items() if name not in RUNNER_OPTIONS}
     return Ask(
